@@ -1,0 +1,1 @@
+//! The audit record, its chained log and the log's verification.

@@ -1,0 +1,1 @@
+//! Authentication, the gate, records and operations.

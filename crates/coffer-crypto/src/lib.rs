@@ -1,0 +1,1 @@
+//! The only door to hashes, AEAD, signatures and random bytes.

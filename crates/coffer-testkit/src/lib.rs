@@ -1,0 +1,1 @@
+//! For tests only: clock, generator, in-process server, faulty files.

@@ -1,0 +1,23 @@
+//! The nouns of coffer and their rules: names, ARNs, versions, stages, tags, times and secret bytes.
+//!
+//! Pure: no I/O, no clock, no randomness. Invariant: a value that exists is valid, so nothing that takes one
+//! of these types checks it again. The public interface is the list of re-exports below.
+
+mod account;
+mod action;
+mod arn;
+pub mod limits;
+mod name;
+mod secret;
+mod tag;
+mod timestamp;
+mod version;
+
+pub use account::{AccountId, AccountIdError, Region, RegionError};
+pub use action::Action;
+pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretId, SecretSuffix};
+pub use name::{SecretName, SecretNameError};
+pub use secret::{SecretBytes, SecretValue};
+pub use tag::{Tag, TagError};
+pub use timestamp::Timestamp;
+pub use version::{Stage, StageError, VersionId, VersionIdError};

@@ -1,0 +1,1 @@
+//! AWS JSON 1.1 and Signature Version 4, translated to operations.

@@ -1,0 +1,1 @@
+//! coffer's own protocol on the Unix socket.
