@@ -1,0 +1,141 @@
+//! Who is asking: what a caller claims, and what authentication makes of it.
+
+use std::net::IpAddr;
+
+use coffer_types::{AccountId, Region, Timestamp};
+
+/// How a caller says who it is, as data read off the wire by a door.
+pub enum Claim {
+    /// AWS Signature Version 4.
+    SigV4(SigV4Claim),
+    /// A process on this machine, known to the kernel by its uid: over the Unix socket, or in place.
+    Local {
+        /// Its uid.
+        uid: u32,
+    },
+}
+
+/// A signed AWS request, taken apart. The door has checked form and body hash; core checks the signature.
+pub struct SigV4Claim {
+    /// The access key id of the credential scope.
+    pub access_key_id: String,
+    /// `X-Amz-Security-Token`, if one was sent.
+    pub session_token: Option<String>,
+    /// The scope's date, `YYYYMMDD`.
+    pub date: String,
+    /// The scope's region.
+    pub region: Region,
+    /// The scope's service, such as `secretsmanager`.
+    pub service: String,
+    /// When it was signed (`X-Amz-Date`).
+    pub signed_at: Timestamp,
+    /// The whole string to sign.
+    pub string_to_sign: Vec<u8>,
+    /// The signature, decoded from hex.
+    pub signature: [u8; 32],
+    /// The canonical request, for the message AWS answers a wrong signature with.
+    pub canonical_request: String,
+}
+
+/// What is known of a request besides the claim; all of it goes into the record.
+#[derive(Clone)]
+pub struct RequestInfo {
+    /// The id the answer carries in `x-amzn-requestid`.
+    pub request_id: String,
+    /// Where it came from; `None` for a process on this machine.
+    pub source: Option<IpAddr>,
+    /// The `User-Agent`, cut to 1 KB.
+    pub user_agent: String,
+}
+
+/// An authenticated caller and its request.
+#[derive(Clone)]
+pub struct Context {
+    /// Who.
+    pub principal: Principal,
+    /// The account the request works in.
+    pub account: AccountId,
+    /// The region the request works in.
+    pub region: Region,
+    /// The rest.
+    pub request: RequestInfo,
+    /// When coffer took it up.
+    pub now: Timestamp,
+    /// The door: CloudTrail's `eventSource`.
+    pub event_source: &'static str,
+}
+
+/// Someone with permissions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Principal {
+    /// A user with an access key.
+    User {
+        /// The user's name in the account.
+        name: String,
+        /// The ARN.
+        arn: String,
+        /// The access key that signed.
+        access_key_id: String,
+    },
+    /// The owner of the store, in place or over its socket.
+    Local {
+        /// The owner's uid.
+        uid: u32,
+        /// The ARN of the account's root, whom the owner is.
+        arn: String,
+    },
+}
+
+impl Principal {
+    /// The ARN.
+    pub fn arn(&self) -> &str {
+        match self {
+            Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+        }
+    }
+}
+
+/// Why a claim was not believed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// No such access key.
+    #[error("The security token included in the request is invalid.")]
+    UnknownAccessKey,
+    /// A session token was sent that coffer did not issue.
+    #[error("The security token included in the request is invalid.")]
+    InvalidSessionToken,
+    /// The signature is of another key or another request.
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+    )]
+    WrongSignature,
+    /// Signed more than five minutes ago.
+    #[error("Signature expired: {signed_at} is now earlier than {earliest} ({now} - 5 min.)")]
+    Expired {
+        /// When it says it was signed.
+        signed_at: String,
+        /// The earliest time taken.
+        earliest: String,
+        /// The server's time.
+        now: String,
+    },
+    /// Signed more than five minutes ahead.
+    #[error("Signature not yet current: {signed_at} is still later than {latest} ({now} + 5 min.)")]
+    NotYetCurrent {
+        /// When it says it was signed.
+        signed_at: String,
+        /// The latest time taken.
+        latest: String,
+        /// The server's time.
+        now: String,
+    },
+    /// Another user of this machine on the socket.
+    #[error("uid {uid} does not own this store")]
+    NotOwner {
+        /// The uid.
+        uid: u32,
+    },
+    /// coffer could not look the key up.
+    #[error("An error occurred on the server side.")]
+    Unavailable,
+}

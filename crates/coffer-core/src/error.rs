@@ -1,0 +1,184 @@
+//! What can go wrong with an operation, as distinctions some caller acts on.
+//!
+//! [`Error`]'s text is the public one, in AWS's own words where AWS has words for it: those texts are matched by
+//! people's alarms and clients (the user guide's metric filter looks for "because it was marked for deletion"),
+//! so they are interface. Other doors, and the command line, match on the variant and say it their way. The
+//! internal cause of [`Error::Unavailable`] is behind `source()` and never in the text.
+
+use coffer_types::{AccountId, Action, SecretName, Stage, VersionId};
+
+/// Why an operation was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No secret by that name or ARN.
+    #[error("Secrets Manager can't find the specified secret.")]
+    SecretNotFound,
+    /// The secret has no version like that, or the version has no value.
+    #[error("Secrets Manager can't find the specified secret value for {0}")]
+    ValueNotFound(Selected),
+    /// A version id was given that the secret doesn't have.
+    #[error("Secrets Manager can't find the specified secret version: {0}")]
+    VersionNotFound(VersionId),
+    /// The policy does not allow it.
+    #[error(transparent)]
+    Denied(Box<Denial>),
+    /// A secret by that name is there.
+    #[error("The operation failed because the secret {0} already exists.")]
+    SecretExists(SecretName),
+    /// The client request token names a version with another value.
+    #[error(
+        "You can't use ClientRequestToken {token} because that value is already in use for a version of secret {arn}."
+    )]
+    TokenInUse {
+        /// The token.
+        token: VersionId,
+        /// The secret's ARN.
+        arn: String,
+    },
+    /// The secret is waiting for its deletion.
+    #[error("You can't perform this operation on the secret because it was marked for deletion.")]
+    MarkedForDeletion,
+    /// A secret by that name is waiting for its deletion.
+    #[error(
+        "You can't create this secret because a secret with this name is already scheduled for deletion."
+    )]
+    NameScheduledForDeletion,
+    /// A version id and a staging label were given that do not belong together.
+    #[error("You provided a VersionStage that is not associated to the provided VersionId.")]
+    StageNotOnVersion,
+    /// The label sits on another version, which the caller must name to take it away.
+    #[error(
+        "The parameter RemoveFromVersionId can't be empty. Staging label {stage} is currently attached to version {version}, so you must explicitly reference that version in RemoveFromVersionId."
+    )]
+    StageElsewhere {
+        /// The label.
+        stage: Stage,
+        /// The version that has it.
+        version: VersionId,
+    },
+    /// The label is not on the version the caller named.
+    #[error(
+        "The staging label {stage} isn't attached to the version {version}, which is named in RemoveFromVersionId."
+    )]
+    StageNotThere {
+        /// The label.
+        stage: Stage,
+        /// The version named.
+        version: VersionId,
+    },
+    /// `AWSCURRENT` may move but never be taken away.
+    #[error(
+        "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed."
+    )]
+    CurrentCannotBeRemoved,
+    /// More than a limit allows.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// A parameter has no legal value.
+    #[error("{0}")]
+    InvalidParameter(String),
+    /// The request makes no sense in the secret's state.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The page cursor is none of ours, or of another listing.
+    #[error("Invalid NextToken.")]
+    InvalidNextToken,
+    /// The named key is not one coffer can encrypt with.
+    #[error(
+        "Secrets Manager can't encrypt the protected secret text using the provided KMS key. Check that the KMS key is available, enabled, and not in an invalid state."
+    )]
+    EncryptionFailure,
+    /// A stored value could not be opened: the file was changed, or the key is not its key.
+    #[error("Secrets Manager can't decrypt the protected secret text using the provided KMS key.")]
+    DecryptionFailure,
+    /// Too many others wrote the same secret; the same request may work in a moment.
+    #[error("The request conflicted with other requests that were being processed. Try again.")]
+    Busy,
+    /// coffer itself failed: the store, or the audit log, without which nothing is served.
+    #[error("An error occurred on the server side.")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Which version was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Selected {
+    /// By staging label.
+    Stage(Stage),
+    /// By version id.
+    Version(VersionId),
+}
+
+impl std::fmt::Display for Selected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stage(stage) => write!(f, "staging label: {stage}"),
+            Self::Version(version) => write!(f, "VersionId: {version}"),
+        }
+    }
+}
+
+/// A refusal by policy: who lacked which permission on what. The resource is named as the caller named it, so
+/// that a denial tells nobody whether it exists.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("User: {principal} is not authorized to perform: {action} on resource: {resource} because {reason}")]
+pub struct Denial {
+    /// The caller's ARN.
+    pub principal: String,
+    /// The account it belongs to.
+    pub account: AccountId,
+    /// The permission that was missing.
+    pub action: Action,
+    /// What it was missing on, as supplied.
+    pub resource: String,
+    /// Why: no statement allows it, or one denies it.
+    pub reason: DenialReason,
+}
+
+/// Why a policy said no.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DenialReason {
+    /// No statement allows the action.
+    NotAllowed(Action),
+    /// A statement denies it.
+    ExplicitlyDenied,
+}
+
+impl std::fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotAllowed(action) => write!(f, "no identity-based policy allows the {action} action"),
+            Self::ExplicitlyDenied => f.write_str("of an explicit deny in an identity-based policy"),
+        }
+    }
+}
+
+impl Error {
+    /// A failure of coffer itself, with its cause.
+    pub fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+
+    /// The error code of the audit record, in CloudTrail's vocabulary.
+    pub fn record_code(&self) -> &'static str {
+        match self {
+            Self::SecretNotFound | Self::ValueNotFound(_) | Self::VersionNotFound(_) => {
+                "ResourceNotFoundException"
+            }
+            Self::Denied(_) => "AccessDenied",
+            Self::SecretExists(_) | Self::TokenInUse { .. } => "ResourceExistsException",
+            Self::MarkedForDeletion
+            | Self::NameScheduledForDeletion
+            | Self::StageNotOnVersion
+            | Self::InvalidRequest(_) => "InvalidRequestException",
+            Self::StageElsewhere { .. }
+            | Self::StageNotThere { .. }
+            | Self::CurrentCannotBeRemoved
+            | Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::LimitExceeded(_) => "LimitExceededException",
+            Self::InvalidNextToken => "InvalidNextTokenException",
+            Self::EncryptionFailure => "EncryptionFailure",
+            Self::DecryptionFailure => "DecryptionFailure",
+            Self::Busy | Self::Unavailable(_) => "InternalServiceError",
+        }
+    }
+}

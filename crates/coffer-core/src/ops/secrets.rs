@@ -1,0 +1,216 @@
+//! The operations on secrets. Their parameters and answers stand here, together, since doors are written
+//! against them; each operation's rules stand in a file of its own below.
+
+use coffer_types::{SecretArn, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId};
+
+mod create_secret;
+mod delete_secret;
+mod describe_secret;
+mod get_secret_value;
+mod list_secret_version_ids;
+mod list_secrets;
+mod put_secret_value;
+mod restore_secret;
+mod update_secret_version_stage;
+
+/// Makes a secret, with its first version if a value is given.
+pub struct CreateSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// The id of the first version. The same request again with the same token changes nothing.
+    pub token: VersionId,
+    /// What it is for, at most 2048 characters.
+    pub description: Option<String>,
+    /// The key to encrypt under; only the default key so far (`None`, or `alias/aws/secretsmanager`).
+    pub kms_key_id: Option<String>,
+    /// The value; without one the secret has no version.
+    pub value: Option<SecretValue>,
+    /// Tags; `None` if the caller sent none, which is told apart from an empty list in answers.
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// A secret was made.
+pub struct CreatedSecret {
+    /// Its ARN.
+    pub arn: SecretArn,
+    /// Its first version, if a value was given.
+    pub version_id: Option<VersionId>,
+}
+
+/// Reads a value.
+pub struct GetSecretValue {
+    /// Whose.
+    pub secret_id: SecretId,
+    /// Which version, by id.
+    pub version_id: Option<VersionId>,
+    /// Which version, by label; `AWSCURRENT` if neither is given.
+    pub version_stage: Option<Stage>,
+}
+
+/// A value.
+pub struct ReadValue {
+    /// The secret's ARN.
+    pub arn: SecretArn,
+    /// The version's id.
+    pub version_id: VersionId,
+    /// The value.
+    pub value: SecretValue,
+    /// The version's labels, sorted.
+    pub stages: Vec<Stage>,
+    /// When the version was made.
+    pub created: Timestamp,
+}
+
+/// Makes a new version.
+pub struct PutSecretValue {
+    /// Of which secret.
+    pub secret_id: SecretId,
+    /// The id of the version. The same request again with the same token changes nothing.
+    pub token: VersionId,
+    /// The value.
+    pub value: SecretValue,
+    /// The labels it gets, moved from where they are; `AWSCURRENT` if `None`. 1 to 20.
+    pub stages: Option<Vec<Stage>>,
+}
+
+/// A version was made, or was there.
+pub struct PutVersion {
+    /// The secret's ARN.
+    pub arn: SecretArn,
+    /// The version's id.
+    pub version_id: VersionId,
+    /// Its labels now, sorted.
+    pub stages: Vec<Stage>,
+}
+
+/// Tells everything of a secret but its value.
+pub struct DescribeSecret {
+    /// Which.
+    pub secret_id: SecretId,
+}
+
+/// A secret without its value.
+pub struct SecretDescription {
+    /// Its ARN.
+    pub arn: SecretArn,
+    /// What it is for.
+    pub description: Option<String>,
+    /// `None` if it never had any.
+    pub tags: Option<Vec<Tag>>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When anything of it last changed.
+    pub last_changed: Timestamp,
+    /// When its deletion was scheduled for, if it is.
+    pub deleted: Option<Timestamp>,
+    /// Versions that have labels, by ordinal, with their labels sorted. Empty if it has none.
+    pub versions: Vec<(VersionId, Vec<Stage>)>,
+}
+
+/// Lists the secrets of the caller's account and region, in order of creation.
+pub struct ListSecrets {
+    /// Also those that wait for their deletion.
+    pub include_planned_deletion: bool,
+    /// Newest first; oldest first is the default.
+    pub descending: bool,
+    /// At most this many, 1 to 100.
+    pub max_results: u32,
+    /// Where the last page ended.
+    pub next_token: Option<String>,
+}
+
+/// A page of secrets.
+pub struct SecretPage {
+    /// The secrets.
+    pub secrets: Vec<SecretDescription>,
+    /// Where the next page begins; `None` at the end.
+    pub next_token: Option<String>,
+}
+
+/// Lists the versions of a secret, oldest first.
+pub struct ListSecretVersionIds {
+    /// Which.
+    pub secret_id: SecretId,
+    /// Also those without labels.
+    pub include_deprecated: bool,
+    /// At most this many, 1 to 100.
+    pub max_results: u32,
+    /// Where the last page ended.
+    pub next_token: Option<String>,
+}
+
+/// A page of versions.
+pub struct VersionPage {
+    /// The secret's ARN.
+    pub arn: SecretArn,
+    /// The versions that have a value.
+    pub versions: Vec<VersionDescription>,
+    /// Where the next page begins; `None` at the end.
+    pub next_token: Option<String>,
+}
+
+/// A version without its value.
+pub struct VersionDescription {
+    /// Its id.
+    pub version_id: VersionId,
+    /// Its number in the secret: 1, 2, 3 …
+    pub ordinal: u64,
+    /// Its labels, sorted; empty for a deprecated version.
+    pub stages: Vec<Stage>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// Moves, attaches or detaches a label.
+pub struct UpdateSecretVersionStage {
+    /// Of which secret.
+    pub secret_id: SecretId,
+    /// Which label.
+    pub stage: Stage,
+    /// The version that has it now; needed if one has.
+    pub remove_from: Option<VersionId>,
+    /// The version that gets it; `None` to detach.
+    pub move_to: Option<VersionId>,
+}
+
+/// A secret, by its ARN.
+pub struct SecretReference {
+    /// The ARN.
+    pub arn: SecretArn,
+}
+
+/// Schedules a deletion, or deletes at once.
+pub struct DeleteSecret {
+    /// Which.
+    pub secret_id: SecretId,
+    /// How.
+    pub mode: DeletionMode,
+}
+
+/// How a secret is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeletionMode {
+    /// After so many days, 7 to 30, in which it can be restored.
+    Recoverable {
+        /// How many.
+        days: u32,
+    },
+    /// At once and for good. Deleting what is not there succeeds too.
+    Immediate,
+}
+
+/// A deletion.
+pub struct DeletedSecret {
+    /// The ARN; of a secret that was not there, the name as supplied stands alone.
+    pub arn: Option<SecretArn>,
+    /// The name.
+    pub name: SecretName,
+    /// When it is deleted, or was.
+    pub deletion_date: Timestamp,
+}
+
+/// Takes back a scheduled deletion.
+pub struct RestoreSecret {
+    /// Of which secret.
+    pub secret_id: SecretId,
+}
