@@ -43,6 +43,9 @@ pub enum Error {
         "You can't create this secret because a secret with this name is already scheduled for deletion."
     )]
     NameScheduledForDeletion,
+    /// Its deletion is scheduled already.
+    #[error("You can't perform this operation on the secret because it was already scheduled for deletion.")]
+    AlreadyScheduledForDeletion,
     /// A version id and a staging label were given that do not belong together.
     #[error("You provided a VersionStage that is not associated to the provided VersionId.")]
     StageNotOnVersion,
@@ -168,6 +171,7 @@ impl Error {
             Self::SecretExists(_) | Self::TokenInUse { .. } => "ResourceExistsException",
             Self::MarkedForDeletion
             | Self::NameScheduledForDeletion
+            | Self::AlreadyScheduledForDeletion
             | Self::StageNotOnVersion
             | Self::InvalidRequest(_) => "InvalidRequestException",
             Self::StageElsewhere { .. }

@@ -1,9 +1,47 @@
-//! Authentication, the gate, records and operations.
+//! Who is asking, may they, and what then happens: authentication, the gate, records and operations.
+//!
+//! Core decides and does no I/O of its own: it is given a store, an audit log, a clock, randomness and a way to
+//! run things to their end. It knows no protocol and no status code. Invariants: nothing runs without a grant, no
+//! answer leaves before its record is safe, and nothing commits under a permission that has been taken away.
+//!
+//! The way in is [`Core::authenticate`], then [`Core::execute`] with one of the operations of [`ops`], or
+//! [`Core::refuse`] for what never became one.
+
+mod authenticate;
 mod claim;
+mod clock;
+mod commit;
+mod core;
+mod cursor;
 mod error;
-pub use claim::*;
-pub use error::*;
-/// Operations.
+mod gate;
+mod labels;
+mod maintain;
+mod recorder;
+mod records;
+mod refuse;
+mod start;
+mod transaction;
+
+/// The operations: parameters, answers and rules, by family.
 pub mod ops {
+    pub mod local;
     pub mod secrets;
+}
+
+pub(crate) use records::keys;
+
+pub use crate::claim::{AuthenticationError, Claim, Context, Principal, RequestInfo, SigV4Claim};
+pub use crate::clock::{Clock, Spawn, SystemClock};
+pub use crate::core::Core;
+pub use crate::error::{Denial, DenialReason, Error, Selected};
+pub use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
+pub use crate::records::view::View;
+pub use crate::refuse::Refusal;
+pub use crate::start::{AuditFailure, CoreOptions, Founding, FoundingUser, OpenAudit, Parts, StartError};
+pub use crate::transaction::Transaction;
+
+/// Hashing for doors, which have no other way to it.
+pub mod digest {
+    pub use coffer_crypto::digest::{Sha256, sha256, sha256_hex};
 }

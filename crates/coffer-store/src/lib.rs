@@ -7,10 +7,20 @@
 //! The limits are part of the contract, enforced by every implementation through [`Change::check_limits`].
 //! What needs more is a resumable job of several changes.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod faulty;
+mod history;
+mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+
+pub use faulty::{Fault, FaultyStore, Odds};
+pub use history::History;
+pub use memory::MemoryStore;
 
 /// Most guards and writes together in one change.
 pub const CHANGE_OPERATIONS_MAX: usize = 100;
@@ -82,6 +92,9 @@ pub enum StoreError {
     /// More than [`CHANGE_OPERATIONS_MAX`] guards and writes, or more than [`CHANGE_BYTES_MAX`] bytes.
     #[error("the change exceeds the limits of the store")]
     TooLarge,
+    /// One change writes a key twice. Its author is at fault.
+    #[error("the change writes a key twice")]
+    WrittenTwice,
     /// The store is closed, or its writer is gone.
     #[error("the store is closed")]
     Closed,
@@ -149,7 +162,12 @@ pub trait Snapshot: Send + Sync {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
 
     /// At most `limit` entries of a range, in order.
-    fn range(&self, range: KeyRange, order: Order, limit: usize) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
+    fn range(
+        &self,
+        range: KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>>;
 }
 
 /// A stream of changes.
@@ -177,8 +195,17 @@ fn successor_of_prefix(prefix: &[u8]) -> Option<Bytes> {
     Some(end.into())
 }
 
+impl Write {
+    /// The key it sets or removes.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
 impl Change {
-    /// Whether the change is within the limits that every store enforces.
+    /// Whether the change is within the limits that every store enforces, and writes no key twice.
     pub fn check_limits(&self) -> Result<(), StoreError> {
         let guards = self.guards.iter().map(|guard| match guard {
             Guard::At(key, _) | Guard::Absent(key) => key.len(),
@@ -189,6 +216,14 @@ impl Change {
         });
         let operations = self.guards.len() + self.writes.len();
         let bytes: usize = guards.chain(writes).sum();
-        if operations > CHANGE_OPERATIONS_MAX || bytes > CHANGE_BYTES_MAX { Err(StoreError::TooLarge) } else { Ok(()) }
+        if operations > CHANGE_OPERATIONS_MAX || bytes > CHANGE_BYTES_MAX {
+            return Err(StoreError::TooLarge);
+        }
+        let mut keys: Vec<&Bytes> = self.writes.iter().map(Write::key).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(StoreError::WrittenTwice);
+        }
+        Ok(())
     }
 }

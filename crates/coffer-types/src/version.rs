@@ -1,5 +1,6 @@
 //! Version ids and staging labels.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -114,6 +115,12 @@ impl Stage {
 
     /// The label itself.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Stage {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

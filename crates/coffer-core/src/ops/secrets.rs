@@ -6,12 +6,14 @@ use coffer_types::{SecretArn, SecretId, SecretName, SecretValue, Stage, Tag, Tim
 mod create_secret;
 mod delete_secret;
 mod describe_secret;
+mod find;
 mod get_secret_value;
 mod list_secret_version_ids;
 mod list_secrets;
 mod put_secret_value;
 mod restore_secret;
 mod update_secret_version_stage;
+mod versions;
 
 /// Makes a secret, with its first version if a value is given.
 pub struct CreateSecret {

@@ -1,1 +1,137 @@
-//! Stub.
+//! Making a secret.
+
+use std::collections::BTreeMap;
+
+use coffer_types::{SecretArn, SecretId, limits};
+use serde_json::{Value, json};
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::versions::{KnownVersion, NewVersion};
+use super::{CreateSecret, CreatedSecret};
+use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
+use crate::records::cache::Loaded;
+use crate::records::view::View;
+use crate::records::{CreationIndex, EncryptionKey, Secret};
+use crate::transaction::Transaction;
+use crate::{Context, Error, keys};
+
+/// The secret that has the name already, and the version that has the token already.
+pub struct Found {
+    secret: FoundSecret,
+    version: Option<KnownVersion>,
+    encryption_key: Option<Loaded<EncryptionKey>>,
+}
+
+impl Operation for CreateSecret {
+    type Found = Found;
+    type Output = CreatedSecret;
+    const NAME: OperationName = OperationName { name: "CreateSecret", read_only: false };
+
+    fn parameters(&self) -> Value {
+        let tags = self
+            .tags
+            .as_ref()
+            .map(|tags| tags.iter().map(|tag| json!({"key": tag.key(), "value": tag.value()})));
+        parameters([
+            ("name", Some(self.name.as_str().into())),
+            ("clientRequestToken", Some(self.token.as_str().into())),
+            ("description", self.description.as_deref().map(Value::from)),
+            ("kmsKeyId", self.kms_key_id.as_deref().map(Value::from)),
+            ("tags", tags.map(|tags| tags.collect())),
+        ])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        let id = SecretId::Name(self.name.clone());
+        let secret = find_secret(context, view, &id, Freshness::Newest).await?;
+        let version = match &secret.secret {
+            Some(loaded) => KnownVersion::find(view, loaded.record.uid, &self.token).await?,
+            None => None,
+        };
+        let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
+        Ok(Found { secret, version, encryption_key })
+    }
+
+    fn requires(&self, _context: &Context, _found: &Found) -> Requirements {
+        // Before it exists a secret has no suffix, so the bare name is what policies see.
+        let name = self.name.to_string();
+        Requirements(vec![Requirement {
+            action: action("CreateSecret"),
+            resource: name.clone(),
+            as_supplied: name,
+        }])
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<CreatedSecret, Error> {
+        let found = grant.into_found();
+        if self.kms_key_id.as_deref().is_some_and(|key| key != "alias/aws/secretsmanager") {
+            return Err(Error::EncryptionFailure);
+        }
+        if self.tags.as_ref().is_some_and(|tags| tags.len() > limits::TAGS_PER_SECRET_MAX) {
+            let most = limits::TAGS_PER_SECRET_MAX;
+            return Err(Error::InvalidParameter(format!(
+                "You can't attach more than {most} tags to a secret."
+            )));
+        }
+        if let Some(existing) = &found.secret.secret {
+            return self.repeat(&found, &existing.record, transaction);
+        }
+        let now = transaction.now();
+        let mut secret = Secret {
+            uid: transaction.make_uid(),
+            suffix: transaction.make_suffix(),
+            description: self.description.clone().filter(|description| !description.is_empty()),
+            tags: self.tags.clone(),
+            created: now,
+            last_changed: now,
+            deletion_due: None,
+            last_ordinal: 0,
+            stages: BTreeMap::new(),
+        };
+        let arn = found.secret.arn_of(&secret);
+        let mut version_id = None;
+        if let Some(value) = &self.value {
+            let new = NewVersion { arn: &arn, token: &self.token, value, stages: None };
+            new.stage(&mut secret, found.encryption_key.as_ref(), transaction)?;
+            version_id = Some(self.token.clone());
+        }
+        let (account, region) = (found.secret.account, &found.secret.region);
+        let creation = keys::creation(account, region, now, secret.uid);
+        transaction.replace(creation, None, &CreationIndex { name: self.name.clone() });
+        transaction.replace(found.secret.key, None, &secret);
+        Ok(CreatedSecret { arn, version_id })
+    }
+
+    fn response(output: &CreatedSecret) -> Value {
+        parameters([
+            ("arn", Some(output.arn.to_string().into())),
+            ("name", Some(output.arn.name.as_str().into())),
+            ("versionId", output.version_id.as_ref().map(|id| id.as_str().into())),
+        ])
+    }
+}
+
+impl CreateSecret {
+    /// The name is taken. If by this very request, sent again, that is no error.
+    fn repeat(
+        &self,
+        found: &Found,
+        secret: &Secret,
+        transaction: &Transaction<'_>,
+    ) -> Result<CreatedSecret, Error> {
+        if secret.deletion_due.is_some() {
+            return Err(Error::NameScheduledForDeletion);
+        }
+        let exists = || Error::SecretExists(self.name.clone());
+        let arn: SecretArn = found.secret.arn_of(secret);
+        let known = found.version.as_ref().ok_or_else(exists)?;
+        let value = self.value.as_ref().ok_or_else(exists)?;
+        known.check_same(&self.token, value, &arn, found.encryption_key.as_ref(), transaction)?;
+        Ok(CreatedSecret { arn, version_id: Some(self.token.clone()) })
+    }
+}

@@ -1,1 +1,105 @@
-//! Stub.
+//! Deleting a secret, later or now.
+
+use coffer_types::SecretName;
+use serde_json::Value;
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::{DeleteSecret, DeletedSecret, DeletionMode};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::cache::Loaded;
+use crate::records::view::View;
+use crate::records::{CreationIndex, Secret, SweepJob};
+use crate::transaction::Transaction;
+use crate::{Context, Error, keys};
+
+/// The secret and its place in the listing.
+pub struct Found {
+    secret: FoundSecret,
+    creation: Option<Loaded<CreationIndex>>,
+}
+
+impl Operation for DeleteSecret {
+    type Found = Found;
+    type Output = DeletedSecret;
+    const NAME: OperationName = OperationName { name: "DeleteSecret", read_only: false };
+
+    fn parameters(&self) -> Value {
+        let (days, immediate) = match self.mode {
+            DeletionMode::Recoverable { days } => (Some(days.into()), None),
+            DeletionMode::Immediate => (None, Some(true.into())),
+        };
+        parameters([
+            ("secretId", Some(self.secret_id.to_string().into())),
+            ("recoveryWindowInDays", days),
+            ("forceDeleteWithoutRecovery", immediate),
+        ])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
+        let creation = match (&secret.secret, self.mode) {
+            (Some(loaded), DeletionMode::Immediate) => {
+                let record = &loaded.record;
+                view.get(&keys::creation(secret.account, &secret.region, record.created, record.uid)).await?
+            }
+            _ => None,
+        };
+        Ok(Found { secret, creation })
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.secret.requires(action("DeleteSecret"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<DeletedSecret, Error> {
+        let found = grant.into_found();
+        let now = transaction.now();
+        let name: SecretName = found.secret.name.clone();
+        match (self.mode, &found.secret.secret) {
+            // AWS answers so: what is asked for is true already.
+            (DeletionMode::Immediate, None) => Ok(DeletedSecret { arn: None, name, deletion_date: now }),
+            (DeletionMode::Immediate, Some(loaded)) => {
+                let arn = found.secret.arn_of(&loaded.record);
+                delete_now(&found, loaded, transaction);
+                Ok(DeletedSecret { arn: Some(arn), name, deletion_date: now })
+            }
+            (DeletionMode::Recoverable { days }, _) => {
+                let loaded = found.secret.existing()?;
+                if loaded.record.deletion_due.is_some() {
+                    return Err(Error::AlreadyScheduledForDeletion);
+                }
+                let due = now.plus_days(days);
+                let mut secret = loaded.record.as_ref().clone();
+                secret.deletion_due = Some(due);
+                secret.last_changed = now;
+                transaction.replace(found.secret.key.clone(), Some(loaded.revision), &secret);
+                Ok(DeletedSecret { arn: Some(found.secret.arn_of(&secret)), name, deletion_date: due })
+            }
+        }
+    }
+
+    fn response(output: &DeletedSecret) -> Value {
+        parameters([
+            ("arn", output.arn.as_ref().map(|arn| arn.to_string().into())),
+            ("name", Some(output.name.as_str().into())),
+            ("deletionDate", Some(output.deletion_date.to_string().into())),
+        ])
+    }
+}
+
+/// Takes the secret's name and place away at once; its versions go by a job, since there may be any number.
+fn delete_now(found: &Found, loaded: &Loaded<Secret>, transaction: &mut Transaction<'_>) {
+    let secret = &loaded.record;
+    let arn = found.secret.arn_of(secret);
+    transaction.remove(found.secret.key.clone(), loaded.revision);
+    if let Some(creation) = &found.creation {
+        let key = keys::creation(found.secret.account, &found.secret.region, secret.created, secret.uid);
+        transaction.remove(key, creation.revision);
+    }
+    transaction.replace(keys::sweep_job(secret.uid), None, &SweepJob { uid: secret.uid, arn });
+}

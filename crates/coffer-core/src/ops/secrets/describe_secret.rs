@@ -1,1 +1,57 @@
-//! Stub.
+//! Telling everything of a secret but its value.
+
+use serde_json::Value;
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::{DescribeSecret, SecretDescription};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::Secret;
+use crate::records::view::View;
+use crate::transaction::Transaction;
+use crate::{Context, Error};
+
+/// The secret.
+pub struct Found(FoundSecret);
+
+impl Operation for DescribeSecret {
+    type Found = Found;
+    type Output = SecretDescription;
+    const NAME: OperationName = OperationName { name: "DescribeSecret", read_only: true };
+
+    fn parameters(&self) -> Value {
+        parameters([("secretId", Some(self.secret_id.to_string().into()))])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        find_secret(context, view, &self.secret_id, Freshness::Newest).await.map(Found)
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.0.requires(action("DescribeSecret"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        _: &mut Transaction<'_>,
+    ) -> Result<SecretDescription, Error> {
+        let Found(found) = grant.into_found();
+        let secret = &found.existing()?.record;
+        Ok(SecretDescription::of(secret, found.arn_of(secret)))
+    }
+}
+
+impl SecretDescription {
+    pub(super) fn of(secret: &Secret, arn: coffer_types::SecretArn) -> Self {
+        Self {
+            arn,
+            description: secret.description.clone(),
+            tags: secret.tags.clone(),
+            created: secret.created,
+            last_changed: secret.last_changed,
+            deleted: secret.deletion_due,
+            versions: secret.labelled_versions(),
+        }
+    }
+}

@@ -1,1 +1,101 @@
-//! Stub.
+//! Reading a value.
+
+use coffer_types::Stage;
+use serde_json::Value;
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::{GetSecretValue, ReadValue};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::cache::Loaded;
+use crate::records::view::View;
+use crate::records::{EncryptionKey, Secret, Version, VersionIndex, VersionState};
+use crate::transaction::Transaction;
+use crate::{Context, Error, Selected, keys};
+
+/// The secret, the version asked for, and the key to open it.
+pub struct Found {
+    secret: FoundSecret,
+    version: Option<Loaded<Version>>,
+    encryption_key: Option<Loaded<EncryptionKey>>,
+}
+
+impl Operation for GetSecretValue {
+    type Found = Found;
+    type Output = ReadValue;
+    const NAME: OperationName = OperationName { name: "GetSecretValue", read_only: true };
+
+    fn parameters(&self) -> Value {
+        parameters([
+            ("secretId", Some(self.secret_id.to_string().into())),
+            ("versionId", self.version_id.as_ref().map(|id| id.as_str().into())),
+            ("versionStage", self.version_stage.as_ref().map(|stage| stage.as_str().into())),
+        ])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
+        let mut version = None;
+        if let Some(loaded) = &secret.secret
+            && let Some(ordinal) = self.ordinal(&loaded.record, view).await?
+        {
+            version = view.get::<Version>(&keys::version(loaded.record.uid, ordinal)).await?;
+        }
+        let encryption_key = match version {
+            Some(_) => view.get(&keys::encryption_key(secret.account, &secret.region)).await?,
+            None => None,
+        };
+        Ok(Found { secret, version, encryption_key })
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.secret.requires(action("GetSecretValue"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<ReadValue, Error> {
+        let found = grant.into_found();
+        let secret = &found.secret.usable()?.record;
+        let version = found.version.ok_or_else(|| Error::ValueNotFound(self.selected()))?.record;
+        let stages = secret.stages_of(version.ordinal);
+        if self.version_id.is_some()
+            && self.version_stage.as_ref().is_some_and(|stage| !stages.contains(stage))
+        {
+            return Err(Error::StageNotOnVersion);
+        }
+        let stored = match (&version.value, version.state) {
+            (Some(stored), VersionState::Enabled) => stored,
+            _ => return Err(Error::ValueNotFound(self.selected())),
+        };
+        let arn = found.secret.arn_of(secret);
+        let value = transaction.open_value(found.encryption_key.as_ref(), &arn, &version.id, stored)?;
+        Ok(ReadValue { arn, version_id: version.id.clone(), value, stages, created: version.created })
+    }
+}
+
+impl GetSecretValue {
+    /// What was asked for, as an error names it.
+    fn selected(&self) -> Selected {
+        match (&self.version_id, &self.version_stage) {
+            (Some(id), _) => Selected::Version(id.clone()),
+            (None, Some(stage)) => Selected::Stage(stage.clone()),
+            (None, None) => Selected::Stage(Stage::current()),
+        }
+    }
+
+    /// The ordinal of the version asked for. A label's version is known from the secret; another's from the index.
+    async fn ordinal(&self, secret: &Secret, view: &mut View) -> Result<Option<u64>, Error> {
+        let Some(id) = &self.version_id else {
+            let stage = self.version_stage.as_ref().map_or(Stage::CURRENT, Stage::as_str);
+            return Ok(secret.stages.get(stage).map(|version| version.ordinal));
+        };
+        if let Some(version) = secret.stages.values().find(|version| version.id == *id) {
+            return Ok(Some(version.ordinal));
+        }
+        let index = view.get::<VersionIndex>(&keys::version_by_id(secret.uid, id)).await?;
+        Ok(index.map(|index| index.record.ordinal))
+    }
+}

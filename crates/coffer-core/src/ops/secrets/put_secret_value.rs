@@ -1,1 +1,88 @@
-//! Stub.
+//! Making a new version.
+
+use coffer_types::{Stage, limits};
+use serde_json::Value;
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::versions::{KnownVersion, NewVersion};
+use super::{PutSecretValue, PutVersion};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::EncryptionKey;
+use crate::records::cache::Loaded;
+use crate::records::view::View;
+use crate::transaction::Transaction;
+use crate::{Context, Error, keys};
+
+/// The secret, the version that has the token already, and the key to seal under.
+pub struct Found {
+    secret: FoundSecret,
+    version: Option<KnownVersion>,
+    encryption_key: Option<Loaded<EncryptionKey>>,
+}
+
+impl Operation for PutSecretValue {
+    type Found = Found;
+    type Output = PutVersion;
+    const NAME: OperationName = OperationName { name: "PutSecretValue", read_only: false };
+
+    fn parameters(&self) -> Value {
+        let names = |stages: &Vec<Stage>| stages.iter().map(|stage| Value::from(stage.as_str())).collect();
+        parameters([
+            ("secretId", Some(self.secret_id.to_string().into())),
+            ("clientRequestToken", Some(self.token.as_str().into())),
+            ("versionStages", self.stages.as_ref().map(names)),
+        ])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
+        let version = match &secret.secret {
+            Some(loaded) => KnownVersion::find(view, loaded.record.uid, &self.token).await?,
+            None => None,
+        };
+        let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
+        Ok(Found { secret, version, encryption_key })
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.secret.requires(action("PutSecretValue"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<PutVersion, Error> {
+        let found = grant.into_found();
+        let loaded = found.secret.usable()?;
+        let arn = found.secret.arn_of(&loaded.record);
+        if self.stages.as_ref().is_some_and(|stages| stages.len() > limits::STAGES_PER_REQUEST_MAX) {
+            let most = limits::STAGES_PER_REQUEST_MAX;
+            return Err(Error::LimitExceeded(format!(
+                "You can't attach more than {most} staging labels to a secret."
+            )));
+        }
+        if let Some(known) = &found.version {
+            known.check_same(&self.token, &self.value, &arn, found.encryption_key.as_ref(), transaction)?;
+            let stages = loaded.record.stages_of(known.version.record.ordinal);
+            return Ok(PutVersion { arn, version_id: self.token.clone(), stages });
+        }
+        let mut secret = loaded.record.as_ref().clone();
+        let new =
+            NewVersion { arn: &arn, token: &self.token, value: &self.value, stages: self.stages.as_deref() };
+        new.stage(&mut secret, found.encryption_key.as_ref(), transaction)?;
+        let stages = secret.stages_of(secret.last_ordinal);
+        transaction.replace(found.secret.key.clone(), Some(loaded.revision), &secret);
+        Ok(PutVersion { arn, version_id: self.token.clone(), stages })
+    }
+
+    fn response(output: &PutVersion) -> Value {
+        parameters([
+            ("arn", Some(output.arn.to_string().into())),
+            ("name", Some(output.arn.name.as_str().into())),
+            ("versionId", Some(output.version_id.as_str().into())),
+            ("versionStages", Some(output.stages.iter().map(|stage| Value::from(stage.as_str())).collect())),
+        ])
+    }
+}

@@ -1,1 +1,55 @@
-//! Stub.
+//! Taking back a scheduled deletion.
+
+use serde_json::Value;
+
+use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::{RestoreSecret, SecretReference};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::view::View;
+use crate::transaction::Transaction;
+use crate::{Context, Error};
+
+/// The secret.
+pub struct Found(FoundSecret);
+
+impl Operation for RestoreSecret {
+    type Found = Found;
+    type Output = SecretReference;
+    const NAME: OperationName = OperationName { name: "RestoreSecret", read_only: false };
+
+    fn parameters(&self) -> Value {
+        parameters([("secretId", Some(self.secret_id.to_string().into()))])
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        find_secret(context, view, &self.secret_id, Freshness::Newest).await.map(Found)
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.0.requires(action("RestoreSecret"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<SecretReference, Error> {
+        let Found(found) = grant.into_found();
+        let loaded = found.existing()?;
+        let mut secret = loaded.record.as_ref().clone();
+        // One that isn't scheduled for deletion is left as it is, which is what was asked for.
+        if secret.deletion_due.take().is_some() {
+            secret.last_changed = transaction.now();
+            transaction.replace(found.key.clone(), Some(loaded.revision), &secret);
+        }
+        Ok(SecretReference { arn: found.arn_of(&secret) })
+    }
+
+    fn response(output: &SecretReference) -> Value {
+        parameters([
+            ("arn", Some(output.arn.to_string().into())),
+            ("name", Some(output.arn.name.as_str().into())),
+        ])
+    }
+}

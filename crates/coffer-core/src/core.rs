@@ -1,0 +1,98 @@
+//! The core itself: what it is made of, and the small questions it answers.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use coffer_audit::{AuditSink, NodeId, RefusalMeter};
+use coffer_crypto::{AuditSigningKey, Random, StoreKey, TokenKey, WrappingKey};
+use coffer_store::Store;
+use coffer_types::{AccountId, Region, Timestamp, VersionId};
+
+use crate::commit::{InFlight, StoreBroken};
+use crate::maintain::Maintenance;
+use crate::records::StoreMeta;
+use crate::records::cache::RecordCache;
+use crate::{Clock, Error, Spawn};
+
+/// Authenticates, authorizes, executes and records. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Core(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) audit: Arc<dyn AuditSink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) spawn: Arc<dyn Spawn>,
+    pub(crate) cache: RecordCache,
+    pub(crate) store_key: StoreKey,
+    pub(crate) wrapping_key: WrappingKey,
+    pub(crate) token_key: TokenKey,
+    pub(crate) audit_key: Arc<AuditSigningKey>,
+    pub(crate) meta: StoreMeta,
+    /// The name of this node in outbox keys and checkpoints.
+    pub(crate) node: NodeId,
+    pub(crate) outbox_count: AtomicU64,
+    pub(crate) in_flight: InFlight,
+    pub(crate) refusals: Mutex<RefusalMeter>,
+    /// Held by whoever drains and maintains: one at a time, across its waits.
+    pub(crate) maintenance: async_lock::Mutex<Maintenance>,
+    /// The audit log could not be written when last tried.
+    pub(crate) audit_failed: AtomicBool,
+    /// The store said something that can't be true; nothing more is served.
+    pub(crate) stopped: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The account made at `init`.
+    pub fn account(&self) -> AccountId {
+        self.0.meta.account
+    }
+
+    /// The region chosen at `init`, for callers that name none.
+    pub fn region(&self) -> &Region {
+        &self.0.meta.region
+    }
+
+    /// A fresh request id.
+    pub fn new_request_id(&self) -> String {
+        self.0.make_uuid()
+    }
+
+    /// A fresh version id, for callers whose client sends no token.
+    pub fn new_version_id(&self) -> VersionId {
+        self.0.make_uuid().parse().expect("a UUID has 36 printable characters")
+    }
+}
+
+impl Inner {
+    pub(crate) fn make_uuid(&self) -> String {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// Nothing is served that could not be recorded, and nothing at all once the store can't be believed.
+    pub(crate) fn refuse_if_unsafe(&self) -> Result<(), Error> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(Error::unavailable(StoreBroken::Unsettled));
+        }
+        if self.audit_failed.load(Ordering::Acquire) {
+            return Err(Error::unavailable("the audit log can't be written"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stop_serving(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+}

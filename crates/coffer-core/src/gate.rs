@@ -1,0 +1,211 @@
+//! The gate: the one way from a request to an effect.
+//!
+//! Find, authorize everything required, run, commit, record, answer. No operation authorizes or records itself, and
+//! none can run without a [`Grant`], which only this file can make. If the record can't be made safe the caller
+//! gets no answer but a failure.
+
+use std::future::Future;
+use std::sync::{Arc, LazyLock};
+
+use coffer_policy::{Decision, Request, Statement};
+use coffer_types::Action;
+use serde_json::Value;
+
+use crate::commit::Committed;
+use crate::core::{Core, Inner};
+use crate::records::view::View;
+use crate::records::{PolicyEpoch, User};
+use crate::transaction::Transaction;
+use crate::{Context, Denial, DenialReason, Error, Principal, keys};
+
+/// How often an operation is tried again after somebody else changed what it had found. Of any number of writers
+/// to one secret one always gets through, so this many can meet there at once.
+const ATTEMPTS_MAX: usize = 128;
+
+/// What an operation is called, in the record and in the metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperationName {
+    /// CloudTrail's `eventName`.
+    pub name: &'static str,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+}
+
+/// Something a caller can ask for. A value of such a type is valid; what it means is decided in `run`.
+pub trait Operation: Send + Sync + 'static {
+    /// What it is about, read from the snapshot.
+    type Found: Send;
+    /// The answer.
+    type Output: Send + 'static;
+    /// Its name.
+    const NAME: OperationName;
+
+    /// Its parameters for the record: names, tags and descriptions, never a value.
+    fn parameters(&self) -> Value;
+
+    /// Reads what it is about. The only part that waits. What is not there is found to be absent, and no error:
+    /// the caller may not be allowed to know.
+    fn find(
+        &self,
+        context: &Context,
+        view: &mut View,
+    ) -> impl Future<Output = Result<Self::Found, Error>> + Send;
+
+    /// Every permission it needs.
+    fn requires(&self, context: &Context, found: &Self::Found) -> Requirements;
+
+    /// Decides, and stages writes. Pure: its time and randomness are the transaction's.
+    fn run(
+        &self,
+        context: &Context,
+        grant: Grant<Self::Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<Self::Output, Error>;
+
+    /// What the record says of the answer; CloudTrail has `null` for reads.
+    fn response(_output: &Self::Output) -> Value {
+        Value::Null
+    }
+}
+
+/// A permission an operation needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Requirement {
+    /// To do what.
+    pub action: Action,
+    /// On what: an ARN, the name as supplied where there is none yet, or `*`.
+    pub resource: String,
+    /// How a denial names it: as the caller did, so that it tells nobody what exists.
+    pub as_supplied: String,
+}
+
+/// All permissions an operation needs; every one must be there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Requirements(pub Vec<Requirement>);
+
+/// Proof that the caller may do what the operation requires, over what was found. Only the gate makes one.
+pub struct Grant<F> {
+    found: F,
+}
+
+impl<F> Grant<F> {
+    /// What was found, and may now be used.
+    pub(crate) fn into_found(self) -> F {
+        self.found
+    }
+}
+
+/// The policy of the store's owner.
+static OWNER: LazyLock<Statement> = LazyLock::new(Statement::allow_everything);
+
+/// How one attempt ended.
+enum Attempt<T> {
+    Done(Result<T, Error>),
+    /// Somebody changed what was found; find again.
+    Conflict,
+}
+
+impl Core {
+    /// Does an operation for a caller: finds, authorizes, runs, commits, records, and only then answers.
+    ///
+    /// After a conflict everything begins again at *find*, the policies included. A committed change is not
+    /// undone if the caller stops waiting for it.
+    pub async fn execute<O: Operation>(&self, context: &Context, operation: O) -> Result<O::Output, Error> {
+        let inner = self.inner();
+        inner.refuse_if_unsafe()?;
+        for _ in 0..ATTEMPTS_MAX {
+            match inner.attempt(context, &operation).await {
+                Attempt::Done(result) => return result,
+                Attempt::Conflict => {}
+            }
+        }
+        inner.record_failure(context, &operation, Error::Busy).await
+    }
+}
+
+impl Inner {
+    async fn attempt<O: Operation>(self: &Arc<Self>, context: &Context, operation: &O) -> Attempt<O::Output> {
+        let mut transaction = Transaction::new(self, context.now);
+        let output = match self.decide(context, operation, &mut transaction).await {
+            Ok(output) => output,
+            Err(error) => return Attempt::Done(self.record_failure(context, operation, error).await),
+        };
+        let record =
+            self.record(context, O::NAME, &operation.parameters(), &O::response(&output)).into_body();
+        if transaction.is_empty() {
+            return Attempt::Done(self.append(record).await.map(|()| output));
+        }
+        match self.commit_recorded(transaction.into_change(), record).await {
+            Committed::Landed => Attempt::Done(Ok(output)),
+            Committed::Conflict => Attempt::Conflict,
+            Committed::Failed(cause) => {
+                Attempt::Done(self.record_failure(context, operation, Error::unavailable(cause)).await)
+            }
+            Committed::Unknown(cause) => Attempt::Done(Err(Error::unavailable(cause))),
+        }
+    }
+
+    /// Find, authorize, run. A write it stages is guarded by the policy epoch that the permission was read under.
+    async fn decide<O: Operation>(
+        self: &Arc<Self>,
+        context: &Context,
+        operation: &O,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<O::Output, Error> {
+        let mut view = View::new(Arc::clone(self));
+        let epoch_key = keys::policy_epoch(context.account);
+        let epoch = view.get::<PolicyEpoch>(&epoch_key).await?.map(|epoch| epoch.revision);
+        let found = operation.find(context, &mut view).await?;
+        authorize(context, &operation.requires(context, &found), &mut view).await?;
+        let output = operation.run(context, Grant { found }, transaction)?;
+        if !transaction.is_empty() {
+            transaction.guard(epoch_key, epoch);
+        }
+        Ok(output)
+    }
+
+    /// Records that an operation was refused or failed, and answers with why. Without a record: with that instead.
+    async fn record_failure<O: Operation>(
+        &self,
+        context: &Context,
+        operation: &O,
+        error: Error,
+    ) -> Result<O::Output, Error> {
+        let mut record = self.record(context, O::NAME, &operation.parameters(), &Value::Null);
+        record.error_code = Some(error.record_code().into());
+        record.error_message = Some(error.to_string().into());
+        self.append(record.into_body()).await?;
+        Err(error)
+    }
+}
+
+/// Whether the caller may do all of it; the first permission that is missing is the answer.
+async fn authorize(context: &Context, requirements: &Requirements, view: &mut View) -> Result<(), Error> {
+    let user;
+    let statements = match &context.principal {
+        Principal::User { name, .. } => {
+            user = view.get::<User>(&keys::user(context.account, name)).await?;
+            // A user who was deleted after signing has no statements, so nothing is allowed.
+            user.as_ref().map(|user| user.record.statements.as_slice()).unwrap_or_default()
+        }
+        // The owner of the store, who could read the file anyway.
+        Principal::Local { .. } => std::slice::from_ref(&*OWNER),
+    };
+    for requirement in &requirements.0 {
+        let action = requirement.action.to_string();
+        let request = Request { action: &action, resource: &requirement.resource };
+        let reason = match coffer_policy::decide(statements, &request) {
+            Decision::Allowed { .. } => continue,
+            Decision::NotAllowed => DenialReason::NotAllowed(requirement.action),
+            Decision::ExplicitlyDenied { .. } => DenialReason::ExplicitlyDenied,
+        };
+        return Err(Error::Denied(Box::new(Denial {
+            principal: context.principal.arn().to_owned(),
+            account: context.account,
+            action: requirement.action,
+            resource: requirement.as_supplied.clone(),
+            reason,
+        })));
+    }
+    Ok(())
+}

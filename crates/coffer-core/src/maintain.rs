@@ -1,0 +1,224 @@
+//! What coffer does by itself: draining the outbox into the audit log, checkpoints, summaries of refusals, and
+//! removing the versions of deleted secrets.
+//!
+//! No thread and no timer here: whoever runs coffer calls [`Core::maintain`] every so often.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use coffer_audit::{Checkpoint, Head, RecordBody};
+use coffer_store::{Change, CommitError, Guard, Order, Revision, Write};
+use coffer_types::Timestamp;
+use serde_json::json;
+
+use crate::commit::{Committed, StoreBroken};
+use crate::core::{Core, Inner};
+use crate::records::view::View;
+use crate::records::{OutboxEntry, StoredCheckpoint, SweepJob, Version, view};
+use crate::{Error, keys};
+
+/// How many outbox entries go into the log at a time.
+const DRAIN_BATCH: usize = 512;
+/// How many go out of the outbox in one change, beside the checkpoint.
+const REMOVE_BATCH: usize = 90;
+/// How long a checkpoint may stay behind the log.
+const CHECKPOINT_MILLIS: i64 = 1000;
+/// How long a tombstone keeps a change of unknown fate from landing: far above any store's time-out.
+const TOMBSTONE_MILLIS: i64 = 10 * 60 * 1000;
+/// How many versions of a deleted secret go in one change, each with its index.
+const SWEEP_BATCH: usize = 40;
+
+/// What maintenance remembers from one round to the next.
+pub(crate) struct Maintenance {
+    /// The newest head that the store has a checkpoint of.
+    checkpointed: Head,
+    checkpointed_at: Timestamp,
+    /// Whether entries of the outbox may be in the log already: after a start, and after anything failed.
+    may_repeat: bool,
+    /// What the last round took out of the outbox: if it is seen there again, the store said it did what it did not.
+    removed: HashSet<Bytes>,
+}
+
+impl Maintenance {
+    pub(crate) fn new(checkpointed: Head, now: Timestamp) -> Self {
+        Self { checkpointed, checkpointed_at: now, may_repeat: true, removed: HashSet::new() }
+    }
+}
+
+impl Core {
+    /// Does what is due. Call it a few times a second; a call while another is at it returns at once.
+    pub async fn maintain(&self) {
+        let inner = &self.0;
+        let Some(mut maintenance) = inner.maintenance.try_lock() else { return };
+        if inner.drain_with(&mut maintenance).await.is_ok() {
+            // What fails here is tried again in the next round; requests see the failure themselves.
+            let _ = inner.summarise_refusals().await;
+            let _ = inner.checkpoint_if_due(&mut maintenance).await;
+            let _ = inner.sweep().await;
+        }
+    }
+
+    /// Finishes: drains the outbox, writes the last summaries and checkpoint, closes the audit segment. Serve
+    /// nothing afterwards.
+    pub async fn close(&self) -> Result<(), Error> {
+        let inner = &self.0;
+        let mut maintenance = inner.maintenance.lock().await;
+        inner.drain_with(&mut maintenance).await?;
+        inner.summarise_all_refusals().await?;
+        inner.audit.close(inner.clock.now()).await.map_err(Error::unavailable)?;
+        inner.write_checkpoint(&mut maintenance, inner.audit.synced_head(), &[]).await
+    }
+}
+
+impl Inner {
+    /// Moves every settled outbox entry into the log, in the order of their commits, and out of the outbox once
+    /// the log is on disk.
+    pub(crate) async fn drain(&self) -> Result<(), Error> {
+        self.drain_with(&mut *self.maintenance.lock().await).await
+    }
+
+    async fn drain_with(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
+        let drained = self.drain_batches(maintenance).await;
+        self.audit_failed.store(drained.is_err(), Ordering::Release);
+        maintenance.may_repeat |= drained.is_err();
+        drained
+    }
+
+    async fn drain_batches(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
+        if self.audit_failed.load(Ordering::Acquire) {
+            // Asks the log whether it can be written again.
+            self.audit.append_synced(Vec::new()).await.map_err(Error::unavailable)?;
+        }
+        loop {
+            let entries = self.settled_entries().await?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let (keys, bodies): (Vec<Bytes>, Vec<Option<RecordBody>>) = entries.into_iter().unzip();
+            if keys.iter().any(|key| maintenance.removed.contains(key)) {
+                self.stop_serving();
+                return Err(Error::unavailable(StoreBroken::AcknowledgedButMissing));
+            }
+            let mut bodies: Vec<RecordBody> = bodies.into_iter().flatten().collect();
+            if maintenance.may_repeat {
+                // An entry leaves the outbox together with a checkpoint, so one that is in the log already is
+                // after the last checkpoint.
+                let after = maintenance.checkpointed.sequence;
+                let known = self.audit.event_ids_after(after).map_err(Error::unavailable)?;
+                bodies.retain(|body| !known.contains(&body.event_id()));
+            }
+            let head = self.audit.append_synced(bodies).await.map_err(Error::unavailable)?;
+            for removed in keys.chunks(REMOVE_BATCH) {
+                self.write_checkpoint(maintenance, head, removed).await?;
+            }
+            maintenance.may_repeat = false;
+            maintenance.removed = keys.into_iter().collect();
+        }
+    }
+
+    /// Entries whose author knows that they landed, by revision; and tombstones that have served their time.
+    async fn settled_entries(&self) -> Result<Vec<(Bytes, Option<RecordBody>)>, Error> {
+        let snapshot = self.store.snapshot().await.map_err(Error::unavailable)?;
+        let range = keys::outbox_of(&self.node);
+        let mut entries =
+            snapshot.range(range, Order::Ascending, DRAIN_BATCH).await.map_err(Error::unavailable)?;
+        entries.sort_by_key(|entry| entry.revision);
+        let now = self.clock.now();
+        let mut settled = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if self.in_flight.contains(&entry.key) {
+                // What was committed later waits too, so that the log has the order of the commits.
+                break;
+            }
+            match view::open::<OutboxEntry>(&self.store_key, &entry)? {
+                OutboxEntry::Record { body } => {
+                    let body = RecordBody::from_bytes(body).map_err(Error::unavailable)?;
+                    settled.push((entry.key, Some(body)));
+                }
+                OutboxEntry::Tombstone { placed } if now.millis_since(placed) > TOMBSTONE_MILLIS => {
+                    settled.push((entry.key, None));
+                }
+                OutboxEntry::Tombstone { .. } => {}
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn checkpoint_if_due(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
+        let head = self.audit.synced_head();
+        let age_millis = self.clock.now().millis_since(maintenance.checkpointed_at);
+        if head.sequence > maintenance.checkpointed.sequence && age_millis >= CHECKPOINT_MILLIS {
+            self.write_checkpoint(maintenance, head, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Signs a head of the log that is on disk into the store, and removes outbox entries that it covers.
+    async fn write_checkpoint(
+        &self,
+        maintenance: &mut Maintenance,
+        head: Head,
+        removed: &[Bytes],
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        let checkpoint = Checkpoint::sign(&self.audit_key, self.node.clone(), head, now);
+        let key = keys::checkpoint(&self.node);
+        let sealed = self.seal_record(&key, &StoredCheckpoint { checkpoint });
+        let mut writes: Vec<Write> = removed.iter().cloned().map(Write::Delete).collect();
+        writes.push(Write::Put(key, sealed));
+        match self.store.commit(Change { guards: Vec::new(), writes }).await {
+            Ok(_) => {
+                maintenance.checkpointed = head;
+                maintenance.checkpointed_at = now;
+                Ok(())
+            }
+            // Whether it landed does not matter: the next round does the same again.
+            Err(
+                error @ (CommitError::Conflict | CommitError::Determinate(_) | CommitError::Indeterminate(_)),
+            ) => Err(Error::unavailable(error)),
+        }
+    }
+
+    /// Removes what is left of deleted secrets, a batch of versions a change. A job that is cut short goes on at
+    /// the next call, or after the next start.
+    async fn sweep(self: &Arc<Self>) -> Result<(), Error> {
+        let mut view = View::new(Arc::clone(self));
+        let jobs = view.range::<SweepJob>(keys::sweep_jobs(), Order::Ascending, 1).await?;
+        for (job_key, job) in jobs {
+            let uid = job.record.uid;
+            let versions = view.range::<Version>(keys::versions(uid), Order::Ascending, SWEEP_BATCH).await?;
+            if versions.is_empty() {
+                self.finish_sweep(job_key, &job.record, job.revision).await?;
+                continue;
+            }
+            let mut writes = Vec::with_capacity(2 * versions.len());
+            for (key, version) in versions {
+                writes.push(Write::Delete(keys::version_by_id(uid, &version.record.id)));
+                writes.push(Write::Delete(key));
+            }
+            let removed: Vec<Bytes> = writes.iter().map(crate::commit::written_key).cloned().collect();
+            let revision =
+                self.store.commit(Change { guards: Vec::new(), writes }).await.map_err(Error::unavailable)?;
+            self.cache.invalidate(&removed, revision);
+        }
+        Ok(())
+    }
+
+    async fn finish_sweep(
+        self: &Arc<Self>,
+        job_key: Bytes,
+        job: &SweepJob,
+        seen: Revision,
+    ) -> Result<(), Error> {
+        let data = json!({"SecretId": job.arn.to_string()});
+        let record = self.service_record("EndSecretVersionDelete", &data).into_body();
+        let change =
+            Change { guards: vec![Guard::At(job_key.clone(), seen)], writes: vec![Write::Delete(job_key)] };
+        match self.commit_recorded(change, record).await {
+            Committed::Landed | Committed::Conflict => Ok(()),
+            Committed::Failed(cause) | Committed::Unknown(cause) => Err(Error::unavailable(cause)),
+        }
+    }
+}

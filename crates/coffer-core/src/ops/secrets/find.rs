@@ -1,0 +1,93 @@
+//! What the operations on secrets have in common: finding the secret a caller names.
+
+use bytes::Bytes;
+use coffer_types::{AccountId, Action, Region, SecretArn, SecretId, SecretName};
+use serde_json::Value;
+
+use crate::gate::{Requirement, Requirements};
+use crate::records::Secret;
+use crate::records::cache::Loaded;
+use crate::records::view::View;
+use crate::{Context, Error, keys};
+
+/// A secret a caller named, if it is there.
+pub(crate) struct FoundSecret {
+    /// Where it lies, or would.
+    pub(crate) key: Bytes,
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+    pub(crate) name: SecretName,
+    pub(crate) secret: Option<Loaded<Secret>>,
+}
+
+/// Whether the record cache may answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// The newest acknowledged state: right for everything that reads single records.
+    Newest,
+    /// The state of the snapshot: for listings, whose ranges must agree with it.
+    Snapshot,
+}
+
+/// Finds the secret that `id` names. An ARN of another account or region than the request's finds nothing.
+pub(crate) async fn find_secret(
+    context: &Context,
+    view: &mut View,
+    id: &SecretId,
+    freshness: Freshness,
+) -> Result<FoundSecret, Error> {
+    let (account, region, name) = (context.account, context.region.clone(), id.name().clone());
+    let key = keys::secret(account, &region, &name);
+    let is_elsewhere =
+        matches!(id, SecretId::Arn { region: r, account: a, .. } if *r != region || *a != account);
+    let found = match freshness {
+        _ if is_elsewhere => None,
+        Freshness::Newest => view.get::<Secret>(&key).await?,
+        Freshness::Snapshot => view.get_from_snapshot::<Secret>(&key).await?,
+    };
+    let has_suffix = |secret: &Secret| match id {
+        SecretId::Arn { suffix: Some(suffix), .. } => secret.suffix == *suffix,
+        SecretId::Arn { suffix: None, .. } | SecretId::Name(_) => true,
+    };
+    let secret = found.filter(|loaded| has_suffix(&loaded.record));
+    Ok(FoundSecret { key, account, region, name, secret })
+}
+
+impl FoundSecret {
+    /// The secret; it must be there.
+    pub(crate) fn existing(&self) -> Result<&Loaded<Secret>, Error> {
+        self.secret.as_ref().ok_or(Error::SecretNotFound)
+    }
+
+    /// The secret; it must be there and not wait for its deletion.
+    pub(crate) fn usable(&self) -> Result<&Loaded<Secret>, Error> {
+        let secret = self.existing()?;
+        if secret.record.deletion_due.is_some() { Err(Error::MarkedForDeletion) } else { Ok(secret) }
+    }
+
+    /// The ARN of a secret that is there.
+    pub(crate) fn arn_of(&self, secret: &Secret) -> SecretArn {
+        secret.arn(self.account, &self.region, &self.name)
+    }
+
+    /// The permission to do something with it: on its stored ARN, with the suffix; on what the caller wrote if it
+    /// is not there, so that a denial is the same in both cases.
+    pub(crate) fn requires(&self, action: Action, id: &SecretId) -> Requirements {
+        let as_supplied = id.to_string();
+        let resource = self
+            .secret
+            .as_ref()
+            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_string());
+        Requirements(vec![Requirement { action, resource, as_supplied }])
+    }
+}
+
+/// Parameters for the record: members that were sent, under the names CloudTrail gives them.
+pub(crate) fn parameters<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+}
+
+/// An action of Secrets Manager.
+pub(crate) const fn action(name: &'static str) -> Action {
+    Action::new("secretsmanager", name)
+}

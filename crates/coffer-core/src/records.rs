@@ -1,0 +1,290 @@
+//! What the store holds, typed: records, where they lie, and how they are read through the cache.
+//!
+//! A record is one byte of format and a MessagePack map, sealed under the store key and bound to its kind and its
+//! storage key. Fields that a record has and this coffer doesn't know are passed over; a format it doesn't know is
+//! refused.
+
+pub(crate) mod cache;
+pub(crate) mod keys;
+pub(crate) mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use coffer_crypto::{KeyEncryptionKey, SealedValue, StoreId};
+use coffer_policy::Statement;
+use coffer_types::{
+    AccountId, Region, SecretArn, SecretName, SecretSuffix, Stage, Tag, Timestamp, VersionId,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Something the store holds.
+pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The kind's name, bound into its envelope.
+    const KIND: &'static str;
+    /// The newest format this coffer writes and reads. Additions that an older coffer may pass over keep the
+    /// number; anything else raises it, and the older coffer refuses the record.
+    const FORMAT: u8 = 1;
+}
+
+/// A secret's identity in the store. Unlike its name it is never used again, so what is left of a deleted secret
+/// can never be taken for a part of a new one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub(crate) struct Uid(#[serde(with = "serde_bytes")] pub(crate) [u8; 16]);
+
+/// Facts of the whole store.
+#[derive(Serialize, Deserialize, Clone)]
+pub(crate) struct StoreMeta {
+    pub(crate) store_id: StoreId,
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+    pub(crate) owner_uid: u32,
+    pub(crate) created: Timestamp,
+}
+
+impl Record for StoreMeta {
+    const KIND: &'static str = "store";
+}
+
+/// A key of the tree below the root, wrapped under the root's wrapping key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TreeKey {
+    #[serde(with = "serde_bytes")]
+    pub(crate) wrapped: Vec<u8>,
+}
+
+impl Record for TreeKey {
+    const KIND: &'static str = "tree-key";
+}
+
+/// Written with every change of who may do what in an account. Each commit guards its revision, so that nothing
+/// commits under a permission that has just been taken away.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PolicyEpoch {
+    pub(crate) changed: Timestamp,
+}
+
+impl Record for PolicyEpoch {
+    const KIND: &'static str = "policy-epoch";
+}
+
+/// An access key. Its secret is sealed once more, under the access key id, and opened only to authenticate.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AccessKey {
+    pub(crate) account: AccountId,
+    pub(crate) user: String,
+    #[serde(with = "serde_bytes")]
+    pub(crate) sealed_secret: Vec<u8>,
+    pub(crate) created: Timestamp,
+    /// Keys derived from the secret, by day, region and service. They go when the record leaves the cache, so a
+    /// removed access key leaves none behind.
+    #[serde(skip)]
+    pub(crate) derived: Mutex<Vec<DerivedKey>>,
+}
+
+/// A signing key, good for one day, region and service.
+pub(crate) struct DerivedKey {
+    pub(crate) date: String,
+    pub(crate) region: Region,
+    pub(crate) service: String,
+    pub(crate) key: Arc<coffer_crypto::sigv4::SigningKey>,
+}
+
+impl Record for AccessKey {
+    const KIND: &'static str = "access-key";
+}
+
+/// A user and the statements of its policies.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) created: Timestamp,
+}
+
+impl Record for User {
+    const KIND: &'static str = "user";
+}
+
+/// The default key-encryption key of an account and region, in all its generations. New versions are sealed under
+/// the last one.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EncryptionKey {
+    pub(crate) generations: Vec<Generation>,
+}
+
+/// One generation of a key-encryption key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Generation {
+    pub(crate) number: u32,
+    #[serde(with = "serde_bytes")]
+    pub(crate) wrapped: Vec<u8>,
+    pub(crate) created: Timestamp,
+    /// Unwrapped at first use, for as long as the record is in the cache.
+    #[serde(skip)]
+    pub(crate) opened: OnceLock<Arc<KeyEncryptionKey>>,
+}
+
+impl Record for EncryptionKey {
+    const KIND: &'static str = "encryption-key";
+}
+
+/// A secret, without its values.
+#[derive(Serialize, Deserialize, Clone)]
+pub(crate) struct Secret {
+    pub(crate) uid: Uid,
+    pub(crate) suffix: SecretSuffix,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Option<Vec<Tag>>,
+    pub(crate) created: Timestamp,
+    pub(crate) last_changed: Timestamp,
+    /// When it will be deleted, if that is scheduled.
+    #[serde(default)]
+    pub(crate) deletion_due: Option<Timestamp>,
+    /// The highest ordinal given to a version.
+    pub(crate) last_ordinal: u64,
+    /// Invariant: each label points at exactly one version.
+    pub(crate) stages: BTreeMap<Stage, VersionReference>,
+}
+
+impl Record for Secret {
+    const KIND: &'static str = "secret";
+}
+
+/// A version, as a label points at it.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct VersionReference {
+    pub(crate) ordinal: u64,
+    pub(crate) id: VersionId,
+}
+
+/// A version. Its value is sealed under a data key of its own.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) id: VersionId,
+    pub(crate) ordinal: u64,
+    pub(crate) created: Timestamp,
+    pub(crate) state: VersionState,
+    /// The value; a placeholder has none.
+    pub(crate) value: Option<StoredValue>,
+}
+
+/// What may be done with a version.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum VersionState {
+    /// It has an id and labels, and no value yet.
+    Placeholder,
+    /// It can be read.
+    Enabled,
+    /// It is kept and can't be read.
+    Disabled,
+    /// It will be destroyed.
+    Deleted {
+        /// When.
+        due: Timestamp,
+    },
+    /// Its value is gone.
+    Destroyed,
+}
+
+/// A sealed value and what it takes to open it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredValue {
+    pub(crate) is_string: bool,
+    /// The generation of the key-encryption key it is under.
+    pub(crate) generation: u32,
+    pub(crate) sealed: SealedValue,
+}
+
+impl Record for Version {
+    const KIND: &'static str = "version";
+}
+
+/// Finds a version by its id.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VersionIndex {
+    pub(crate) ordinal: u64,
+}
+
+impl Record for VersionIndex {
+    const KIND: &'static str = "version-index";
+}
+
+/// Finds a secret by when it was made.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CreationIndex {
+    pub(crate) name: SecretName,
+}
+
+impl Record for CreationIndex {
+    const KIND: &'static str = "creation-index";
+}
+
+/// The versions of a deleted secret that are still to be removed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SweepJob {
+    pub(crate) uid: Uid,
+    pub(crate) arn: SecretArn,
+}
+
+impl Record for SweepJob {
+    const KIND: &'static str = "sweep-job";
+}
+
+/// What lies at an outbox key.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum OutboxEntry {
+    /// The audit record of the change it was committed with.
+    Record {
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
+    /// Put here to make sure that a change whose fate was unknown can never land: the change demands this key
+    /// absent.
+    Tombstone { placed: Timestamp },
+}
+
+impl Record for OutboxEntry {
+    const KIND: &'static str = "outbox";
+}
+
+/// The signed head of the audit log, as last seen on disk.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredCheckpoint {
+    pub(crate) checkpoint: coffer_audit::Checkpoint,
+}
+
+impl Record for StoredCheckpoint {
+    const KIND: &'static str = "checkpoint";
+}
+
+impl Secret {
+    pub(crate) fn arn(&self, account: AccountId, region: &Region, name: &SecretName) -> SecretArn {
+        SecretArn { region: region.clone(), account, name: name.clone(), suffix: self.suffix }
+    }
+
+    /// The labels of a version, sorted.
+    pub(crate) fn stages_of(&self, ordinal: u64) -> Vec<Stage> {
+        self.stages
+            .iter()
+            .filter(|(_, version)| version.ordinal == ordinal)
+            .map(|(stage, _)| stage.clone())
+            .collect()
+    }
+
+    /// Versions that have labels, by ordinal, with their labels.
+    pub(crate) fn labelled_versions(&self) -> Vec<(VersionId, Vec<Stage>)> {
+        let mut by_ordinal: BTreeMap<u64, (VersionId, Vec<Stage>)> = BTreeMap::new();
+        for (stage, version) in &self.stages {
+            by_ordinal
+                .entry(version.ordinal)
+                .or_insert_with(|| (version.id.clone(), Vec::new()))
+                .1
+                .push(stage.clone());
+        }
+        by_ordinal.into_values().collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! Storage keys: where each record lies.
+//!
+//! A key is its kind's letter and its parts, each ended by a zero byte, with fixed-width numbers big-endian so that
+//! keys order as numbers do. Names stand in the clear (they are not secret; AWS says the same). No part can hold a
+//! zero byte: each is one of `coffer-types`' validated names. docs/formats.md lists them.
+
+use bytes::Bytes;
+use coffer_audit::{EventId, NodeId};
+use coffer_store::KeyRange;
+use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
+
+use super::Uid;
+
+/// Builds `letter ‖ 0 ‖ part ‖ 0 ‖ part ‖ 0 …`.
+fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + parts.iter().map(|part| part.len() + 1).sum::<usize>() + 24);
+    key.push(letter);
+    key.push(0);
+    for part in parts {
+        key.extend_from_slice(part);
+        key.push(0);
+    }
+    key
+}
+
+fn place(letter: u8, account: AccountId, region: &Region) -> Vec<u8> {
+    key(letter, &[account.to_string().as_bytes(), region.as_str().as_bytes()])
+}
+
+pub(crate) fn store_meta() -> Bytes {
+    key(b'm', &[]).into()
+}
+
+pub(crate) fn tree_key(purpose: &str) -> Bytes {
+    key(b'x', &[purpose.as_bytes()]).into()
+}
+
+pub(crate) fn policy_epoch(account: AccountId) -> Bytes {
+    key(b'a', &[account.to_string().as_bytes()]).into()
+}
+
+pub(crate) fn access_key(id: &str) -> Bytes {
+    key(b'k', &[id.as_bytes()]).into()
+}
+
+pub(crate) fn user(account: AccountId, name: &str) -> Bytes {
+    key(b'u', &[account.to_string().as_bytes(), name.as_bytes()]).into()
+}
+
+pub(crate) fn encryption_key(account: AccountId, region: &Region) -> Bytes {
+    place(b'e', account, region).into()
+}
+
+pub(crate) fn secret(account: AccountId, region: &Region, name: &SecretName) -> Bytes {
+    let mut key = place(b's', account, region);
+    key.extend_from_slice(name.as_str().as_bytes());
+    key.into()
+}
+
+/// The index that lists secrets by creation.
+pub(crate) fn creation(account: AccountId, region: &Region, created: Timestamp, uid: Uid) -> Bytes {
+    let mut key = place(b'c', account, region);
+    key.extend_from_slice(&created.as_millis().to_be_bytes());
+    key.extend_from_slice(&uid.0);
+    key.into()
+}
+
+pub(crate) fn creations(account: AccountId, region: &Region) -> KeyRange {
+    KeyRange::prefix(place(b'c', account, region))
+}
+
+pub(crate) fn secrets_everywhere() -> KeyRange {
+    KeyRange::prefix(key(b's', &[]))
+}
+
+pub(crate) fn version(uid: Uid, ordinal: u64) -> Bytes {
+    let mut key = vec![b'v', 0];
+    key.extend_from_slice(&uid.0);
+    key.extend_from_slice(&ordinal.to_be_bytes());
+    key.into()
+}
+
+pub(crate) fn versions(uid: Uid) -> KeyRange {
+    let mut key = vec![b'v', 0];
+    key.extend_from_slice(&uid.0);
+    KeyRange::prefix(key)
+}
+
+pub(crate) fn version_by_id(uid: Uid, id: &VersionId) -> Bytes {
+    let mut key = vec![b'i', 0];
+    key.extend_from_slice(&uid.0);
+    key.extend_from_slice(id.as_str().as_bytes());
+    key.into()
+}
+
+pub(crate) fn sweep_job(uid: Uid) -> Bytes {
+    let mut key = vec![b'j', 0];
+    key.extend_from_slice(&uid.0);
+    key.into()
+}
+
+pub(crate) fn sweep_jobs() -> KeyRange {
+    KeyRange::prefix(vec![b'j', 0])
+}
+
+/// An outbox entry: the node, its counter, and the event's id, which no other change ever has.
+pub(crate) fn outbox(node: &NodeId, count: u64, event_id: EventId) -> Bytes {
+    let mut key = key(b'o', &[node.to_string().as_bytes()]);
+    key.extend_from_slice(&count.to_be_bytes());
+    key.extend_from_slice(event_id.as_bytes());
+    key.into()
+}
+
+pub(crate) fn outbox_of(node: &NodeId) -> KeyRange {
+    KeyRange::prefix(key(b'o', &[node.to_string().as_bytes()]))
+}
+
+pub(crate) fn checkpoint(node: &NodeId) -> Bytes {
+    key(b'h', &[node.to_string().as_bytes()]).into()
+}

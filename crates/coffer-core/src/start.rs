@@ -1,0 +1,312 @@
+//! Founding a store, and opening one.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use coffer_audit::{AuditError, AuditSink, Head, NodeId, RefusalMeter};
+use coffer_crypto::{
+    AuditSigningKey, Key, OpenError, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
+};
+use coffer_policy::Statement;
+use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
+use coffer_types::{AccountId, Region, SecretBytes};
+use serde_json::json;
+
+use crate::commit::Committed;
+use crate::core::{Core, Inner};
+use crate::maintain::Maintenance;
+use crate::records::cache::RecordCache;
+use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
+use crate::{Clock, Error, Spawn, keys};
+
+/// Opens the audit log once its signing key is known, which the store keeps.
+pub type OpenAudit = Box<dyn FnOnce(Arc<AuditSigningKey>) -> Result<Arc<dyn AuditSink>, AuditFailure> + Send>;
+
+/// Why the audit log could not be opened.
+pub type AuditFailure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a core is made of.
+pub struct Parts {
+    /// Where records are kept.
+    pub store: Arc<dyn Store>,
+    /// Opens the audit log.
+    pub audit: OpenAudit,
+    /// The unsealed root key.
+    pub root: RootKey,
+    /// The store's id, which its keys are derived for.
+    pub store_id: StoreId,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Runs commits to their end.
+    pub spawn: Arc<dyn Spawn>,
+    /// The rest.
+    pub options: CoreOptions,
+}
+
+/// Settings of a core.
+#[derive(Clone, Debug)]
+pub struct CoreOptions {
+    /// Most bytes of records in the cache.
+    pub cache_bytes_max: u64,
+    /// Go on although the audit log has lost records that the store's checkpoint knows of. That is recorded.
+    pub accept_audit_loss: bool,
+}
+
+impl Default for CoreOptions {
+    fn default() -> Self {
+        Self { cache_bytes_max: 32 * 1024 * 1024, accept_audit_loss: false }
+    }
+}
+
+/// What a new store begins with.
+pub struct Founding {
+    /// The default account.
+    pub account: AccountId,
+    /// The default region.
+    pub region: Region,
+    /// Its users, each with an access key.
+    pub users: Vec<FoundingUser>,
+    /// The uid that owns the store and is its administrator at the machine.
+    pub owner_uid: u32,
+}
+
+/// A user a new store begins with.
+pub struct FoundingUser {
+    /// The name.
+    pub name: String,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub secret_access_key: SecretBytes,
+    /// Whether it may do all; else it may do nothing.
+    pub administrator: bool,
+}
+
+/// Why a store could not be founded or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is a store already.
+    #[error("the store has been founded already")]
+    AlreadyFounded,
+    /// There is none yet.
+    #[error("the store is empty")]
+    Empty,
+    /// The root key is another store's.
+    #[error("the root key does not open this store: it is another store's, or the store's file was changed")]
+    WrongRootKey(#[source] OpenError),
+    /// The store failed.
+    #[error("the store could not be read or written")]
+    Store(#[source] StoreError),
+    /// A record could not be read.
+    #[error("a record of the store could not be read")]
+    Record(#[source] Error),
+    /// The change that founds it was not committed.
+    #[error("the new store could not be written")]
+    Commit(#[source] CommitError),
+    /// The log could not be opened.
+    #[error("the audit log could not be opened")]
+    AuditLog(#[source] AuditFailure),
+    /// The log could not be written.
+    #[error("the audit log could not be written")]
+    AuditWrite(#[source] AuditError),
+    /// Records the store knows of are missing from the log.
+    #[error(
+        "the audit log ends at record {found}, and the store knows of {known}: records were removed, or the log is another store's"
+    )]
+    AuditShortened {
+        /// The last record of the log.
+        found: u64,
+        /// The last record the signed checkpoint covers.
+        known: u64,
+    },
+}
+
+const TOKEN_KEY: &str = "token-key";
+const AUDIT_KEY: &str = "audit-signing-key";
+/// The only node there is, until stores span several.
+const NODE: &str = "node-1";
+
+impl Core {
+    /// Founds a store: writes its first records, with the record of that.
+    pub async fn found(parts: Parts, founding: Founding) -> Result<Self, StartError> {
+        let snapshot = parts.store.snapshot().await.map_err(StartError::Store)?;
+        if snapshot.get(&keys::store_meta()).await.map_err(StartError::Store)?.is_some() {
+            return Err(StartError::AlreadyFounded);
+        }
+        drop(snapshot);
+        let random = &*parts.random;
+        let token_key = Key::make(random);
+        let audit_key = AuditSigningKey::make(random);
+        let wrapping_key = parts.root.derive_wrapping_key(parts.store_id);
+        let wrap = |purpose, key: &Key| TreeKey { wrapped: wrapping_key.wrap(random, purpose, &[], key) };
+        let tree = [(TOKEN_KEY, wrap(TOKEN_KEY, &token_key)), (AUDIT_KEY, wrap(AUDIT_KEY, audit_key.seed()))];
+        let meta = StoreMeta {
+            store_id: parts.store_id,
+            account: founding.account,
+            region: founding.region,
+            owner_uid: founding.owner_uid,
+            created: parts.clock.now(),
+        };
+        let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
+        let core = Self::assemble(parts, meta, tree_keys, Head::GENESIS)?;
+        core.0.write_founding(&tree, &founding.users).await?;
+        core.start(Start { already_in_log: false }).await
+    }
+
+    /// Opens a founded store: checks that the key and the log are its own, finishes what was under way, and
+    /// records that it was unsealed.
+    pub async fn open(parts: Parts) -> Result<Self, StartError> {
+        let snapshot = parts.store.snapshot().await.map_err(StartError::Store)?;
+        let store_key = parts.root.derive_store_key(parts.store_id);
+        let meta: StoreMeta =
+            read(&*snapshot, &store_key, keys::store_meta()).await?.ok_or(StartError::Empty)?;
+        let wrapping_key = parts.root.derive_wrapping_key(parts.store_id);
+        let token_key = unwrap(&*snapshot, &store_key, &wrapping_key, TOKEN_KEY).await?;
+        let audit_key = unwrap(&*snapshot, &store_key, &wrapping_key, AUDIT_KEY).await?;
+        let node: NodeId = NODE.parse().expect("a constant that is a node id");
+        let stored: Option<StoredCheckpoint> = read(&*snapshot, &store_key, keys::checkpoint(&node)).await?;
+        drop(snapshot);
+        let known = stored.map_or(Head::GENESIS, |stored| stored.checkpoint.head);
+        let accept_audit_loss = parts.options.accept_audit_loss;
+        let audit_key = AuditSigningKey::from_seed(audit_key);
+        let core = Self::assemble(parts, meta, TreeKeys { wrapping_key, token_key, audit_key }, known)?;
+        let found = core.0.audit.synced_head().sequence;
+        if found < known.sequence {
+            if !accept_audit_loss {
+                return Err(StartError::AuditShortened { found, known: known.sequence });
+            }
+            let data = json!({"lastRecordFound": found, "lastRecordKnown": known.sequence});
+            let record = core.0.service_record("AcceptAuditLoss", &data).into_body();
+            core.0.audit.append_synced(vec![record]).await.map_err(StartError::AuditWrite)?;
+        }
+        core.start(Start { already_in_log: true }).await
+    }
+
+    fn assemble(parts: Parts, meta: StoreMeta, tree_keys: TreeKeys, known: Head) -> Result<Self, StartError> {
+        let store_key = parts.root.derive_store_key(parts.store_id);
+        let audit_key = Arc::new(tree_keys.audit_key);
+        let audit = (parts.audit)(Arc::clone(&audit_key)).map_err(StartError::AuditLog)?;
+        let now = parts.clock.now();
+        let inner = Inner {
+            store: parts.store,
+            audit,
+            clock: parts.clock,
+            random: parts.random,
+            spawn: parts.spawn,
+            cache: RecordCache::new(parts.options.cache_bytes_max),
+            store_key,
+            wrapping_key: tree_keys.wrapping_key,
+            token_key: TokenKey::new(tree_keys.token_key),
+            audit_key,
+            meta,
+            node: NODE.parse().expect("a constant that is a node id"),
+            outbox_count: AtomicU64::new(0),
+            in_flight: Default::default(),
+            refusals: Mutex::new(RefusalMeter::new(now)),
+            maintenance: async_lock::Mutex::new(Maintenance::new(known, now)),
+            audit_failed: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Drains what an earlier run left in the outbox, and records the start.
+    async fn start(self, start: Start) -> Result<Self, StartError> {
+        self.0.drain().await.map_err(StartError::Record)?;
+        if start.already_in_log {
+            let data = json!({"storeId": self.0.meta.store_id.to_string()});
+            let record = self.0.service_record("Unseal", &data).into_body();
+            self.0.audit.append(record).await.map_err(StartError::AuditWrite)?;
+        }
+        Ok(self)
+    }
+}
+
+struct TreeKeys {
+    wrapping_key: WrappingKey,
+    token_key: Key,
+    audit_key: AuditSigningKey,
+}
+
+struct Start {
+    already_in_log: bool,
+}
+
+impl Inner {
+    /// One change with everything a store begins with, and its record.
+    async fn write_founding(
+        self: &Arc<Self>,
+        tree: &[(&str, TreeKey)],
+        users: &[FoundingUser],
+    ) -> Result<(), StartError> {
+        let now = self.meta.created;
+        let account = self.meta.account;
+        let mut change = Change { guards: vec![Guard::Absent(keys::store_meta())], writes: Vec::new() };
+        self.stage(&mut change, keys::store_meta(), &self.meta);
+        self.stage(&mut change, keys::policy_epoch(account), &PolicyEpoch { changed: now });
+        for (purpose, key) in tree {
+            self.stage(&mut change, keys::tree_key(purpose), key);
+        }
+        for user in users {
+            let id = user.access_key_id.as_str();
+            let context: [&[u8]; 1] = [id.as_bytes()];
+            let access_key = AccessKey {
+                account,
+                user: user.name.clone(),
+                sealed_secret: self.wrapping_key.seal_secret(
+                    &*self.random,
+                    "access-key-secret",
+                    &context,
+                    &user.secret_access_key,
+                ),
+                created: now,
+                derived: Default::default(),
+            };
+            self.stage(&mut change, keys::access_key(id), &access_key);
+            let statements =
+                if user.administrator { vec![Statement::allow_everything()] } else { Vec::new() };
+            let record = User { name: user.name.clone(), statements, created: now };
+            self.stage(&mut change, keys::user(account, &user.name), &record);
+        }
+        let names: Vec<_> = users
+            .iter()
+            .map(|user| json!({"userName": user.name, "accessKeyId": user.access_key_id}))
+            .collect();
+        let data = json!({"storeId": self.meta.store_id.to_string(), "users": names});
+        let record = self.service_record("Init", &data).into_body();
+        match self.commit_recorded(change, record).await {
+            Committed::Landed => Ok(()),
+            Committed::Conflict => Err(StartError::AlreadyFounded),
+            Committed::Failed(cause) | Committed::Unknown(cause) => {
+                Err(StartError::Commit(CommitError::Indeterminate(StoreError::Backend(cause))))
+            }
+        }
+    }
+
+    fn stage<R: Record>(&self, change: &mut Change, key: bytes::Bytes, record: &R) {
+        let sealed = self.seal_record(&key, record);
+        change.writes.push(Write::Put(key, sealed));
+    }
+}
+
+async fn read<R: Record>(
+    snapshot: &dyn Snapshot,
+    store_key: &StoreKey,
+    key: bytes::Bytes,
+) -> Result<Option<R>, StartError> {
+    let Some(entry) = snapshot.get(&key).await.map_err(StartError::Store)? else { return Ok(None) };
+    view::open(store_key, &entry).map(Some).map_err(StartError::Record)
+}
+
+async fn unwrap(
+    snapshot: &dyn Snapshot,
+    store_key: &StoreKey,
+    wrapping_key: &WrappingKey,
+    purpose: &str,
+) -> Result<Key, StartError> {
+    let stored: Option<TreeKey> = read(snapshot, store_key, keys::tree_key(purpose)).await?;
+    let stored = stored.ok_or(StartError::Empty)?;
+    wrapping_key.unwrap(purpose, &[], &stored.wrapped).map_err(StartError::WrongRootKey)
+}

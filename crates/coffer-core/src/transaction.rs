@@ -1,0 +1,179 @@
+//! What an operation stages: guarded, sealed writes, with the time and the randomness it may use.
+//!
+//! No I/O. A transaction either becomes one change or is dropped; nothing it stages is visible before.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coffer_crypto::{Key, KeyEncryptionKey, OpenError, ValueContext, ValueKind};
+use coffer_store::{Change, Guard, Revision, Write};
+use coffer_types::{
+    AccountId, Region, SecretArn, SecretBytes, SecretSuffix, SecretValue, Timestamp, VersionId,
+};
+
+use crate::core::Inner;
+use crate::records::cache::Loaded;
+use crate::records::{self, EncryptionKey, Generation, Record, StoredValue, Uid};
+use crate::{Error, keys};
+
+/// Staged writes of one operation.
+pub struct Transaction<'a> {
+    inner: &'a Inner,
+    now: Timestamp,
+    change: Change,
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) fn new(inner: &'a Inner, now: Timestamp) -> Self {
+        Self { inner, now, change: Change::default() }
+    }
+
+    /// The time of the operation. It stays the same however often the operation is tried again.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.change.writes.is_empty()
+    }
+
+    pub(crate) fn into_change(self) -> Change {
+        self.change
+    }
+
+    /// Demands that a record is still as it was seen.
+    pub(crate) fn guard(&mut self, key: Bytes, seen: Option<Revision>) {
+        self.change.guards.push(match seen {
+            Some(revision) => Guard::At(key, revision),
+            None => Guard::Absent(key),
+        });
+    }
+
+    /// Writes a record, provided it is still as it was seen (`None`: absent).
+    pub(crate) fn replace<R: Record>(&mut self, key: Bytes, seen: Option<Revision>, record: &R) {
+        self.guard(key.clone(), seen);
+        self.put(key, record);
+    }
+
+    /// Writes a record, whatever is there.
+    pub(crate) fn put<R: Record>(&mut self, key: Bytes, record: &R) {
+        let sealed = self.inner.seal_record(&key, record);
+        self.change.writes.push(Write::Put(key, sealed));
+    }
+
+    /// Removes a record, provided it is still as it was seen.
+    pub(crate) fn remove(&mut self, key: Bytes, seen: Revision) {
+        self.guard(key.clone(), Some(seen));
+        self.change.writes.push(Write::Delete(key));
+    }
+
+    pub(crate) fn make_uid(&self) -> Uid {
+        let mut bytes = [0; 16];
+        self.inner.random.fill(&mut bytes);
+        Uid(bytes)
+    }
+
+    pub(crate) fn make_suffix(&self) -> SecretSuffix {
+        let mut bytes = [0; 32];
+        loop {
+            self.inner.random.fill(&mut bytes);
+            if let Some(suffix) = SecretSuffix::from_random(&bytes) {
+                return suffix;
+            }
+        }
+    }
+
+    /// Seals a value for a version, under the newest generation of the region's key; makes the key if the region
+    /// has none yet.
+    pub(crate) fn seal_value(
+        &mut self,
+        key: Option<&Loaded<EncryptionKey>>,
+        arn: &SecretArn,
+        version_id: &VersionId,
+        value: &SecretValue,
+    ) -> Result<StoredValue, Error> {
+        let newest = key.and_then(|key| key.record.generations.last());
+        let (number, encryption_key) = match newest {
+            Some(generation) => {
+                (generation.number, self.inner.open_generation(arn.account, &arn.region, generation)?)
+            }
+            None => self.make_encryption_key(arn.account, &arn.region),
+        };
+        let text = arn.to_string();
+        let context = value_context(&text, version_id, matches!(value, SecretValue::String(_)));
+        let sealed = encryption_key.seal_value(&*self.inner.random, &context, value.bytes());
+        Ok(StoredValue { is_string: matches!(value, SecretValue::String(_)), generation: number, sealed })
+    }
+
+    /// Opens the value of a version. Whoever calls this holds a grant; the gate made sure.
+    pub(crate) fn open_value(
+        &self,
+        key: Option<&Loaded<EncryptionKey>>,
+        arn: &SecretArn,
+        version_id: &VersionId,
+        stored: &StoredValue,
+    ) -> Result<SecretValue, Error> {
+        let generations = key.map(|key| key.record.generations.as_slice()).unwrap_or_default();
+        let generation = generations
+            .iter()
+            .find(|generation| generation.number == stored.generation)
+            .ok_or(Error::DecryptionFailure)?;
+        let encryption_key = self.inner.open_generation(arn.account, &arn.region, generation)?;
+        let text = arn.to_string();
+        let context = value_context(&text, version_id, stored.is_string);
+        let opened: Result<SecretBytes, OpenError> = encryption_key.open_value(&context, &stored.sealed);
+        let bytes = opened.map_err(|_| Error::DecryptionFailure)?;
+        let value = if stored.is_string { SecretValue::string(bytes) } else { SecretValue::binary(bytes) };
+        value.ok_or(Error::DecryptionFailure)
+    }
+
+    fn make_encryption_key(&mut self, account: AccountId, region: &Region) -> (u32, Arc<KeyEncryptionKey>) {
+        const FIRST: u32 = 1;
+        let key = Key::make(&*self.inner.random);
+        let wrapped = self.inner.wrap_generation(account, region, FIRST, &key);
+        let opened = Arc::new(KeyEncryptionKey::new(key));
+        let generation = Generation { number: FIRST, wrapped, created: self.now, opened: Default::default() };
+        self.replace(
+            keys::encryption_key(account, region),
+            None,
+            &EncryptionKey { generations: vec![generation] },
+        );
+        (FIRST, opened)
+    }
+}
+
+fn value_context<'a>(arn: &'a str, version_id: &'a VersionId, is_string: bool) -> ValueContext<'a> {
+    let kind = if is_string { ValueKind::String } else { ValueKind::Binary };
+    ValueContext { arn, version_id: version_id.as_str(), kind }
+}
+
+impl Inner {
+    pub(crate) fn seal_record<R: Record>(&self, key: &Bytes, record: &R) -> Bytes {
+        let payload = records::view::encode(record);
+        self.store_key.seal_record(&*self.random, R::KIND, key, &payload).into()
+    }
+
+    fn wrap_generation(&self, account: AccountId, region: &Region, number: u32, key: &Key) -> Vec<u8> {
+        let (account, number) = (account.to_string(), number.to_be_bytes());
+        let context: [&[u8]; 3] = [account.as_bytes(), region.as_str().as_bytes(), &number];
+        self.wrapping_key.wrap(&*self.random, "key-encryption-key", &context, key)
+    }
+
+    fn open_generation(
+        &self,
+        account: AccountId,
+        region: &Region,
+        generation: &Generation,
+    ) -> Result<Arc<KeyEncryptionKey>, Error> {
+        if let Some(opened) = generation.opened.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let (account, number) = (account.to_string(), generation.number.to_be_bytes());
+        let context: [&[u8]; 3] = [account.as_bytes(), region.as_str().as_bytes(), &number];
+        let key = self
+            .wrapping_key
+            .unwrap("key-encryption-key", &context, &generation.wrapped)
+            .map_err(|_| Error::DecryptionFailure)?;
+        Ok(Arc::clone(generation.opened.get_or_init(|| Arc::new(KeyEncryptionKey::new(key)))))
+    }
+}
