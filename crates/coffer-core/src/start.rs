@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use coffer_audit::{AuditError, AuditSink, Head, NodeId, RefusalMeter};
-use coffer_crypto::{
-    AuditSigningKey, Key, OpenError, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
-};
+use coffer_crypto::{AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey};
 use coffer_policy::Statement;
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
 use coffer_types::{AccountId, Region, SecretBytes};
@@ -22,7 +20,7 @@ use crate::{Clock, Error, Spawn, keys};
 /// Opens the audit log once its signing key is known, which the store keeps.
 pub type OpenAudit = Box<dyn FnOnce(Arc<AuditSigningKey>) -> Result<Arc<dyn AuditSink>, AuditFailure> + Send>;
 
-/// Why the audit log could not be opened.
+/// Why something that core is given failed to open; each kind of log has errors of its own.
 pub type AuditFailure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a core is made of.
@@ -95,7 +93,7 @@ pub enum StartError {
     Empty,
     /// The root key is another store's.
     #[error("the root key does not open this store: it is another store's, or the store's file was changed")]
-    WrongRootKey(#[source] OpenError),
+    WrongRootKey(#[source] AuditFailure),
     /// The store failed.
     #[error("the store could not be read or written")]
     Store(#[source] StoreError),
@@ -308,5 +306,5 @@ async fn unwrap(
 ) -> Result<Key, StartError> {
     let stored: Option<TreeKey> = read(snapshot, store_key, keys::tree_key(purpose)).await?;
     let stored = stored.ok_or(StartError::Empty)?;
-    wrapping_key.unwrap(purpose, &[], &stored.wrapped).map_err(StartError::WrongRootKey)
+    wrapping_key.unwrap(purpose, &[], &stored.wrapped).map_err(|error| StartError::WrongRootKey(error.into()))
 }

@@ -1,5 +1,6 @@
 //! The rules of the operations on secrets, over a store in memory with a clock that stands still.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 use coffer_core::ops::secrets::*;
 use coffer_core::{Error, Operation};
 use coffer_testkit::{World, version_id};

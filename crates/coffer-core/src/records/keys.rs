@@ -118,3 +118,56 @@ pub(crate) fn outbox_of(node: &NodeId) -> KeyRange {
 pub(crate) fn checkpoint(node: &NodeId) -> Bytes {
     key(b'h', &[node.to_string().as_bytes()]).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(key: impl AsRef<[u8]>, expected: &[u8]) {
+        assert_eq!(key.as_ref().escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+
+    /// The bytes of docs/formats.md.
+    #[test]
+    fn each_kind_of_key_lies_where_it_always_did() {
+        let (account, region, uid) = (AccountId::EXAMPLE, Region::us_east_1(), Uid(*b"0123456789abcdef"));
+        let name: SecretName = "app/db".parse().unwrap();
+        let version_id: VersionId = "00000000-0000-4000-8000-000000000001".parse().unwrap();
+        let node: NodeId = "node-1".parse().unwrap();
+        let event_id = EventId::from_bytes([7; 16]);
+        check(store_meta(), b"m\0");
+        check(tree_key("token-key"), b"x\0token-key\0");
+        check(policy_epoch(account), b"a\x00123456789012\0");
+        check(access_key("AKIA"), b"k\0AKIA\0");
+        check(user(account, "alice"), b"u\x00123456789012\0alice\0");
+        check(encryption_key(account, &region), b"e\x00123456789012\0us-east-1\0");
+        check(secret(account, &region, &name), b"s\x00123456789012\0us-east-1\0app/db");
+        let created = creation(account, &region, Timestamp::from_millis(1), uid);
+        check(created, b"c\x00123456789012\0us-east-1\0\0\0\0\0\0\0\0\x010123456789abcdef");
+        check(version(uid, 2), b"v\x000123456789abcdef\0\0\0\0\0\0\0\x02");
+        check(version_by_id(uid, &version_id), b"i\x000123456789abcdef00000000-0000-4000-8000-000000000001");
+        check(sweep_job(uid), b"j\x000123456789abcdef");
+        let entry = outbox(&node, 3, event_id);
+        check(entry, &[b"o\0node-1\0\0\0\0\0\0\0\0\x03".as_slice(), &[7; 16]].concat());
+        check(checkpoint(&node), b"h\0node-1\0");
+    }
+
+    #[test]
+    fn an_entry_lies_within_the_range_of_its_kind() {
+        let (account, region, uid) = (AccountId::EXAMPLE, Region::us_east_1(), Uid([255; 16]));
+        let holds = |range: KeyRange, key: Bytes| {
+            range.start <= key && range.end.as_ref().is_none_or(|end| key < *end)
+        };
+        assert!(holds(versions(uid), version(uid, u64::MAX)));
+        assert!(!holds(versions(uid), version(Uid([254; 16]), 1)));
+        assert!(holds(
+            creations(account, &region),
+            creation(account, &region, Timestamp::from_millis(5), uid)
+        ));
+        let other: Region = "us-east-11".parse().unwrap();
+        assert!(!holds(
+            creations(account, &region),
+            creation(account, &other, Timestamp::from_millis(5), uid)
+        ));
+    }
+}
