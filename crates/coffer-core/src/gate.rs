@@ -22,6 +22,10 @@ use crate::{Context, Denial, DenialReason, Error, Principal, keys};
 /// to one secret one always gets through, so this many can meet there at once.
 const ATTEMPTS_MAX: usize = 128;
 
+/// Writes stop while reads and their records still have this much room on the disk: a store that runs out of it in the
+/// middle of a commit ends the process.
+const HEADROOM_BYTES: u64 = 32 * 1024 * 1024;
+
 /// What an operation is called, in the record and in the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OperationName {
@@ -134,6 +138,10 @@ impl Inner {
             self.record(context, O::NAME, &operation.parameters(), &O::response(&output)).into_body();
         if transaction.is_empty() {
             return Attempt::Done(self.append(record).await.map(|()| output));
+        }
+        if self.audit.health().free_bytes.is_some_and(|free| free < HEADROOM_BYTES) {
+            let error = Error::unavailable("the disk is nearly full");
+            return Attempt::Done(self.record_failure(context, operation, error).await);
         }
         match self.commit_recorded(transaction.into_change(), record).await {
             Committed::Landed => Attempt::Done(Ok(output)),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use coffer_audit::{AuditError, AuditSink, Head, NodeId, RefusalMeter};
+use coffer_audit::{AuditError, AuditSink, Checkpoint, Head, NodeId, RefusalMeter};
 use coffer_crypto::{AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey};
 use coffer_policy::Statement;
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
@@ -17,8 +17,11 @@ use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
 use crate::{Clock, Error, Spawn, keys};
 
-/// Opens the audit log once its signing key is known, which the store keeps.
-pub type OpenAudit = Box<dyn FnOnce(Arc<AuditSigningKey>) -> Result<Arc<dyn AuditSink>, AuditFailure> + Send>;
+/// Opens the audit log once it is known what the store keeps of it: its signing key, and the newest checkpoint. A
+/// log that does not contain the checkpoint is refused rather than opened.
+pub type OpenAudit = Box<
+    dyn FnOnce(Arc<AuditSigningKey>, Option<Checkpoint>) -> Result<Arc<dyn AuditSink>, AuditFailure> + Send,
+>;
 
 /// Why something that core is given failed to open; each kind of log has errors of its own.
 pub type AuditFailure = Box<dyn std::error::Error + Send + Sync>;
@@ -148,9 +151,9 @@ impl Core {
             created: parts.clock.now(),
         };
         let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
-        let core = Self::assemble(parts, meta, tree_keys, Head::GENESIS)?;
+        let core = Self::assemble(parts, meta, tree_keys, None, Head::GENESIS)?;
         core.0.write_founding(&tree, &founding.users).await?;
-        core.start(Start { already_in_log: false }).await
+        core.start(Start { is_unsealing: false }).await
     }
 
     /// Opens a founded store: checks that the key and the log are its own, finishes what was under way, and
@@ -166,10 +169,13 @@ impl Core {
         let node: NodeId = NODE.parse().expect("a constant that is a node id");
         let stored: Option<StoredCheckpoint> = read(&*snapshot, &store_key, keys::checkpoint(&node)).await?;
         drop(snapshot);
-        let known = stored.map_or(Head::GENESIS, |stored| stored.checkpoint.head);
+        let checkpoint = stored.map(|stored| stored.checkpoint);
+        let known = checkpoint.as_ref().map_or(Head::GENESIS, |checkpoint| checkpoint.head);
         let accept_audit_loss = parts.options.accept_audit_loss;
         let audit_key = AuditSigningKey::from_seed(audit_key);
-        let core = Self::assemble(parts, meta, TreeKeys { wrapping_key, token_key, audit_key }, known)?;
+        let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
+        let expected = checkpoint.filter(|_| !accept_audit_loss);
+        let core = Self::assemble(parts, meta, tree_keys, expected, known)?;
         let found = core.0.audit.synced_head().sequence;
         if found < known.sequence {
             if !accept_audit_loss {
@@ -179,13 +185,19 @@ impl Core {
             let record = core.0.service_record("AcceptAuditLoss", &data).into_body();
             core.0.audit.append_synced(vec![record]).await.map_err(StartError::AuditWrite)?;
         }
-        core.start(Start { already_in_log: true }).await
+        core.start(Start { is_unsealing: true }).await
     }
 
-    fn assemble(parts: Parts, meta: StoreMeta, tree_keys: TreeKeys, known: Head) -> Result<Self, StartError> {
+    fn assemble(
+        parts: Parts,
+        meta: StoreMeta,
+        tree_keys: TreeKeys,
+        expected: Option<Checkpoint>,
+        known: Head,
+    ) -> Result<Self, StartError> {
         let store_key = parts.root.derive_store_key(parts.store_id);
         let audit_key = Arc::new(tree_keys.audit_key);
-        let audit = (parts.audit)(Arc::clone(&audit_key)).map_err(StartError::AuditLog)?;
+        let audit = (parts.audit)(Arc::clone(&audit_key), expected).map_err(StartError::AuditLog)?;
         let now = parts.clock.now();
         let inner = Inner {
             store: parts.store,
@@ -213,7 +225,7 @@ impl Core {
     /// Drains what an earlier run left in the outbox, and records the start.
     async fn start(self, start: Start) -> Result<Self, StartError> {
         self.0.drain().await.map_err(StartError::Record)?;
-        if start.already_in_log {
+        if start.is_unsealing {
             let data = json!({"storeId": self.0.meta.store_id.to_string()});
             let record = self.0.service_record("Unseal", &data).into_body();
             self.0.audit.append(record).await.map_err(StartError::AuditWrite)?;
@@ -229,7 +241,8 @@ struct TreeKeys {
 }
 
 struct Start {
-    already_in_log: bool,
+    /// A store is opened, not founded; the founding has its own record.
+    is_unsealing: bool,
 }
 
 impl Inner {

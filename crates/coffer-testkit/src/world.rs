@@ -142,7 +142,7 @@ fn parts(
     let salted = salt.bytes().fold(seed, |state, byte| state.rotate_left(9) ^ u64::from(byte));
     Parts {
         store: Arc::clone(store),
-        audit: Box::new(move |_| Ok(sink)),
+        audit: Box::new(move |_, _| Ok(sink)),
         root: RootKey::make(&keys),
         store_id: StoreId::make(&keys),
         clock: clock.clone(),
