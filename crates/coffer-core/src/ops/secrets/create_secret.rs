@@ -1,8 +1,8 @@
 //! Making a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use coffer_types::{SecretArn, SecretId, limits};
+use coffer_types::{SecretArn, SecretId, Tag, limits};
 use serde_json::{Value, json};
 
 use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
@@ -77,6 +77,10 @@ impl Operation for CreateSecret {
             return Err(Error::InvalidParameter(format!(
                 "You can't attach more than {most} tags to a secret."
             )));
+        }
+        let keys: HashSet<&str> = self.tags.iter().flatten().map(Tag::key).collect();
+        if self.tags.as_ref().is_some_and(|tags| keys.len() < tags.len()) {
+            return Err(Error::InvalidParameter("You can't use the same tag key more than once.".into()));
         }
         if let Some(existing) = &found.secret.secret {
             return self.repeat(&found, &existing.record, transaction);

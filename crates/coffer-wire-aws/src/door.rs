@@ -1,0 +1,319 @@
+//! The AWS door: a whole request in, a whole response out.
+//!
+//! No I/O of its own: it has no store, no key and no socket, and waits only on core. Invariants: who is asking is
+//! settled before a body is read; whatever does not become an operation goes through [`Core::refuse`], so that
+//! nothing is refused without a record; each answer has a request id and the server's time, which clients
+//! correct their clocks by.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use coffer_core::ops::secrets::{
+    CreateSecret, DeleteSecret, DescribeSecret, GetSecretValue, ListSecretVersionIds, ListSecrets,
+    PutSecretValue, RestoreSecret, UpdateSecretVersionStage,
+};
+use coffer_core::{Claim, Context, Core, Operation, OperationName, Refusal, RequestInfo};
+use coffer_types::Region;
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use zeroize::Zeroize;
+
+use crate::errors::Refused;
+use crate::from_wire::{self, BODY_BYTES_MAX, FromWire};
+use crate::sigv4;
+use crate::to_wire::ToWire;
+
+/// The service a request must be signed for, and the prefix of its target.
+pub const SERVICE: &str = "secretsmanager";
+/// CloudTrail's name for this door.
+pub const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
+
+const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+/// Most bytes of a user agent that are recorded.
+const USER_AGENT_BYTES_MAX: usize = 1024;
+/// Most characters of an unknown operation's name that are told and recorded.
+const UNKNOWN_NAME_CHARS_MAX: usize = 128;
+
+/// Makes the table of operations and the function that runs them out of one list, so that they agree.
+macro_rules! operations {
+    ($($operation:ident),* $(,)?) => {
+        /// Every operation this door serves, as core names them.
+        pub const OPERATIONS: &[OperationName] = &[$(<$operation as Operation>::NAME),*];
+
+        async fn run(core: &Core, context: &Context, name: &str, body: &[u8]) -> Result<Bytes, Failure> {
+            match name {
+                $(stringify!($operation) => run_one::<$operation>(core, context, body).await,)*
+                _ => Err(Failure::Unrecorded(unknown_operation(name))),
+            }
+        }
+    };
+}
+
+operations! {
+    CreateSecret,
+    DeleteSecret,
+    DescribeSecret,
+    GetSecretValue,
+    ListSecretVersionIds,
+    ListSecrets,
+    PutSecretValue,
+    RestoreSecret,
+    UpdateSecretVersionStage,
+}
+
+/// A refusal, and whether core has recorded it.
+enum Failure {
+    /// By core, which has.
+    Recorded(Refused),
+    /// By this door; it has yet to go through [`Core::refuse`].
+    Unrecorded(Refused),
+}
+
+async fn run_one<O>(core: &Core, context: &Context, body: &[u8]) -> Result<Bytes, Failure>
+where
+    O: Operation + FromWire,
+    O::Output: ToWire,
+{
+    let operation: O =
+        from_wire::decode(body).map_err(|malformed| Failure::Unrecorded(Refused::from(&malformed)))?;
+    let answer = core.execute(context, operation).await;
+    answer.map(|answer| answer.to_wire(context)).map_err(|error| Failure::Recorded(Refused::from(&error)))
+}
+
+/// Answers a request, whose whole body has been read, from `source`.
+///
+/// The body is wiped afterwards, also if the caller stops waiting, unless somebody else still holds a part of it.
+pub async fn answer(core: &Core, request: Request<Bytes>, source: IpAddr) -> Response<Bytes> {
+    if request.body().len() > BODY_BYTES_MAX {
+        return refuse_early(core, EarlyRefusal::BodyTooLarge, source).await;
+    }
+    let (head, body) = request.into_parts();
+    let body = WipedBody(body);
+    let request = request_info(core, &head.headers, source);
+    let outcome = serve(core, &head, &body.0, &request).await;
+    respond(core, &request.request_id, outcome)
+}
+
+/// A request's body, which may hold a value.
+struct WipedBody(Bytes);
+
+impl Drop for WipedBody {
+    fn drop(&mut self) {
+        if let Ok(mut body) = std::mem::take(&mut self.0).try_into_mut() {
+            body.as_mut().zeroize();
+        }
+    }
+}
+
+async fn serve(core: &Core, head: &Parts, body: &[u8], request: &RequestInfo) -> Result<Bytes, Refused> {
+    let target = Target::of(&head.headers);
+    let stranger = |access_key_id, region| Refusing {
+        core,
+        context: None,
+        request,
+        event_name: target.operation().map(|operation| operation.name.to_owned()),
+        access_key_id,
+        region,
+    };
+
+    let claim = match sigv4::parse(head, body, SERVICE) {
+        Ok(claim) => claim,
+        Err(rejection) => {
+            let refused = Refused::from(&rejection.error);
+            return Err(stranger(rejection.access_key_id, rejection.region).refuse(refused).await);
+        }
+    };
+    let (access_key_id, region) = (claim.access_key_id.clone(), claim.region.clone());
+    let context = match core.authenticate(Claim::SigV4(claim), request.clone(), EVENT_SOURCE).await {
+        Ok(context) => context,
+        Err(error) => {
+            let refused = Refused::from(&error);
+            return Err(stranger(Some(access_key_id), Some(region)).refuse(refused).await);
+        }
+    };
+
+    let outcome = if head.method != Method::POST || head.uri.path() != "/" {
+        Err(Failure::Unrecorded(Refused::of_protocol(
+            StatusCode::NOT_FOUND,
+            "UnknownOperationException",
+            "This server takes POST requests to / only.".to_owned(),
+        )))
+    } else {
+        match target.name {
+            Some(name) => run(core, &context, name, body).await,
+            None => Err(Failure::Unrecorded(unknown_operation(target.as_sent))),
+        }
+    };
+    match outcome {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Recorded(refused)) => Err(refused),
+        Err(Failure::Unrecorded(refused)) => {
+            let event_name = Some(target.name.unwrap_or(target.as_sent)).filter(|name| !name.is_empty());
+            let refusing = Refusing {
+                core,
+                event_name: event_name.map(shorten),
+                access_key_id: Some(access_key_id),
+                region: Some(context.region.clone()),
+                request,
+                context: Some(context),
+            };
+            Err(refusing.refuse(refused).await)
+        }
+    }
+}
+
+/// `X-Amz-Target`, taken apart.
+struct Target<'a> {
+    as_sent: &'a str,
+    /// What follows the service's prefix, if that is there.
+    name: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let as_sent = headers.get(X_AMZ_TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
+        Self { as_sent, name: as_sent.strip_prefix(SERVICE).and_then(|rest| rest.strip_prefix('.')) }
+    }
+
+    fn operation(&self) -> Option<&'static OperationName> {
+        OPERATIONS.iter().find(|operation| self.name == Some(operation.name))
+    }
+}
+
+fn unknown_operation(name: &str) -> Refused {
+    let served: Vec<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
+    let served = served.join(", ");
+    let message = if name.is_empty() {
+        format!("The request names no operation in X-Amz-Target. This server serves {SERVICE}: {served}.")
+    } else {
+        format!("The operation {} is not served. This server serves {SERVICE}: {served}.", shorten(name))
+    };
+    Refused::of_protocol(StatusCode::BAD_REQUEST, "UnknownOperationException", message)
+}
+
+fn shorten(name: &str) -> String {
+    name.chars().take(UNKNOWN_NAME_CHARS_MAX).collect()
+}
+
+/// What is known of a request that is about to be refused.
+struct Refusing<'a> {
+    core: &'a Core,
+    context: Option<Context>,
+    request: &'a RequestInfo,
+    event_name: Option<String>,
+    access_key_id: Option<String>,
+    region: Option<Region>,
+}
+
+impl Refusing<'_> {
+    /// Records the refusal and hands it back; if it cannot be recorded, the refusal is that.
+    async fn refuse(self, refused: Refused) -> Refused {
+        let refusal = Refusal {
+            context: self.context,
+            request: self.request.clone(),
+            event_source: EVENT_SOURCE,
+            event_name: self.event_name,
+            region: self.region,
+            access_key_id: self.access_key_id,
+            code: refused.code,
+            message: refused.record_text().to_owned(),
+        };
+        match self.core.refuse(refusal).await {
+            Ok(()) => refused,
+            Err(error) => Refused::from(&error),
+        }
+    }
+}
+
+/// Why the server refuses what it could not read to its end, or could not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyRefusal {
+    /// The body has more than [`BODY_BYTES_MAX`] bytes.
+    BodyTooLarge,
+    /// The headers are too large.
+    HeadersTooLarge,
+    /// The request did not come in time.
+    TooSlow,
+    /// The request breaks off or is not HTTP.
+    Unreadable,
+    /// The server is busy with as much as it takes on.
+    Overloaded,
+    /// Answering it failed inside coffer, through a fault of coffer's.
+    Failed,
+}
+
+impl EarlyRefusal {
+    fn refused(self) -> Refused {
+        let (status, code, message) = match self {
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLargeException",
+                "The request body has more than 524288 bytes.",
+            ),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "RequestHeaderFieldsTooLargeException",
+                "The request headers are too large.",
+            ),
+            Self::TooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "RequestTimeoutException", "The request was not sent in time.")
+            }
+            Self::Unreadable => {
+                (StatusCode::BAD_REQUEST, "SerializationException", "The request could not be read.")
+            }
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailableException",
+                "The server has too many requests to answer. Try again.",
+            ),
+            Self::Failed => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalServiceError",
+                "An error occurred on the server side.",
+            ),
+        };
+        Refused::of_protocol(status, code, message.to_owned())
+    }
+}
+
+/// Records a refusal that the server itself makes, and answers it.
+pub async fn refuse_early(core: &Core, early: EarlyRefusal, source: IpAddr) -> Response<Bytes> {
+    let request = request_info(core, &HeaderMap::new(), source);
+    let refusing = Refusing {
+        core,
+        context: None,
+        request: &request,
+        event_name: None,
+        access_key_id: None,
+        region: None,
+    };
+    let refused = refusing.refuse(early.refused()).await;
+    respond(core, &request.request_id, Err(refused))
+}
+
+fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr) -> RequestInfo {
+    let user_agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let mut user_agent = user_agent.unwrap_or_default().into_owned();
+    user_agent.truncate(user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
+    RequestInfo { request_id: core.new_request_id(), source: Some(source), user_agent }
+}
+
+fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Response<Bytes> {
+    let (status, body) = match outcome {
+        Ok(body) => (StatusCode::OK, body),
+        Err(refused) => (refused.status, refused.body()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, CONTENT_TYPE_JSON);
+    for (name, value) in [(X_AMZN_REQUEST_ID, request_id), (DATE, &core.now().to_http_date())] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
