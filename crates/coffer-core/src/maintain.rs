@@ -60,15 +60,21 @@ impl Core {
         }
     }
 
-    /// Finishes: drains the outbox, writes the last summaries and checkpoint, closes the audit segment. Serve
-    /// nothing afterwards.
+    /// Finishes a short visit: everything is drained, summed up and signed, and the log's segment stays open for whoever
+    /// comes next. Serve nothing afterwards.
+    pub async fn leave(&self) -> Result<(), Error> {
+        let mut maintenance = self.0.maintenance.lock().await;
+        self.0.finish(&mut maintenance).await?;
+        let head = self.0.audit.append_synced(Vec::new()).await.map_err(Error::unavailable)?;
+        self.0.write_checkpoint(&mut maintenance, head, &[]).await
+    }
+
+    /// Finishes as [`Core::leave`] does, and closes the log's segment with its digest: the end of a server.
     pub async fn close(&self) -> Result<(), Error> {
-        let inner = &self.0;
-        let mut maintenance = inner.maintenance.lock().await;
-        inner.drain_with(&mut maintenance).await?;
-        inner.summarise_all_refusals().await?;
-        inner.audit.close(inner.clock.now()).await.map_err(Error::unavailable)?;
-        inner.write_checkpoint(&mut maintenance, inner.audit.synced_head(), &[]).await
+        let mut maintenance = self.0.maintenance.lock().await;
+        self.0.finish(&mut maintenance).await?;
+        self.0.audit.close(self.0.clock.now()).await.map_err(Error::unavailable)?;
+        self.0.write_checkpoint(&mut maintenance, self.0.audit.synced_head(), &[]).await
     }
 }
 
@@ -77,6 +83,11 @@ impl Inner {
     /// the log is on disk.
     pub(crate) async fn drain(&self) -> Result<(), Error> {
         self.drain_with(&mut *self.maintenance.lock().await).await
+    }
+
+    async fn finish(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
+        self.drain_with(maintenance).await?;
+        self.summarise_all_refusals().await
     }
 
     async fn drain_with(&self, maintenance: &mut Maintenance) -> Result<(), Error> {

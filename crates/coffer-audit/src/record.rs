@@ -1,0 +1,694 @@
+//! The record of one event, in CloudTrail's format.
+//!
+//! Pure. Invariants: a [`RecordBody`] is one JSON object on one line, with an `eventID` and without a `chain`
+//! member, of at most [`RECORD_BYTES_MAX`] bytes; texts that CloudTrail bounds are cut with a marker, never
+//! refused, because an event that happened must be recorded.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use coffer_types::Timestamp;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// Most bytes of an encoded record.
+pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of a record about somebody who proved nothing.
+pub const STRANGER_RECORD_BYTES_MAX: usize = 4096;
+
+/// CloudTrail's bound on `userAgent` and `errorMessage`.
+const TEXT_BYTES_MAX: usize = 1024;
+/// CloudTrail's bound on `requestParameters`; the other free objects get the same.
+const OBJECT_BYTES_MAX: usize = 100 * 1024;
+/// A bound on the texts CloudTrail gives none.
+const NAME_BYTES_MAX: usize = 4096;
+const CUT_MARKER: &str = "...(truncated)";
+
+/// One event. What is absent is left out of the JSON, except the two members CloudTrail always writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// The version of the format.
+    #[serde(rename = "eventVersion")]
+    pub event_version: Cow<'a, str>,
+    /// Who did it.
+    #[serde(rename = "userIdentity")]
+    pub user_identity: UserIdentity<'a>,
+    /// When; CloudTrail keeps whole seconds.
+    #[serde(rename = "eventTime", with = "event_time")]
+    pub event_time: Timestamp,
+    /// The service, such as `secretsmanager.amazonaws.com`.
+    #[serde(rename = "eventSource")]
+    pub event_source: Cow<'a, str>,
+    /// The operation, such as `GetSecretValue`.
+    #[serde(rename = "eventName")]
+    pub event_name: Cow<'a, str>,
+    /// The region.
+    #[serde(rename = "awsRegion")]
+    pub aws_region: Cow<'a, str>,
+    /// Where from: an address, or the name of a service.
+    #[serde(rename = "sourceIPAddress")]
+    pub source_ip_address: Cow<'a, str>,
+    /// What the client calls itself.
+    #[serde(rename = "userAgent", default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<Cow<'a, str>>,
+    /// The error's code, if it was refused or failed.
+    #[serde(rename = "errorCode", default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<Cow<'a, str>>,
+    /// The error's text.
+    #[serde(rename = "errorMessage", default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<Cow<'a, str>>,
+    /// What was asked for, without values.
+    #[serde(rename = "requestParameters", default)]
+    pub request_parameters: Option<Cow<'a, RawValue>>,
+    /// What was answered, without values; null for reads.
+    #[serde(rename = "responseElements", default)]
+    pub response_elements: Option<Cow<'a, RawValue>>,
+    /// What has no other place.
+    #[serde(rename = "additionalEventData", default, skip_serializing_if = "Option::is_none")]
+    pub additional_event_data: Option<Cow<'a, RawValue>>,
+    /// The request's id, as the client was told it.
+    #[serde(rename = "requestID", default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Cow<'a, str>>,
+    /// The id of this record.
+    #[serde(rename = "eventID")]
+    pub event_id: EventId,
+    /// Whether it changes nothing.
+    #[serde(rename = "readOnly")]
+    pub read_only: bool,
+    /// A call, or something the service did by itself.
+    #[serde(rename = "eventType")]
+    pub event_type: EventType,
+    /// All of Secrets Manager's events are.
+    #[serde(rename = "managementEvent")]
+    pub management_event: bool,
+    /// The account it concerns.
+    #[serde(rename = "recipientAccountId", default, skip_serializing_if = "Option::is_none")]
+    pub recipient_account_id: Option<Cow<'a, str>>,
+    /// Ties the records of two accounts together.
+    #[serde(rename = "sharedEventID", default, skip_serializing_if = "Option::is_none")]
+    pub shared_event_id: Option<EventId>,
+    /// `Management`.
+    #[serde(rename = "eventCategory")]
+    pub event_category: Cow<'a, str>,
+}
+
+/// What kind of event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum EventType {
+    /// A request.
+    AwsApiCall,
+    /// Something that no request asked for: a sweep, a start, a flood of refusals.
+    AwsServiceEvent,
+}
+
+/// CloudTrail's `userIdentity`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UserIdentity<'a> {
+    /// What kind of caller.
+    #[serde(rename = "type")]
+    pub identity_type: IdentityType,
+    /// A unique id, such as `local:1000` for the administrator at the machine.
+    #[serde(rename = "principalId", default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<Cow<'a, str>>,
+    /// The principal's ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<Cow<'a, str>>,
+    /// The account.
+    #[serde(rename = "accountId", default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<Cow<'a, str>>,
+    /// The access key the request was signed with, or claimed to be.
+    #[serde(rename = "accessKeyId", default, skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<Cow<'a, str>>,
+    /// The user's name.
+    #[serde(rename = "userName", default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<Cow<'a, str>>,
+    /// The service that acted.
+    #[serde(rename = "invokedBy", default, skip_serializing_if = "Option::is_none")]
+    pub invoked_by: Option<Cow<'a, str>>,
+}
+
+/// The kinds of caller coffer knows so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum IdentityType {
+    /// The account itself: the uid that owns the store.
+    Root,
+    /// A user.
+    IAMUser,
+    /// Somebody in a role.
+    AssumedRole,
+    /// Another account.
+    AWSAccount,
+    /// coffer itself.
+    AWSService,
+    /// Somebody who proved nothing.
+    Unknown,
+}
+
+impl<'a> UserIdentity<'a> {
+    fn of(identity_type: IdentityType) -> Self {
+        Self {
+            identity_type,
+            principal_id: None,
+            arn: None,
+            account_id: None,
+            access_key_id: None,
+            user_name: None,
+            invoked_by: None,
+        }
+    }
+
+    /// The administrator at the machine: the uid that owns the store, in place or over the socket.
+    pub fn local(uid: u32, account_id: &str) -> Self {
+        Self {
+            principal_id: Some(format!("local:{uid}").into()),
+            arn: Some(format!("arn:aws:iam::{account_id}:root").into()),
+            account_id: Some(account_id.to_owned().into()),
+            ..Self::of(IdentityType::Root)
+        }
+    }
+
+    /// A user that signed with an access key.
+    pub fn iam_user(
+        principal_id: impl Into<Cow<'a, str>>,
+        arn: impl Into<Cow<'a, str>>,
+        account_id: impl Into<Cow<'a, str>>,
+        access_key_id: impl Into<Cow<'a, str>>,
+        user_name: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            principal_id: Some(principal_id.into()),
+            arn: Some(arn.into()),
+            account_id: Some(account_id.into()),
+            access_key_id: Some(access_key_id.into()),
+            user_name: Some(user_name.into()),
+            ..Self::of(IdentityType::IAMUser)
+        }
+    }
+
+    /// coffer itself, under the name of the service it stands for.
+    pub fn service(invoked_by: impl Into<Cow<'a, str>>) -> Self {
+        Self { invoked_by: Some(invoked_by.into()), ..Self::of(IdentityType::AWSService) }
+    }
+
+    /// Somebody who proved nothing; the access key is only claimed.
+    pub fn unknown(access_key_id: Option<Cow<'a, str>>) -> Self {
+        Self { access_key_id, ..Self::of(IdentityType::Unknown) }
+    }
+
+    /// Another local uid than the owner's, refused at the socket.
+    pub fn unknown_local(uid: u32) -> Self {
+        Self { principal_id: Some(format!("local:{uid}").into()), ..Self::of(IdentityType::Unknown) }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// A record with what every record has. The rest is set on the fields.
+    #[expect(clippy::too_many_arguments, reason = "CloudTrail has no record without one of them")]
+    pub fn new(
+        event_type: EventType,
+        event_id: EventId,
+        event_time: Timestamp,
+        event_source: impl Into<Cow<'a, str>>,
+        event_name: impl Into<Cow<'a, str>>,
+        aws_region: impl Into<Cow<'a, str>>,
+        source_ip_address: impl Into<Cow<'a, str>>,
+        user_identity: UserIdentity<'a>,
+    ) -> Self {
+        Self {
+            event_version: Cow::Borrowed("1.11"),
+            user_identity,
+            event_time,
+            event_source: event_source.into(),
+            event_name: event_name.into(),
+            aws_region: aws_region.into(),
+            source_ip_address: source_ip_address.into(),
+            user_agent: None,
+            error_code: None,
+            error_message: None,
+            request_parameters: None,
+            response_elements: None,
+            additional_event_data: None,
+            request_id: None,
+            event_id,
+            read_only: true,
+            event_type,
+            management_event: true,
+            recipient_account_id: None,
+            shared_event_id: None,
+            event_category: Cow::Borrowed("Management"),
+        }
+    }
+
+    /// The record, encoded and within CloudTrail's bounds.
+    pub fn into_body(mut self) -> RecordBody {
+        self.bound(TEXT_BYTES_MAX, NAME_BYTES_MAX, OBJECT_BYTES_MAX);
+        let body = self.encode();
+        // Bounds count bytes before escaping, and control characters take six bytes in JSON.
+        if body.bytes.len() <= RECORD_BYTES_MAX { body } else { self.cut_to(RECORD_BYTES_MAX) }
+    }
+
+    /// The record of somebody who proved nothing, within [`STRANGER_RECORD_BYTES_MAX`].
+    pub fn into_stranger_body(mut self) -> RecordBody {
+        self.bound(512, 256, 1024);
+        let body = self.encode();
+        if body.bytes.len() <= STRANGER_RECORD_BYTES_MAX {
+            body
+        } else {
+            self.cut_to(STRANGER_RECORD_BYTES_MAX)
+        }
+    }
+
+    /// Bounds so tight that even with every byte escaped the record fits.
+    fn cut_to(mut self, bytes_max: usize) -> RecordBody {
+        for (text, name, object) in [(256, 64, 512), (32, 24, 0)] {
+            self.bound(text, name, object);
+            let body = self.encode();
+            if body.bytes.len() <= bytes_max {
+                return body;
+            }
+        }
+        self.encode()
+    }
+
+    fn bound(&mut self, text_max: usize, name_max: usize, object_max: usize) {
+        for text in [&mut self.user_agent, &mut self.error_message].into_iter().flatten() {
+            cut_text(text, text_max);
+        }
+        let identity = &mut self.user_identity;
+        let names = [
+            &mut identity.principal_id,
+            &mut identity.arn,
+            &mut identity.account_id,
+            &mut identity.access_key_id,
+            &mut identity.user_name,
+            &mut identity.invoked_by,
+            &mut self.error_code,
+            &mut self.request_id,
+            &mut self.recipient_account_id,
+        ];
+        let always = [
+            &mut self.event_version,
+            &mut self.event_source,
+            &mut self.event_name,
+            &mut self.aws_region,
+            &mut self.source_ip_address,
+            &mut self.event_category,
+        ];
+        for name in names.into_iter().flatten().chain(always) {
+            cut_text(name, name_max);
+        }
+        for object in
+            [&mut self.request_parameters, &mut self.response_elements, &mut self.additional_event_data]
+        {
+            cut_object(object, object_max);
+        }
+    }
+
+    fn encode(&self) -> RecordBody {
+        let mut bytes = Vec::with_capacity(1024);
+        // Fails only for maps with keys that are no texts, and there are none.
+        serde_json::to_writer(&mut bytes, self).expect("a record is JSON");
+        RecordBody { bytes, event_id: self.event_id, time: self.event_time }
+    }
+
+    /// Sets `requestParameters` to what a value serializes to; to nothing if it does not.
+    pub fn set_request_parameters(&mut self, parameters: &impl Serialize) {
+        self.request_parameters = to_raw(parameters);
+    }
+
+    /// Sets `responseElements` to what a value serializes to; to nothing if it does not.
+    pub fn set_response_elements(&mut self, elements: &impl Serialize) {
+        self.response_elements = to_raw(elements);
+    }
+
+    /// Sets `additionalEventData` to what a value serializes to; to nothing if it does not.
+    pub fn set_additional_event_data(&mut self, data: &impl Serialize) {
+        self.additional_event_data = to_raw(data);
+    }
+}
+
+fn to_raw<'a>(value: &impl Serialize) -> Option<Cow<'a, RawValue>> {
+    serde_json::value::to_raw_value(value).ok().map(Cow::Owned)
+}
+
+fn cut_text(text: &mut Cow<'_, str>, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let kept = text.floor_char_boundary(bytes_max.saturating_sub(CUT_MARKER.len()));
+        let owned = text.to_mut();
+        owned.truncate(kept);
+        owned.push_str(CUT_MARKER);
+    }
+}
+
+/// Replaces an object that is too large by one that says so. Raw JSON with line breaks in it is written anew.
+fn cut_object(object: &mut Option<Cow<'_, RawValue>>, bytes_max: usize) {
+    let Some(raw) = object else { return };
+    let text = raw.get();
+    if text.len() > bytes_max {
+        let marker = serde_json::json!({ "truncated": true, "bytes": text.len() });
+        *object = to_raw(&marker);
+    } else if text.bytes().any(|byte| byte == b'\n' || byte == b'\r') {
+        *object = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|value| to_raw(&value));
+    }
+}
+
+/// A record's unique id: a UUID, written with dashes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EventId(uuid::Uuid);
+
+/// Why a text is no event id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an event id is a UUID with dashes")]
+pub struct EventIdError;
+
+impl EventId {
+    /// A random (version 4) id out of random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Its sixteen bytes: the form to put in a storage key.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The id with these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = EventIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 36 {
+            return Err(EventIdError);
+        }
+        uuid::Uuid::try_parse(text).map(Self).map_err(|_| EventIdError)
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// An encoded record, ready to append: the JSON object, its event id and its time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecordBody {
+    bytes: Vec<u8>,
+    event_id: EventId,
+    time: Timestamp,
+}
+
+/// Why bytes are no encoded record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordBodyError {
+    /// More than [`RECORD_BYTES_MAX`] bytes.
+    #[error("a record has at most {RECORD_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Not one JSON object on one line, with an event id and a time, and without a chain.
+    #[error("not an audit record")]
+    Form,
+}
+
+/// What the log itself reads of a record.
+#[derive(Deserialize)]
+struct Essentials<'a> {
+    #[serde(rename = "eventID")]
+    event_id: EventId,
+    #[serde(rename = "eventTime", with = "event_time")]
+    event_time: Timestamp,
+    #[serde(borrow, default)]
+    chain: Option<&'a RawValue>,
+}
+
+impl RecordBody {
+    /// Takes back what [`RecordBody::as_bytes`] gave, from the store's outbox.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, RecordBodyError> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(RecordBodyError::TooLarge);
+        }
+        let (event_id, time, chained) = essentials(&bytes).ok_or(RecordBodyError::Form)?;
+        let framed = bytes.starts_with(b"{") && bytes.ends_with(b"}") && !bytes.contains(&b'\n');
+        if framed && !chained { Ok(Self { bytes, event_id, time }) } else { Err(RecordBodyError::Form) }
+    }
+
+    /// The JSON object.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The record's id.
+    pub fn event_id(&self) -> EventId {
+        self.event_id
+    }
+
+    /// The record's time.
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+}
+
+impl fmt::Debug for RecordBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordBody({}, {} bytes)", self.event_id, self.bytes.len())
+    }
+}
+
+/// The event id and time of a body or a whole line, and whether there is a chain member.
+pub(crate) fn essentials(json: &[u8]) -> Option<(EventId, Timestamp, bool)> {
+    let read: Essentials<'_> = serde_json::from_slice(json).ok()?;
+    Some((read.event_id, read.event_time, read.chain.is_some()))
+}
+
+/// A time as CloudTrail writes it: `2026-11-22T10:30:00Z`.
+mod event_time {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        let seconds = time.as_millis().div_euclid(1000);
+        // Nearly every record is of our time, and the general formatter takes longer than all else of a record.
+        match ascii_of_this_age(seconds).as_ref().map(|bytes| std::str::from_utf8(bytes)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.serialize_str(&time.to_rfc3339_seconds()),
+        }
+    }
+
+    /// The text of a second in the years 1970 to 9999; `None` outside.
+    pub(super) fn ascii_of_this_age(seconds: i64) -> Option<[u8; 20]> {
+        if !(0..253_402_300_800).contains(&seconds) {
+            return None;
+        }
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Days since 0000-03-01, in eras of 400 years, so that leap days come last.
+        let shifted = days + 719_468;
+        let day_of_era = shifted % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let year = year_of_era + (shifted / 146_097) * 400 + i64::from(month <= 2);
+        let digit = |value: i64| b'0' + u8::try_from(value % 10).unwrap_or(0);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let places = [
+            (0, year / 1000),
+            (1, year / 100),
+            (2, year / 10),
+            (3, year),
+            (5, month / 10),
+            (6, month),
+            (8, day / 10),
+            (9, day),
+            (11, second / 36_000),
+            (12, second / 3_600),
+            (14, second % 3_600 / 600),
+            (15, second % 3_600 / 60),
+            (17, second % 60 / 10),
+            (18, second % 60),
+        ];
+        for (place, value) in places {
+            if let Some(slot) = text.get_mut(place) {
+                *slot = digit(value);
+            }
+        }
+        Some(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn example() -> Record<'static> {
+        let mut record = Record::new(
+            EventType::AwsApiCall,
+            EventId::from_random([7; 16]),
+            Timestamp::from_millis(1_795_343_400_123),
+            "secretsmanager.amazonaws.com",
+            "GetSecretValue",
+            "us-east-1",
+            "127.0.0.1",
+            UserIdentity::iam_user(
+                "AIDACKCEVSQ6C2EXAMPLE",
+                "arn:aws:iam::123456789012:user/admin",
+                "123456789012",
+                "AKIAIOSFODNN7EXAMPLE",
+                "admin",
+            ),
+        );
+        record.user_agent = Some("Boto3/1.40 md/Botocore#1.40 ua/2.1 os/linux lang/python#3.12".into());
+        record.request_id = Some("6f1a2f1e-93b6-4f6a-8c07-2f8f3e3a9c11".into());
+        record.recipient_account_id = Some("123456789012".into());
+        record.set_request_parameters(&serde_json::json!({ "secretId": "btc-agent/twitter/credentials" }));
+        record
+    }
+
+    #[test]
+    fn a_record_reads_as_cloudtrail_writes_it() {
+        let body = example().into_body();
+        let expected = concat!(
+            r#"{"eventVersion":"1.11","userIdentity":{"type":"IAMUser","principalId":"AIDACKCEVSQ6C2EXAMPLE","#,
+            r#""arn":"arn:aws:iam::123456789012:user/admin","accountId":"123456789012","#,
+            r#""accessKeyId":"AKIAIOSFODNN7EXAMPLE","userName":"admin"},"eventTime":"2026-11-22T10:30:00Z","#,
+            r#""eventSource":"secretsmanager.amazonaws.com","eventName":"GetSecretValue","awsRegion":"us-east-1","#,
+            r#""sourceIPAddress":"127.0.0.1","userAgent":"Boto3/1.40 md/Botocore#1.40 ua/2.1 os/linux lang/python#3.12","#,
+            r#""requestParameters":{"secretId":"btc-agent/twitter/credentials"},"responseElements":null,"#,
+            r#""requestID":"6f1a2f1e-93b6-4f6a-8c07-2f8f3e3a9c11","eventID":"07070707-0707-4707-8707-070707070707","#,
+            r#""readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"123456789012","#,
+            r#""eventCategory":"Management"}"#,
+        );
+        assert_eq!(std::str::from_utf8(body.as_bytes()).unwrap(), expected);
+        let read: Record<'_> = serde_json::from_slice(body.as_bytes()).unwrap();
+        assert_eq!(read.into_body().as_bytes(), body.as_bytes());
+    }
+
+    #[test]
+    fn each_caller_has_its_identity() {
+        let json = |identity: UserIdentity<'_>| serde_json::to_string(&identity).unwrap();
+        assert_eq!(
+            json(UserIdentity::local(1000, "123456789012")),
+            r#"{"type":"Root","principalId":"local:1000","arn":"arn:aws:iam::123456789012:root","accountId":"123456789012"}"#
+        );
+        assert_eq!(json(UserIdentity::unknown(None)), r#"{"type":"Unknown"}"#);
+        assert_eq!(
+            json(UserIdentity::unknown(Some("AKIA".into()))),
+            r#"{"type":"Unknown","accessKeyId":"AKIA"}"#
+        );
+        assert_eq!(json(UserIdentity::unknown_local(7)), r#"{"type":"Unknown","principalId":"local:7"}"#);
+        assert_eq!(
+            json(UserIdentity::service("secretsmanager.amazonaws.com")),
+            r#"{"type":"AWSService","invokedBy":"secretsmanager.amazonaws.com"}"#
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_with_a_marker() {
+        let mut record = example();
+        record.user_agent = Some("é".repeat(2000).into());
+        record.error_message = Some("m".repeat(1025).into());
+        record.set_request_parameters(&"p".repeat(100 * 1024));
+        let body = record.into_body();
+        let read: Record<'_> = serde_json::from_slice(body.as_bytes()).unwrap();
+        let agent = read.user_agent.unwrap();
+        assert!(agent.len() <= 1024 && agent.ends_with("é...(truncated)"), "{agent}");
+        assert_eq!(read.error_message.unwrap().len(), 1024);
+        assert_eq!(read.request_parameters.unwrap().get(), r#"{"bytes":102402,"truncated":true}"#);
+    }
+
+    #[test]
+    fn line_breaks_never_reach_a_line() {
+        let mut record = example();
+        record.user_agent = Some("a\nb\r\u{0}".into());
+        record.request_parameters =
+            Some(Cow::Owned(RawValue::from_string("{\n \"a\": [1,\n2]}".to_owned()).unwrap()));
+        let body = record.into_body();
+        assert!(!body.as_bytes().contains(&b'\n') && !body.as_bytes().contains(&0));
+        assert!(RecordBody::from_bytes(body.as_bytes().to_vec()).is_ok());
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_refused() {
+        let good = String::from_utf8(example().into_body().as_bytes().to_vec()).unwrap();
+        assert!(RecordBody::from_bytes(good.clone().into_bytes()).is_ok());
+        for bad in [
+            String::new(),
+            "{}".to_owned(),
+            format!("{good}\n"),
+            format!(" {good}"),
+            good.replace("eventID", "eventId"),
+            good.replace("\"readOnly\"", "\"chain\":{},\"readOnly\""),
+            good.replace("\"readOnly\"", "\n\"readOnly\""),
+        ] {
+            assert!(RecordBody::from_bytes(bad.clone().into_bytes()).is_err(), "{bad}");
+        }
+        let large = vec![b' '; RECORD_BYTES_MAX + 1];
+        assert!(matches!(RecordBody::from_bytes(large), Err(RecordBodyError::TooLarge)));
+    }
+
+    #[test]
+    fn an_event_id_is_a_uuid_with_dashes() {
+        let id = EventId::from_random([0xff; 16]);
+        assert_eq!(id.to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(EventId::from_bytes(*id.as_bytes()), id);
+        for bad in ["", "ffffffffffff4fffbfffffffffffffff", "{ffffffff-ffff-4fff-bfff-ffffffffffff}"] {
+            assert_eq!(bad.parse::<EventId>(), Err(EventIdError), "{bad}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn times_agree_with_the_general_formatter(seconds in -10_000_000_000_i64..253_402_300_900) {
+            if let Some(text) = event_time::ascii_of_this_age(seconds) {
+                let time = Timestamp::from_millis(seconds * 1000);
+                prop_assert_eq!(std::str::from_utf8(&text).unwrap(), time.to_rfc3339_seconds());
+            }
+        }
+
+        #[test]
+        fn a_strangers_record_is_small(
+            agent in "\\PC{0,3000}", controls in "[\u{1}-\u{8}\"\\\\]{0,3000}", key in "\\PC{0,3000}"
+        ) {
+            let mut record = example();
+            record.user_identity = UserIdentity::unknown(Some(key.into()));
+            record.user_agent = Some(agent.into());
+            record.error_message = Some(controls.clone().into());
+            record.event_name = controls.clone().into();
+            record.source_ip_address = controls.clone().into();
+            record.aws_region = controls.clone().into();
+            record.error_code = Some(controls.clone().into());
+            record.request_id = Some(controls.clone().into());
+            record.set_request_parameters(&controls);
+            let body = record.into_stranger_body();
+            prop_assert!(body.as_bytes().len() <= STRANGER_RECORD_BYTES_MAX);
+            prop_assert!(RecordBody::from_bytes(body.as_bytes().to_vec()).is_ok());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Reading a log: the names of its files, a segment forwards along the chain, the newest lines backwards.
+//!
+//! Reads through the [`Disk`] seam only. Invariant: nothing here trusts what it reads; a segment is bounded
+//! before it is taken into memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use crate::Head;
+use crate::chain::{CHAIN_BYTES_MAX, Line};
+use crate::disk::{Disk, LogFile, read_up_to};
+use crate::record::RECORD_BYTES_MAX;
+
+/// The file kept ready to become the next segment.
+pub(crate) const SPARE: &str = "spare.next";
+/// The file that holds space back.
+pub(crate) const RESERVE: &str = "reserve";
+/// A segment is never larger: the greatest that may be configured, and one batch.
+pub(crate) const SEGMENT_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+const SEGMENT_SUFFIX: &str = ".jsonl";
+const DIGEST_SUFFIX: &str = ".digest.json";
+
+/// The name of the segment whose first record has this sequence.
+pub(crate) fn segment_name(first: u64) -> String {
+    format!("{first:020}{SEGMENT_SUFFIX}")
+}
+
+/// The name of that segment's digest.
+pub(crate) fn digest_name(first: u64) -> String {
+    format!("{first:020}{DIGEST_SUFFIX}")
+}
+
+/// What lies in a log's directory, by first sequence.
+#[derive(Default, Debug)]
+pub(crate) struct Listing {
+    pub(crate) segments: BTreeSet<u64>,
+    pub(crate) digests: BTreeSet<u64>,
+    /// Files begun and never finished.
+    pub(crate) leftovers: Vec<String>,
+    pub(crate) all: BTreeSet<String>,
+}
+
+impl Listing {
+    pub(crate) fn read(disk: &dyn Disk) -> io::Result<Self> {
+        let mut listing = Self::default();
+        for name in disk.list()? {
+            if let Some(first) = first_of(&name, DIGEST_SUFFIX) {
+                listing.digests.insert(first);
+            } else if let Some(first) = first_of(&name, SEGMENT_SUFFIX) {
+                listing.segments.insert(first);
+            } else if name == SPARE || name.ends_with(".tmp") {
+                listing.leftovers.push(name.clone());
+            }
+            listing.all.insert(name);
+        }
+        Ok(listing)
+    }
+}
+
+fn first_of(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let well_formed = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if well_formed { digits.parse().ok().filter(|&first| first > 0) } else { None }
+}
+
+/// All bytes of a segment, at most `limit` of them if one is given.
+pub(crate) fn read_segment(file: &dyn LogFile, limit: Option<u64>) -> io::Result<Vec<u8>> {
+    let length = file.length()?;
+    let length = limit.map_or(length, |limit| limit.min(length));
+    if length > SEGMENT_FILE_BYTES_MAX {
+        return Err(io::Error::other("a segment is larger than any coffer writes"));
+    }
+    read_up_to(file, 0, usize::try_from(length).map_err(io::Error::other)?)
+}
+
+/// How a scan of a segment ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// At the end of what was written: the file ends, or only zeros follow.
+    Clean,
+    /// At bytes that a power cut may have left: zeros where a line should be, or a line without its end.
+    Torn {
+        /// Whether a whole line follows somewhere.
+        lines_follow: bool,
+    },
+    /// At a whole line that does not continue the chain.
+    Broken {
+        /// What the line says it is; `None` if it has not the form of one.
+        claimed: Option<Head>,
+        /// Whether a whole line follows somewhere.
+        lines_follow: bool,
+    },
+}
+
+/// A segment, as far as it continues the chain.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// The chain after the last good line.
+    pub(crate) head: Head,
+    /// Where that line ends.
+    pub(crate) end: usize,
+    /// What stopped it.
+    pub(crate) stop: End,
+}
+
+/// Follows the chain through a segment and shows each good line, without its end.
+pub(crate) fn scan<'a>(bytes: &'a [u8], mut head: Head, mut visit: impl FnMut(Head, &'a [u8])) -> Scan {
+    let mut end = 0;
+    loop {
+        let rest = bytes.get(end..).unwrap_or_default();
+        if rest.iter().all(|&byte| byte == 0) {
+            return Scan { head, end, stop: End::Clean };
+        }
+        let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
+            return Scan { head, end, stop: End::Torn { lines_follow: false } };
+        };
+        let (text, after) =
+            (rest.get(..length).unwrap_or_default(), rest.get(length + 1..).unwrap_or_default());
+        let line = Line::parse(text);
+        match line {
+            Some(line) if line.continues(head) => {
+                head = line.claimed;
+                visit(head, text);
+                end += length + 1;
+            }
+            _ => {
+                let lines_follow = after.split(|&byte| byte == b'\n').any(|text| Line::parse(text).is_some());
+                let stop = if text.contains(&0) {
+                    End::Torn { lines_follow }
+                } else {
+                    End::Broken { claimed: line.map(|line| line.claimed), lines_follow }
+                };
+                return Scan { head, end, stop };
+            }
+        }
+    }
+}
+
+/// The newest `count` lines, newest last. `open` bounds the segment still being written.
+pub(crate) fn tail(disk: &dyn Disk, open: (u64, u64), count: usize) -> io::Result<Vec<String>> {
+    let (open_first, open_bytes) = open;
+    let mut newest_first = Vec::new();
+    for &first in Listing::read(disk)?.segments.range(..=open_first).rev() {
+        if newest_first.len() >= count {
+            break;
+        }
+        let file = disk.open_to_read(&segment_name(first))?;
+        let length = if first == open_first { open_bytes } else { file.length()? };
+        lines_backwards(&*file, length, count, &mut newest_first)?;
+    }
+    newest_first.reverse();
+    Ok(newest_first)
+}
+
+fn lines_backwards(file: &dyn LogFile, length: u64, count: usize, lines: &mut Vec<String>) -> io::Result<()> {
+    const PIECE: u64 = 64 * 1024;
+    let mut start = length;
+    // The bytes from `start` on that are no whole line yet.
+    let mut carried: Vec<u8> = Vec::new();
+    while lines.len() < count && start > 0 {
+        let from = start.saturating_sub(PIECE);
+        let mut bytes = read_up_to(file, from, usize::try_from(start - from).map_err(io::Error::other)?)?;
+        start = from;
+        bytes.append(&mut carried);
+        // Zeros behind the last line of a segment that was not cut to its length yet.
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used);
+        while lines.len() < count {
+            let Some(text) = bytes.strip_suffix(b"\n") else { break };
+            let begin = match text.iter().rposition(|&byte| byte == b'\n') {
+                Some(end_of_previous) => end_of_previous + 1,
+                None if start == 0 => 0,
+                None => break,
+            };
+            let line = text.get(begin..).unwrap_or_default();
+            lines.push(String::from_utf8_lossy(line).into_owned());
+            bytes.truncate(begin);
+        }
+        if bytes.len() > RECORD_BYTES_MAX + CHAIN_BYTES_MAX {
+            return Err(io::Error::other("a line is longer than any coffer writes"));
+        }
+        carried = bytes;
+    }
+    Ok(())
+}
+
+/// Every segment's bytes that may hold records after `sequence`, oldest first.
+pub(crate) fn segments_after(
+    disk: &dyn Disk,
+    open: (u64, u64),
+    sequence: u64,
+    mut visit: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let (open_first, open_bytes) = open;
+    let listing = Listing::read(disk)?;
+    let from = listing.segments.range(..=sequence.saturating_add(1)).next_back().copied().unwrap_or(1);
+    for &first in listing.segments.range(from..=open_first) {
+        let file = disk.open_to_read(&segment_name(first))?;
+        visit(&read_segment(&*file, (first == open_first).then_some(open_bytes))?);
+    }
+    Ok(())
+}
+
+/// The digests of all closed segments, as bytes, by first sequence.
+pub(crate) fn read_digests(disk: &dyn Disk, listing: &Listing) -> io::Result<BTreeMap<u64, Vec<u8>>> {
+    let read = |&first| Ok((first, read_digest(disk, first)?));
+    listing.digests.iter().map(read).collect()
+}
+
+pub(crate) fn read_digest(disk: &dyn Disk, first: u64) -> io::Result<Vec<u8>> {
+    let file = disk.open_to_read(&digest_name(first))?;
+    read_up_to(&*file, 0, crate::digest::DIGEST_FILE_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::push_line;
+
+    fn three_lines() -> (Vec<u8>, Head) {
+        let mut bytes = Vec::new();
+        let mut head = Head::GENESIS;
+        for body in [r#"{"a":1}"#, r#"{"b":2}"#, r#"{"c":3}"#] {
+            head = push_line(&mut bytes, body.as_bytes(), head);
+        }
+        (bytes, head)
+    }
+
+    #[test]
+    fn a_scan_tells_a_torn_end_from_a_changed_line() {
+        let (whole, head) = three_lines();
+        let line = whole.len() / 3;
+        let stop_of = |bytes: &[u8]| {
+            let scan = scan(bytes, Head::GENESIS, |_, _| {});
+            (scan.head.sequence, scan.stop)
+        };
+        assert_eq!(stop_of(&[]), (0, End::Clean));
+        assert_eq!(stop_of(&whole), (3, End::Clean));
+        assert_eq!(scan(&whole, Head::GENESIS, |_, _| {}).head, head);
+        assert_eq!(stop_of(&[&whole[..], &[0; 100]].concat()), (3, End::Clean));
+        assert_eq!(stop_of(&whole[..whole.len() - 1]), (2, End::Torn { lines_follow: false }));
+        assert_eq!(stop_of(&[&whole[..line + 9], &[0; 50]].concat()), (1, End::Torn { lines_follow: false }));
+        let mut hole = whole.clone();
+        hole[line + 5..line + 20].fill(0);
+        assert_eq!(stop_of(&hole), (1, End::Torn { lines_follow: true }));
+        let mut changed = whole.clone();
+        changed[line + 2] = b'x';
+        let (at, stop) = stop_of(&changed);
+        assert!(at == 1 && matches!(stop, End::Broken { claimed: Some(_), lines_follow: true }), "{stop:?}");
+    }
+
+    #[test]
+    fn names_sort_as_their_sequences() {
+        assert_eq!(segment_name(1), "00000000000000000001.jsonl");
+        assert_eq!(digest_name(u64::MAX), "18446744073709551615.digest.json");
+        assert_eq!(first_of("00000000000000000001.jsonl", SEGMENT_SUFFIX), Some(1));
+        for bad in [
+            "1.jsonl",
+            "00000000000000000000.jsonl",
+            "0000000000000000001x.jsonl",
+            "99999999999999999999.jsonl",
+        ] {
+            assert_eq!(first_of(bad, SEGMENT_SUFFIX), None, "{bad}");
+        }
+    }
+}
