@@ -1,2 +1,79 @@
-//! The `coffer` command.
-fn main() {}
+//! The `coffer` command: reads the arguments, runs one command, says why it stopped.
+//!
+//! I/O: all of it, in the modules below. Invariant: before a value is read, the process has shut out core dumps
+//! and other processes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use coffer_server::home::Home;
+use coffer_wire_local::Failure;
+
+use crate::arguments::{Arguments, Audit, Command};
+use crate::failure::{Stop, with_causes};
+use crate::output::Output;
+
+mod access;
+mod arguments;
+mod commands;
+mod env_file;
+mod failure;
+mod fields;
+mod import;
+mod output;
+mod shell;
+mod terminal;
+
+fn main() -> ExitCode {
+    let hardened = coffer_crypto::process::harden_process();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_arguments(&error),
+    };
+    let output = Output { json: arguments.json };
+    if let Err(error) = hardened {
+        output.warning(&format!("this process's memory is not shut off: {}", with_causes(&error)));
+    }
+    match run(arguments, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            output.stop(&stop);
+            ExitCode::from(stop.exit_code())
+        }
+    }
+}
+
+fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
+    let home = Home::at(&arguments.home).map_err(Failure::from)?;
+    match arguments.command {
+        Command::Up(arguments) => commands::up::up(&home, &arguments, output),
+        Command::Init(founding) => commands::init::init(&home, &founding, output),
+        Command::Serve(arguments) => commands::serve::serve(&home, &arguments, output),
+        Command::Import(arguments) => commands::value::import(&home, &arguments, output),
+        Command::Get(arguments) => commands::value::get(&home, arguments, output),
+        Command::Put(arguments) => commands::value::put(&home, arguments, output),
+        Command::List => commands::list::list(&home, output),
+        Command::Versions { name } => commands::list::versions(&home, &name, output),
+        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(&home, count, output),
+        Command::Audit { command: Audit::Verify } => commands::audit::verify(&home, output),
+        Command::Status => commands::status::status(&home, output),
+        Command::Env(arguments) => commands::env::env(&home, &arguments, output),
+    }
+}
+
+/// Help and version are no refusals; the rest is wrong usage.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !asked_for && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let message = text.lines().next().unwrap_or_default().to_owned();
+        let stop = Stop::Usage { message, hint: "see how it is used: coffer --help".into() };
+        Output { json: true }.stop(&stop);
+    } else {
+        // A closed pipe ends quietly.
+        let _ = error.print();
+    }
+    ExitCode::from(if asked_for { 0 } else { 2 })
+}

@@ -1,1 +1,29 @@
-//! coffer's own protocol on the Unix socket.
+//! coffer's own protocol, spoken on the Unix socket of a running server.
+//!
+//! Values and bytes, and a blocking [`Client`]; no server, no core, no runtime. The only I/O is the client's.
+//!
+//! A connection is a sequence of frames: four bytes of length, big-endian, at most [`REQUEST_BYTES_MAX`] or
+//! [`ANSWER_BYTES_MAX`], and so many bytes of JSON. Each side begins with a [`Hello`]; the server may say
+//! [`Answer::Failure`] instead and hang up. Then each [`Request`] gets one [`Answer`], in order. Who is asking is
+//! known to the kernel and never part of a frame.
+//!
+//! Invariants: no frame of a stranger makes a panic, or a buffer larger than a frame; secret values are in wiped
+//! buffers and have no `Debug`.
+
+mod answer;
+mod client;
+mod frame;
+mod request;
+mod value;
+
+pub use answer::{
+    Answer, AuditHealth, AuditVerification, CreatedSecret, DeletedSecret, Failure, FailureKind, PutVersion,
+    ReadValue, Response, SecretDescription, SecretPage, Status, VersionDescription, VersionLabels,
+    VersionPage,
+};
+pub use client::{CallError, Client, ConnectError};
+pub use frame::{
+    ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, PROTOCOL, REQUEST_BYTES_MAX, decode, encode, length_of,
+};
+pub use request::{DeletionMode, Request};
+pub use value::WireValue;

@@ -1,0 +1,232 @@
+//! The two ways in: the store's own lock decides. Free, the store is opened in place; held, the socket of the
+//! running server is used. Requests and answers are the same, so a command does not know which it got.
+//!
+//! I/O: the store's folder or a Unix socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffer_audit::SyncMode;
+use coffer_core::Core;
+use coffer_server::home::{Home, Opened, WayIn, data_dir};
+use coffer_server::{RuntimeSpawn, local};
+use coffer_types::{SecretBytes, SecretName, SecretValue, Stage, VersionId};
+use coffer_wire_local::{
+    AuditVerification, CallError, Client, Failure, FailureKind, PutVersion, ReadValue, Request, Response,
+    SecretDescription, Status, VersionDescription, WireValue,
+};
+use tokio::runtime::Runtime;
+
+use crate::failure::{Stop, with_causes};
+use crate::terminal;
+
+/// What the record calls this program.
+const PROGRAM: &str = concat!("coffer/", env!("CARGO_PKG_VERSION"));
+/// How long a store held by another command is waited for.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A way to the store.
+pub(crate) enum Access {
+    /// Over the socket of a running server.
+    Socket(Client),
+    /// In this process.
+    InPlace(InPlace),
+}
+
+/// A store opened by this process, and the runtime its work runs on.
+pub(crate) struct InPlace {
+    pub(crate) runtime: Runtime,
+    pub(crate) opened: Opened,
+}
+
+impl Access {
+    /// Opens the store in `home`, or connects to the server that holds it. `command` is what others are told of
+    /// this process while it holds the store.
+    pub(crate) fn to(home: &Home, command: &str) -> Result<Self, Stop> {
+        match home.way_in(command, LOCK_WAIT_MAX).map_err(Failure::from)? {
+            WayIn::Server(client) => Ok(Self::Socket(client)),
+            WayIn::InPlace(lock) => {
+                let runtime = runtime()?;
+                let data_dir = data_dir().map_err(Failure::from)?;
+                let opened = runtime
+                    .block_on(async {
+                        let spawn = Arc::new(RuntimeSpawn::here());
+                        home.open(lock, &data_dir, passphrase, SyncMode::default(), spawn).await
+                    })
+                    .map_err(Failure::from)?;
+                Ok(Self::InPlace(InPlace { runtime, opened }))
+            }
+        }
+    }
+
+    /// Whether a server answers.
+    pub(crate) fn server(&self) -> Option<&Client> {
+        match self {
+            Self::Socket(client) => Some(client),
+            Self::InPlace(_) => None,
+        }
+    }
+
+    /// Leaves the store in order. What was acknowledged is safe without it.
+    pub(crate) fn close(self) -> Result<(), Stop> {
+        match self {
+            Self::Socket(_) => Ok(()),
+            Self::InPlace(InPlace { runtime, opened }) => {
+                Ok(runtime.block_on(opened.close()).map_err(Failure::from)?)
+            }
+        }
+    }
+
+    fn call(&mut self, request: Request) -> Result<Response, Stop> {
+        match self {
+            Self::Socket(client) => client.call(&request).map_err(|error| match error {
+                CallError::Failure(failure) => failure.into(),
+                error => Stop::of(FailureKind::Unavailable, &error)
+                    .with_hint("see whether the server still runs: `coffer status`"),
+            }),
+            Self::InPlace(InPlace { runtime, opened }) => {
+                Ok(runtime.block_on(serve_in_place(&opened.core, request))?)
+            }
+        }
+    }
+
+    /// Reads a value.
+    pub(crate) fn get(
+        &mut self,
+        secret_id: &str,
+        version_id: Option<VersionId>,
+        stage: Option<Stage>,
+    ) -> Result<ReadValue, Stop> {
+        match self.call(Request::GetSecretValue { secret_id: secret_id.to_owned(), version_id, stage })? {
+            Response::GetSecretValue(value) => Ok(value),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Writes a new version.
+    pub(crate) fn put(&mut self, secret_id: &str, value: WireValue) -> Result<PutVersion, Stop> {
+        let secret_id = secret_id.to_owned();
+        match self.call(Request::PutSecretValue { secret_id, token: None, value, stages: None })? {
+            Response::PutSecretValue(version) => Ok(version),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Writes a new version, or a new secret if there is none by that name: the version's id, and whether the
+    /// secret is new.
+    pub(crate) fn put_or_create(
+        &mut self,
+        name: &SecretName,
+        value: SecretValue,
+    ) -> Result<(VersionId, bool), Stop> {
+        match self.put(name.as_str(), copy_of(&value)) {
+            Ok(version) => Ok((version.version_id, false)),
+            Err(Stop::Failure(failure)) if failure.kind == FailureKind::NotFound => {
+                Ok((self.create(name, WireValue(value))?, true))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Makes a secret with a first version; that version's id.
+    pub(crate) fn create(&mut self, name: &SecretName, value: WireValue) -> Result<VersionId, Stop> {
+        let name = name.clone();
+        let request = Request::CreateSecret { name, token: None, description: None, value, tags: Vec::new() };
+        match self.call(request)? {
+            Response::CreateSecret(created) => created.version_id.ok_or_else(unexpected),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// All secrets, oldest first.
+    pub(crate) fn secrets(&mut self) -> Result<Vec<SecretDescription>, Stop> {
+        let (mut secrets, mut next_token) = (Vec::new(), None);
+        loop {
+            let request =
+                Request::ListSecrets { include_planned_deletion: true, max_results: None, next_token };
+            let Response::ListSecrets(page) = self.call(request)? else { return Err(unexpected()) };
+            secrets.extend(page.secrets);
+            match page.next_token {
+                Some(token) => next_token = Some(token),
+                None => return Ok(secrets),
+            }
+        }
+    }
+
+    /// All versions of a secret, oldest first, also those without labels.
+    pub(crate) fn versions(&mut self, secret_id: &str) -> Result<Vec<VersionDescription>, Stop> {
+        let (mut versions, mut next_token) = (Vec::new(), None);
+        loop {
+            let request = Request::ListSecretVersionIds {
+                secret_id: secret_id.to_owned(),
+                include_deprecated: true,
+                max_results: None,
+                next_token,
+            };
+            let Response::ListSecretVersionIds(page) = self.call(request)? else { return Err(unexpected()) };
+            versions.extend(page.versions);
+            match page.next_token {
+                Some(token) => next_token = Some(token),
+                None => return Ok(versions),
+            }
+        }
+    }
+
+    /// The newest records of the audit log, newest last.
+    pub(crate) fn audit_tail(&mut self, count: usize) -> Result<Vec<String>, Stop> {
+        match self.call(Request::TailAudit { count })? {
+            Response::TailAudit { lines } => Ok(lines),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Checks the audit chain.
+    pub(crate) fn verify_audit(&mut self) -> Result<AuditVerification, Stop> {
+        match self.call(Request::VerifyAudit {})? {
+            Response::VerifyAudit(verification) => Ok(verification),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The state of store and log.
+    pub(crate) fn status(&mut self) -> Result<Status, Stop> {
+        match self.call(Request::Status {})? {
+            Response::Status(status) => Ok(status),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// A copy of a value, wiped like the first.
+fn copy_of(value: &SecretValue) -> WireValue {
+    let copy = |bytes: &SecretBytes| SecretBytes::copy_from(bytes.expose_secret());
+    WireValue(match value {
+        SecretValue::String(bytes) => SecretValue::String(copy(bytes)),
+        SecretValue::Binary(bytes) => SecretValue::Binary(copy(bytes)),
+    })
+}
+
+/// As the socket of a server does it: each request is authenticated for itself, by the kernel's word on the uid.
+async fn serve_in_place(core: &Core, request: Request) -> Result<Response, Failure> {
+    let context = local::authenticate_self(core, PROGRAM).await?;
+    local::serve(core, &context, request).await
+}
+
+fn passphrase() -> io::Result<SecretBytes> {
+    terminal::passphrase().map_err(|stop| match stop.texts() {
+        Some((message, _)) => io::Error::other(message.to_owned()),
+        None => io::ErrorKind::Other.into(),
+    })
+}
+
+fn unexpected() -> Stop {
+    Stop::new(FailureKind::Other, "the answer is of another operation")
+}
+
+/// The runtime that a store's work runs on: one thread, this one.
+pub(crate) fn runtime() -> Result<Runtime, Stop> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Stop::new(FailureKind::Other, format!("cannot start the runtime: {}", with_causes(&error)))
+    })
+}

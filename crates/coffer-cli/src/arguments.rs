@@ -1,0 +1,189 @@
+//! The words of the command line.
+//!
+//! Pure but for the environment variables clap reads. A value is never an argument: arguments can be read by
+//! every user of the machine.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coffer_types::{AccountId, Region, Stage, VersionId};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 any other error, 2 wrong usage, 3 not found, 4 denied,
+5 conflict, 6 unavailable, 7 input refused, 8 verification failed.";
+
+/// Keeps secrets, and serves them to programs that speak AWS Secrets Manager.
+#[derive(Parser)]
+#[command(name = "coffer", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The store's folder.
+    #[arg(long, global = true, env = "COFFER_HOME", default_value = ".coffer", value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Print objects (JSON) rather than words; errors too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a store if there is none, import FILE, and serve.
+    Up(Up),
+    /// Make a store.
+    Init(Founding),
+    /// Serve the store to programs until Ctrl-C.
+    Serve(Serve),
+    /// Import a .env file as one secret, a JSON object with a field for each key.
+    Import(Import),
+    /// Print a value, or one field of it.
+    Get(Get),
+    /// Write a new version of a secret, from standard input unless told otherwise.
+    Put(Put),
+    /// List the secrets held.
+    List,
+    /// List the versions of a secret.
+    Versions {
+        /// The secret's name or ARN.
+        name: String,
+    },
+    /// Look at the audit log.
+    Audit {
+        /// What of it.
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// Tell the state of store, server and audit log.
+    Status,
+    /// Print what a shell evaluates to reach the server: eval "$(coffer env)".
+    Env(Env),
+}
+
+/// What a new store is like.
+#[derive(Args)]
+pub(crate) struct Founding {
+    /// What seals the root key.
+    #[arg(long, value_enum, default_value = "key-file")]
+    pub(crate) seal: SealKind,
+    /// The store's account, 12 digits; random unless given.
+    #[arg(long, value_name = "ID")]
+    pub(crate) account_id: Option<AccountId>,
+    /// The store's region; us-east-1 unless given.
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+}
+
+/// What seals the root key.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SealKind {
+    /// A file in the user's data directory, readable by the user only.
+    KeyFile,
+    /// A passphrase, asked for without echo or read from the file COFFER_PASSPHRASE_FILE names.
+    Passphrase,
+}
+
+#[derive(Args)]
+pub(crate) struct Up {
+    /// A .env file to import.
+    pub(crate) file: Option<PathBuf>,
+    /// The secret's name; that of the file's folder unless given.
+    #[arg(long, requires = "file")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) founding: Founding,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
+    pub(crate) listen: SocketAddr,
+    /// Serve a throw-away store in memory, for tests: account 123456789012, keys test/test.
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// Let --dev listen beyond this machine.
+    #[arg(long, requires = "dev")]
+    pub(crate) dev_expose: bool,
+    /// The account of --dev.
+    #[arg(long, value_name = "ID", requires = "dev")]
+    pub(crate) account_id: Option<AccountId>,
+    /// The region of --dev.
+    #[arg(long, requires = "dev")]
+    pub(crate) region: Option<Region>,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// The .env file.
+    pub(crate) file: PathBuf,
+    /// The secret's name; that of the file's folder unless given.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Make a secret of each key, NAME/KEY.
+    #[arg(long)]
+    pub(crate) split: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Get {
+    /// The secret's name or ARN, and perhaps a field of its JSON object.
+    #[arg(value_name = "NAME[#FIELD]")]
+    pub(crate) name: String,
+    /// Print the value to a terminal too.
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// The version, by its id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<VersionId>,
+    /// The version, by its label; AWSCURRENT unless given.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) stage: Option<Stage>,
+}
+
+#[derive(Args)]
+pub(crate) struct Put {
+    /// The secret's name; it is made if there is none.
+    pub(crate) name: String,
+    /// Take the value from this environment variable.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) from_env: Option<OsString>,
+    /// Caught here, so that a value given as an argument is refused without being repeated.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    pub(crate) value: Vec<OsString>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Print the newest records.
+    Tail {
+        /// How many.
+        #[arg(short = 'n', long = "count", default_value_t = 20, value_name = "COUNT")]
+        count: usize,
+    },
+    /// Check the whole chain of records, its digests and its checkpoint.
+    Verify,
+}
+
+#[derive(Args)]
+pub(crate) struct Env {
+    /// The region to export; the store's unless given.
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,10 @@
+//! The commands: what each asks of the store, and how it shows the answer.
+
+pub(crate) mod audit;
+pub(crate) mod env;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod value;

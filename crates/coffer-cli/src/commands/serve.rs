@@ -1,0 +1,197 @@
+//! `serve`: the server, for a store or as a throw-away.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use coffer_server::home::{Credentials, Home, data_dir};
+use coffer_server::{Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, dev_core};
+use coffer_wire_local::{Failure, FailureKind};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::access::{Access, InPlace, runtime};
+use crate::arguments::Serve;
+use crate::commands::init::admin_key;
+use crate::failure::{Stop, with_causes};
+use crate::output::Output;
+use crate::shell;
+
+/// `serve --json`.
+#[derive(Serialize)]
+struct Serving {
+    endpoint: String,
+    dev: bool,
+}
+
+pub(crate) fn serve(home: &Home, arguments: &Serve, output: Output) -> Result<(), Stop> {
+    if arguments.dev {
+        return serve_dev(arguments, output);
+    }
+    let store = match Access::to(home, "coffer serve")? {
+        Access::InPlace(store) => store,
+        Access::Socket(client) => {
+            let endpoint = client.server().endpoint.as_deref().unwrap_or("its socket");
+            let message = format!("a server of this store runs already, on {endpoint}");
+            return Err(Stop::new(FailureKind::Conflict, message).with_hint("use it, or stop it first"));
+        }
+    };
+    if let Err(stop) = ensure_free(arguments.listen) {
+        Access::InPlace(store).close()?;
+        return Err(stop);
+    }
+    serve_store(home, store, arguments.listen, output, |bound| {
+        let serving = Serving { endpoint: bound.endpoint(), dev: false };
+        output.data(&serving, |text| writeln!(text, "serving on {}; Ctrl-C stops", serving.endpoint))
+    })
+}
+
+/// Serves a store that this process has opened, until it is told to stop. `ready` is called once it is up.
+pub(crate) fn serve_store(
+    home: &Home,
+    store: InPlace,
+    listen: SocketAddr,
+    output: Output,
+    ready: impl FnOnce(&Bound) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let InPlace { runtime, opened } = store;
+    let mut options = ServeOptions::on(listen);
+    options.socket = Some(home.socket_path());
+    let ready = |bound: &Bound| {
+        if let Err(stop) = publish_endpoint(home, &bound.endpoint()) {
+            output.warning("`coffer env` does not know where this server listens:");
+            output.stop(&stop);
+        }
+        // Whoever started the server may not want to read what it says.
+        if let Err(stop @ (Stop::Failure(_) | Stop::Usage { .. })) = ready(bound) {
+            output.stop(&stop);
+        }
+    };
+    let core = opened.core.clone();
+    let served = runtime.block_on(async {
+        let stop = told_to_stop(output);
+        coffer_server::serve(core, options, ready, stop).await
+    });
+    match served {
+        // The core is closed; dropping the rest frees the lock.
+        Ok(()) => Ok(()),
+        Err(error) => {
+            if !matches!(error, ServeError::Close(_)) {
+                runtime.block_on(opened.close()).map_err(Failure::from)?;
+            }
+            Err(serve_failed(error))
+        }
+    }
+}
+
+/// Serves a store in memory that nobody will miss.
+fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
+    if !arguments.dev_expose {
+        ensure_free(arguments.listen)?;
+    }
+    let mut settings = DevSettings { expose: arguments.dev_expose, ..DevSettings::default() };
+    let own_key = admin_key()?;
+    let is_known = own_key.is_none();
+    if let Some(key) = own_key {
+        settings.admin_key = key;
+    }
+    if let Some(account) = arguments.account_id {
+        settings.account = account;
+    }
+    if let Some(region) = &arguments.region {
+        settings.region = region.clone();
+    }
+    let region = settings.region.clone();
+    output.warning(DEV_BANNER);
+    let ready = |bound: &Bound| {
+        let serving = Serving { endpoint: bound.endpoint(), dev: true };
+        let said = output.data(&serving, |text| {
+            for (name, value) in
+                [("AWS_ENDPOINT_URL", serving.endpoint.as_str()), ("AWS_REGION", region.as_str())]
+            {
+                writeln!(text, "export {name}={}", shell::quoted(value))?;
+            }
+            if is_known {
+                writeln!(text, "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")?;
+            }
+            Ok(())
+        });
+        if let Err(stop) = said {
+            output.stop(&stop);
+        }
+    };
+    runtime()?.block_on(async {
+        let core = dev_core(&settings, Arc::new(RuntimeSpawn::here()))
+            .await
+            .map_err(|error| Stop::of(FailureKind::Unavailable, &error))?;
+        let mut options = ServeOptions::on(arguments.listen);
+        options.dev = Some(settings);
+        let stop = told_to_stop(output);
+        coffer_server::serve(core, options, ready, stop).await.map_err(serve_failed)
+    })
+}
+
+/// The file that `coffer env` reads says where the server listens.
+fn publish_endpoint(home: &Home, endpoint: &str) -> Result<(), Stop> {
+    let data_dir = data_dir().map_err(Failure::from)?;
+    let store_id = home.facts(&data_dir).map_err(Failure::from)?.store_id;
+    if let Some(mut credentials) = Credentials::read(&data_dir, store_id).map_err(Failure::from)?
+        && credentials.endpoint != endpoint
+    {
+        endpoint.clone_into(&mut credentials.endpoint);
+        credentials.write(&data_dir, store_id).map_err(Failure::from)?;
+    }
+    Ok(())
+}
+
+/// A listener that can't be had is told before anything is opened, made or imported.
+pub(crate) fn ensure_free(listen: SocketAddr) -> Result<(), Stop> {
+    if !listen.ip().to_canonical().is_loopback() {
+        return Err(serve_failed(ServeError::BeyondLoopback { address: listen }));
+    }
+    match TcpListener::bind(listen) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(serve_failed(ServeError::Listen { address: listen, source })),
+    }
+}
+
+fn serve_failed(error: ServeError) -> Stop {
+    let (kind, hint) = match &error {
+        ServeError::BeyondLoopback { .. } => {
+            (FailureKind::Refused, Some("listen on this machine only: --listen 127.0.0.1:8200"))
+        }
+        ServeError::Listen { source, .. } => (
+            FailureKind::Unavailable,
+            Some(match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another program listens there; choose another port, such as --listen 127.0.0.1:8201"
+                }
+                _ => "choose another address, such as --listen 127.0.0.1:8201",
+            }),
+        ),
+        ServeError::Socket { .. } | ServeError::Thread(_) | ServeError::Close(_) => {
+            (FailureKind::Unavailable, None)
+        }
+    };
+    let stop = Stop::new(kind, with_causes(&error));
+    match hint {
+        Some(hint) => stop.with_hint(hint),
+        None => stop,
+    }
+}
+
+/// Resolves at Ctrl-C, or when an init system asks. Both are caught from this call on, so that a server stops in
+/// order from the moment it says that it serves. To be called on a runtime.
+fn told_to_stop(output: Output) -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        // Without handlers the signals end the process at once, which loses nothing that was acknowledged.
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        output.note("stopping: finishing what is under way");
+    }
+}

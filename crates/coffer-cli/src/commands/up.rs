@@ -1,0 +1,135 @@
+//! `up`: from a `.env` file to a served store, in one command.
+
+use std::fmt::Write as _;
+
+use coffer_server::home::Home;
+use coffer_types::SecretName;
+use coffer_wire_local::FailureKind;
+use serde::Serialize;
+
+use crate::access::Access;
+use crate::arguments::{Founding, Up};
+use crate::commands::init::NewStore;
+use crate::commands::list::Secrets;
+use crate::commands::serve::{ensure_free, serve_store};
+use crate::failure::Stop;
+use crate::import::{Imported, Plan};
+use crate::output::Output;
+use crate::shell;
+
+/// `up --json`.
+#[derive(Serialize)]
+struct UpObject {
+    home: String,
+    /// The store, if it was made now.
+    store: Option<NewStore>,
+    endpoint: String,
+    /// What became of the file, if there was one.
+    imported: Option<Imported>,
+    environment_command: String,
+    try_command: Option<String>,
+    #[serde(flatten)]
+    secrets: Secrets,
+}
+
+pub(crate) fn up(home: &Home, arguments: &Up, output: Output) -> Result<(), Stop> {
+    let plan = match &arguments.file {
+        Some(file) => Some(Plan::read(file, arguments.name.as_deref(), false)?),
+        None => None,
+    };
+    let store = if home.exists() {
+        None
+    } else {
+        ensure_free(arguments.listen)?;
+        Some(NewStore::make(home, &arguments.founding)?)
+    };
+    if let Some(store) = &store {
+        store.warn(output);
+    }
+    if let Some(plan) = &plan {
+        plan.warn(output);
+    }
+    let mut access = Access::to(home, "coffer up")?;
+    let found = if store.is_none() { look_at(&mut access, arguments) } else { Ok(()) };
+    let done = found.and_then(|()| {
+        let tried = plan.as_ref().and_then(|plan| plan.first_name().cloned());
+        let imported = plan.map(|plan| plan.import(&mut access)).transpose()?;
+        Ok((tried, imported, Secrets::of(&mut access)?))
+    });
+    let (tried, imported, secrets) = match done {
+        Ok(done) => done,
+        Err(stop) => {
+            access.close()?;
+            return Err(stop);
+        }
+    };
+    let tried = tried.or_else(|| secrets.first_name().cloned());
+    let object = |endpoint: String| UpObject {
+        home: home.path().display().to_string(),
+        store,
+        endpoint,
+        imported,
+        environment_command: format!("eval \"$({})\"", shell::command(home.path(), "env")),
+        try_command: tried.as_ref().map(try_command),
+        secrets,
+    };
+    match access {
+        Access::Socket(client) => {
+            let endpoint = client.server().endpoint.clone().unwrap_or_default();
+            let object = object(endpoint);
+            output.data(&object, |text| object.describe(text))
+        }
+        Access::InPlace(opened) => serve_store(home, opened, arguments.listen, output, |bound| {
+            let object = object(bound.endpoint());
+            output.data(&object, |text| object.describe(text))?;
+            output.note("serving; Ctrl-C stops");
+            Ok(())
+        }),
+    }
+}
+
+/// Before anything is imported: the port must be free, and the store the one that was asked for.
+fn look_at(access: &mut Access, arguments: &Up) -> Result<(), Stop> {
+    if access.server().is_none() {
+        ensure_free(arguments.listen)?;
+    }
+    let Founding { account_id, region, .. } = &arguments.founding;
+    if account_id.is_none() && region.is_none() {
+        return Ok(());
+    }
+    let status = access.status()?;
+    let other = |what: &str, is: String| {
+        Err(Stop::new(
+            FailureKind::Conflict,
+            format!("this store's {what} is {is}, and was settled when it was made"),
+        )
+        .with_hint("leave the option out, or name another folder with --home"))
+    };
+    match (account_id, region) {
+        (Some(account), _) if *account != status.account => other("account", status.account.to_string()),
+        (_, Some(region)) if *region != status.region => other("region", status.region.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn try_command(name: &SecretName) -> String {
+    format!("aws secretsmanager get-secret-value --secret-id {}", shell::word(name.as_str()))
+}
+
+impl UpObject {
+    fn describe(&self, text: &mut String) -> std::fmt::Result {
+        if let Some(store) = &self.store {
+            store.describe(text)?;
+        }
+        if let Some(imported) = &self.imported {
+            imported.describe(text)?;
+        }
+        writeln!(text, "serving on {}\n", self.endpoint)?;
+        writeln!(text, "In another terminal:\n\n    {}", self.environment_command)?;
+        if let Some(try_command) = &self.try_command {
+            writeln!(text, "    {try_command}")?;
+        }
+        text.push('\n');
+        self.secrets.describe(text)
+    }
+}

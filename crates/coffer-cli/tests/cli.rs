@@ -1,0 +1,490 @@
+//! The command as people and scripts meet it: the built program in a folder of its own.
+
+mod support;
+
+use support::{ENV_FILE, Folder};
+
+#[test]
+fn init_makes_a_store_once() {
+    let folder = Folder::new();
+    let made = folder.json(&["init", "--account-id", "123456789012", "--region", "eu-central-1"]);
+    assert_eq!(made["account"], "123456789012");
+    assert_eq!(made["region"], "eu-central-1");
+    assert_eq!(made["seal"], "key-file");
+    let root_key = std::path::PathBuf::from(made["root_key"].as_str().unwrap());
+    assert!(root_key.starts_with(folder.data_dir()), "{}", root_key.display());
+    assert_eq!(folder.mode_of(&root_key), 0o600);
+    assert_eq!(folder.mode_of(made["credentials"].as_str().unwrap().as_ref()), 0o600);
+    assert_eq!(std::fs::read_to_string(folder.path().join(".coffer/.gitignore")).unwrap().trim(), "*");
+
+    let again = folder.run(&["init"]);
+    assert_eq!(again.code, 5);
+    assert!(again.stderr.starts_with("error: "), "{}", again.stderr);
+    assert!(again.stderr.contains("\nhint: "), "{}", again.stderr);
+}
+
+#[test]
+fn a_value_comes_back_byte_for_byte() {
+    let folder = Folder::with_store();
+    let bytes: Vec<u8> = (0..=255).collect();
+    for (name, value) in [("text", &b"no newline"[..]), ("lines", b"a\nb\n"), ("bytes", &bytes)] {
+        assert_eq!(folder.run_with_input(&["put", name], value).code, 0, "{name}");
+        assert_eq!(folder.run(&["get", name]).stdout_bytes, value, "{name}");
+    }
+    let object = folder.json(&["get", "bytes"]);
+    assert!(object.get("value").is_none());
+    assert!(object["value_base64"].as_str().unwrap().starts_with("AAECAw"));
+    assert_eq!(folder.json(&["get", "text"])["value"], "no newline");
+}
+
+#[test]
+fn put_takes_a_value_from_anywhere_but_an_argument() {
+    let folder = Folder::with_store();
+    let refused = folder.run(&["put", "a", "hunter2"]);
+    assert_eq!(refused.code, 2);
+    assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let refused = folder.run(&["put", "a", "-hunter2"]);
+    assert_eq!(refused.code, 2);
+    assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+
+    let put =
+        folder.command(&["put", "a", "--from-env", "VALUE"]).env("VALUE", "from the environment").output();
+    assert!(put.unwrap().status.success());
+    assert_eq!(folder.run(&["get", "a"]).stdout, "from the environment");
+    assert_eq!(folder.run(&["put", "a", "--from-env", "NOT_SET"]).code, 7);
+    assert_eq!(folder.run_with_input(&["put", "a"], b"").code, 7);
+    assert_eq!(folder.run_with_input(&["put", "a"], &[b'x'; 65_537]).code, 7);
+    assert_eq!(folder.run_with_input(&["put", "a b"], b"x").code, 7);
+    let put = folder.run_with_input(&["put", "a"], b"x\n");
+    assert!(put.stderr.starts_with("warning: the value ends in a newline"), "{}", put.stderr);
+}
+
+#[test]
+fn versions_are_read_by_id_and_by_label() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"one");
+    folder.run_with_input(&["put", "a"], b"two");
+    let versions = folder.json(&["versions", "a"]);
+    let versions = versions["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[0]["stages"][0], "AWSPREVIOUS");
+    assert_eq!(versions[1]["stages"][0], "AWSCURRENT");
+    let first = versions[0]["version_id"].as_str().unwrap();
+    assert_eq!(folder.run(&["get", "a"]).stdout, "two");
+    assert_eq!(folder.run(&["get", "a", "--version-id", first]).stdout, "one");
+    assert_eq!(folder.run(&["get", "a", "--stage", "AWSPREVIOUS"]).stdout, "one");
+    assert_eq!(folder.run(&["get", "a", "--stage", "NONE"]).code, 3);
+    assert_eq!(folder.run(&["get", "b"]).code, 3);
+    assert_eq!(folder.run(&["versions", "b"]).code, 3);
+
+    let listed = folder.run(&["list"]).stdout;
+    let mut lines = listed.lines();
+    assert_eq!(
+        lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["Name", "Versions", "Made", "Changed"]
+    );
+    assert!(lines.next().unwrap().starts_with("a     2         "), "{listed}");
+}
+
+#[test]
+fn an_import_is_one_secret_and_the_same_again_changes_nothing() {
+    let folder = Folder::with_store();
+    folder.write("app/.env", ENV_FILE);
+    let imported = folder.run(&["import", "app/.env"]);
+    assert_eq!(imported.stdout, "made secret `app` with 3 fields\n");
+    assert_eq!(imported.stderr, "");
+    assert_eq!(
+        folder.run(&["get", "app"]).stdout,
+        r#"{"API_KEY":"key-1","API_SECRET":"s%2Fecret","REGION":"eu"}"#
+    );
+    assert_eq!(folder.run(&["get", "app#API_SECRET"]).stdout, "s%2Fecret");
+    assert_eq!(folder.run(&["get", "app#NONE"]).code, 3);
+
+    assert_eq!(folder.run(&["import", "app/.env"]).stdout, "secret `app` is unchanged\n");
+    assert_eq!(folder.json(&["versions", "app"])["versions"].as_array().unwrap().len(), 1);
+
+    folder.write("app/.env", "API_KEY='key-2'\nREGION=eu\nNEW=x\n");
+    let changed = folder.run(&["import", "app/.env"]);
+    let mut lines = changed.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("secret `app` has a new version "), "{}", changed.stdout);
+    assert_eq!(lines.collect::<Vec<_>>(), ["  added: NEW", "  changed: API_KEY", "  removed: API_SECRET"]);
+    assert_eq!(folder.json(&["versions", "app"])["versions"].as_array().unwrap().len(), 2);
+
+    let object = folder.json(&["import", "app/.env", "--name", "other/name"]);
+    assert_eq!(object["secrets"][0]["outcome"], "created");
+    assert_eq!(object["secrets"][0]["fields"]["added"], serde_json::json!(["API_KEY", "NEW", "REGION"]));
+}
+
+#[test]
+fn an_import_over_a_value_that_is_no_object_is_one_new_version() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "app"], b"plain");
+    assert_eq!(folder.run(&["get", "app#FIELD"]).code, 7);
+    folder.write("app/.env", "A=1\n");
+    assert!(folder.run(&["import", "app/.env"]).stdout.contains("  added: A\n"));
+    assert_eq!(folder.run(&["get", "app"]).stdout, r#"{"A":"1"}"#);
+}
+
+#[test]
+fn a_split_import_is_a_secret_of_each_key() {
+    let folder = Folder::with_store();
+    folder.write("app/.env", "A=1\nB='x y'\nEMPTY=\n");
+    let imported = folder.run(&["import", "app/.env", "--split"]);
+    assert_eq!(imported.stdout, "made secret `app/A`\nmade secret `app/B`\n");
+    assert_eq!(imported.stderr, "warning: app/.env: line 3 `EMPTY`: the value is empty\n");
+    assert_eq!(folder.run(&["get", "app/B"]).stdout, "x y");
+    folder.write("app/.env", "A=1\nB=2\n");
+    let imported = folder.run(&["import", "app/.env", "--split"]).stdout;
+    assert!(
+        imported.starts_with("secret `app/A` is unchanged\nsecret `app/B` has a new version "),
+        "{imported}"
+    );
+
+    folder.write("app/.env", "A=\n");
+    assert_eq!(folder.run(&["import", "app/.env", "--split"]).code, 7);
+    folder.write("app/.env", "A=3\nA B=1\n");
+    assert_eq!(folder.run(&["import", "app/.env", "--split"]).code, 7);
+    folder.write("app/.env", "A=3\nA:B=1\n");
+    assert_eq!(folder.run(&["import", "app/.env", "--split"]).code, 7);
+    assert_eq!(folder.run(&["get", "app/A"]).stdout, "1");
+}
+
+#[test]
+fn what_cannot_be_imported_leaves_nothing_behind_and_shows_nothing() {
+    let folder = Folder::with_store();
+    folder.write("app/.env", "A=1\nhunter2\n");
+    let refused = folder.run(&["import", "app/.env"]);
+    assert_eq!(refused.code, 7);
+    assert_eq!(
+        refused.stderr,
+        "error: app/.env:2:8: no `=` after the key\nhint: put the line right and import again; nothing was imported\n"
+    );
+    folder.write("a b/.env", "A=1\n");
+    let refused = folder.run(&["import", "a b/.env"]);
+    assert_eq!(refused.code, 7);
+    assert!(refused.stderr.ends_with("hint: give another name: --name NAME\n"), "{}", refused.stderr);
+    folder.write("app/.env", "# nothing\n");
+    assert_eq!(folder.run(&["import", "app/.env"]).code, 7);
+    assert_eq!(folder.run(&["import", "none/.env"]).code, 7);
+    folder.write("app/.env", &format!("A={}\n", "x".repeat(65_536)));
+    assert_eq!(folder.run(&["import", "app/.env"]).code, 7);
+    assert_eq!(folder.json(&["list"])["secrets"], serde_json::json!([]));
+}
+
+#[test]
+fn lines_that_others_read_differently_are_named_without_their_values() {
+    let folder = Folder::with_store();
+    folder.write("app/.env", "A=hunter2$x\nB=1\nC=hunter2$y\nB=2\n");
+    let imported = folder.run(&["import", "app/.env"]);
+    let lines: Vec<&str> = imported.stderr.lines().collect();
+    assert_eq!(lines[0], "warning: app/.env: line 2 `B`: set again further down, and the last line counts");
+    assert!(lines[1].starts_with("warning: app/.env: line 1 `A`, line 3 `C`: `$` outside single quotes"));
+    assert!(!imported.stderr.contains("hunter2"));
+    assert_eq!(folder.run(&["get", "app#B"]).stdout, "2");
+    let object = folder.json(&["import", "app/.env"]);
+    assert_eq!(object["warnings"][1], serde_json::json!({"line": 1, "key": "A", "kind": "dollar"}));
+}
+
+#[test]
+fn errors_are_objects_with_json() {
+    let folder = Folder::new();
+    let missing = folder.run(&["list", "--json"]);
+    assert_eq!(missing.code, 3);
+    let error: serde_json::Value = serde_json::from_str(&missing.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "not-found");
+    assert!(error["error"]["hint"].as_str().unwrap().contains("coffer init"));
+    let usage = folder.run(&["--json", "get"]);
+    assert_eq!(usage.code, 2);
+    let error: serde_json::Value = serde_json::from_str(&usage.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "usage");
+    assert_eq!(folder.run(&["nonsense"]).code, 2);
+    assert_eq!(folder.run(&["--help"]).code, 0);
+    assert!(folder.run(&["--help"]).stdout.contains("Exit codes: 0 ok"));
+}
+
+#[test]
+fn a_value_reaches_a_terminal_only_if_asked_for() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"hunter2\x1b[31m");
+    folder.run_with_input(&["put", "b"], &[0xff, 0xfe]);
+    let (code, shown) = folder.on_terminal(&["get", "a"]);
+    assert_eq!(code, 2);
+    assert!(!shown.contains("hunter2") && shown.contains("add --show"), "{shown}");
+    let (code, shown) = folder.on_terminal(&["--json", "get", "a"]);
+    assert!(code == 2 && !shown.contains("hunter2"), "{shown}");
+    assert_eq!(folder.on_terminal(&["get", "a", "--show"]), (0, "hunter2\\u{1b}[31m\r\n".into()));
+    let (code, shown) = folder.on_terminal(&["get", "b", "--show"]);
+    assert!(code == 0 && shown.ends_with("//4=\r\n"), "{shown}");
+    let (code, shown) = folder.on_terminal(&["env"]);
+    assert_eq!(code, 2);
+    assert!(!shown.contains("AWS_SECRET") && shown.contains("eval \"$("), "{shown}");
+}
+
+#[test]
+fn colour_only_on_a_terminal() {
+    let folder = Folder::new();
+    assert!(!folder.run(&["list"]).stderr.contains('\u{1b}'));
+    assert!(folder.on_terminal(&["list"]).1.contains('\u{1b}'));
+}
+
+#[test]
+fn env_exports_what_a_client_needs() {
+    let folder = Folder::new();
+    let init = folder
+        .command(&["init"])
+        .env("COFFER_ADMIN_ACCESS_KEY_ID", "AKIAEXAMPLE000000001")
+        .env("COFFER_ADMIN_SECRET_ACCESS_KEY", "it's/made+up")
+        .output();
+    assert!(init.unwrap().status.success());
+    let exported = folder.run(&["env"]).stdout;
+    assert_eq!(
+        exported.lines().collect::<Vec<_>>(),
+        [
+            "export AWS_ENDPOINT_URL='http://127.0.0.1:8200'",
+            "export AWS_ACCESS_KEY_ID='AKIAEXAMPLE000000001'",
+            r"export AWS_SECRET_ACCESS_KEY='it'\''s/made+up'",
+            "export AWS_REGION='us-east-1'",
+            "export AWS_DEFAULT_REGION='us-east-1'",
+            "unset AWS_SESSION_TOKEN",
+        ]
+    );
+    assert!(folder.run(&["env", "--region", "eu-west-1"]).stdout.contains("AWS_REGION='eu-west-1'"));
+    assert_eq!(folder.json(&["env"])["AWS_SECRET_ACCESS_KEY"], "it's/made+up");
+}
+
+#[test]
+fn both_ways_in_give_the_same_output() {
+    let folder = Folder::with_store();
+    folder.write("app/.env", ENV_FILE);
+    folder.run(&["import", "app/.env"]);
+    let commands: &[&[&str]] = &[
+        &["list", "--json"],
+        &["get", "app"],
+        &["get", "app", "--json"],
+        &["get", "app#API_KEY"],
+        &["get", "none"],
+        &["get", "none", "--json"],
+        &["get", "app", "--stage", "NONE"],
+        &["versions", "app", "--json"],
+        &["import", "app/.env"],
+        &["put", "arn:aws:s3:::bucket"],
+    ];
+    let run_all = || -> Vec<_> {
+        commands
+            .iter()
+            .map(|arguments| folder.run(arguments))
+            .map(|ran| (ran.code, ran.stdout, ran.stderr))
+            .collect()
+    };
+    let in_place = run_all();
+    let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
+    let over_socket = run_all();
+    for ((arguments, one), other) in commands.iter().zip(in_place).zip(over_socket) {
+        assert_eq!(one, other, "{arguments:?}");
+    }
+    let status = folder.json(&["status"]);
+    assert_eq!(status["server"]["endpoint"], server.object["endpoint"]);
+    assert_eq!(status["secrets"], 1);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.json(&["status"])["server"], serde_json::Value::Null);
+}
+
+#[test]
+fn up_makes_imports_and_serves_and_beside_a_server_imports_through_it() {
+    let folder = Folder::new();
+    folder.write("app/.env", ENV_FILE);
+    let server = folder.serve(&["up", "app/.env", "--name", "app/credentials", "--listen", "127.0.0.1:0"]);
+    let endpoint = server.object["endpoint"].as_str().unwrap().to_owned();
+    assert_eq!(server.object["imported"]["secrets"][0]["outcome"], "created");
+    assert_eq!(server.object["secrets"][0]["name"], "app/credentials");
+    assert!(server.object["store"]["root_key"].is_string());
+    assert!(folder.run(&["env"]).stdout.contains(&format!("AWS_ENDPOINT_URL='{endpoint}'")));
+
+    let beside = folder.json(&["up", "app/.env", "--name", "app/credentials"]);
+    assert_eq!(beside["endpoint"], endpoint.as_str());
+    assert_eq!(beside["imported"]["secrets"][0]["outcome"], "unchanged");
+    assert_eq!(beside["store"], serde_json::Value::Null);
+    let words = folder.run(&["up", "app/.env", "--name", "app/credentials"]).stdout;
+    for expected in [
+        "secret `app/credentials` is unchanged\n",
+        "env)\"\n",
+        "aws secretsmanager get-secret-value --secret-id app/credentials\n",
+        "Name ",
+    ] {
+        assert!(words.contains(expected), "{words}");
+    }
+    assert!(!words.contains("key-1"));
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.run(&["audit", "verify"]).code, 0);
+}
+
+#[test]
+fn a_second_server_of_a_store_is_refused() {
+    let folder = Folder::with_store();
+    let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
+    let address = server.object["endpoint"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let second = folder.run(&["serve", "--listen", address]);
+    assert_eq!(second.code, 5);
+    assert!(second.stderr.contains(&format!("runs already, on http://{address}")), "{}", second.stderr);
+}
+
+#[test]
+fn a_value_is_in_nothing_that_is_said_and_no_file_that_is_kept() {
+    const MARKER: &str = "mArKeR7hunter2";
+    let folder = Folder::with_store();
+    let mut said = String::new();
+    let mut run = |arguments: &[&str], input: &str| {
+        for json in [&[][..], &["--json"]] {
+            let ran = folder.run_with_input(&[json, arguments].concat(), input.as_bytes());
+            said.push_str(&ran.stdout);
+            said.push_str(&ran.stderr);
+        }
+    };
+    for (text, split) in [
+        ("A=MARKER\n", false),
+        ("A=MARKER$x\nB=\"MARKER\\t\"\nC=`MARKER`\nC=MARKER #\n", false),
+        ("A=MARKER$x\nB='MARKER'\nE=\n", true),
+        ("A=MARKER2\nB=MARKER\n", true),
+        ("MARKER\n", false),
+        ("A='MARKER\n", false),
+        ("A=\"x\"MARKER\n", false),
+        ("A=\u{0}MARKER\n", false),
+        ("A: MARKER\n", false),
+        ("MARKER/+==\n", false),
+    ] {
+        folder.write("app/.env", &text.replace("MARKER", MARKER));
+        let split: &[&str] = if split { &["--split"] } else { &[] };
+        run(&[&["import", "app/.env"], split].concat(), "");
+    }
+    run(&["put", "b"], MARKER);
+    run(&["put", "b c"], MARKER);
+    run(&["put", "b", MARKER], "");
+    run(&["put", "b"], &MARKER.repeat(10_000));
+    run(&["get", "b#A"], "");
+    run(&["get", "app#NONE"], "");
+    for arguments in [
+        &["list"][..],
+        &["versions", "b"],
+        &["status"],
+        &["audit", "tail", "-n", "500"],
+        &["audit", "verify"],
+    ] {
+        run(arguments, "");
+    }
+    // In base64 at each of the three alignments, and in hex.
+    let mut forms = vec![MARKER.to_owned(), MARKER.bytes().map(|byte| format!("{byte:02x}")).collect()];
+    for skipped in 0..3 {
+        use base64::Engine as _;
+        let text = &MARKER[skipped..];
+        forms.push(base64::engine::general_purpose::STANDARD_NO_PAD.encode(&text[..text.len() / 3 * 3]));
+    }
+    assert!(said.len() > 10_000);
+    for form in &forms {
+        assert!(!said.contains(form), "{form} was said");
+        for path in folder.kept_files() {
+            let bytes = std::fs::read(&path).unwrap();
+            let holds = bytes.windows(form.len()).any(|window| window == form.as_bytes());
+            assert!(!holds, "{form} is in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_refused_file_makes_no_store() {
+    let folder = Folder::new();
+    folder.write("app/.env", "A\n");
+    assert_eq!(folder.run(&["up", "app/.env"]).code, 7);
+    assert!(!folder.path().join(".coffer").exists());
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_written() {
+    let folder = Folder::new();
+    folder.write("app/.env", "A=1\n");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = folder.run(&["up", "app/.env", "--listen", &address]);
+    assert_eq!(refused.code, 6);
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--listen"), "{}", refused.stderr);
+    assert!(!folder.path().join(".coffer").exists());
+    assert_eq!(folder.run(&["up", "--listen", "0.0.0.0:8200"]).code, 7);
+}
+
+#[test]
+fn a_store_held_by_another_command_is_waited_for_and_then_told() {
+    let folder = Folder::with_store();
+    let lock = std::fs::File::open(folder.path().join(".coffer/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let begun = std::time::Instant::now();
+    let refused = folder.run(&["list"]);
+    assert_eq!(refused.code, 6);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(5));
+    assert!(
+        refused.stderr.contains("`coffer init`") || refused.stderr.contains("is in use by"),
+        "{}",
+        refused.stderr
+    );
+    drop(lock);
+    assert_eq!(folder.run(&["list"]).code, 0);
+}
+
+#[test]
+fn a_passphrase_seals_and_opens() {
+    let folder = Folder::new();
+    folder.write("passphrase", "correct horse\n");
+    folder.write("wrong", "wrong horse\n");
+    let run = |arguments: &[&str], file: &str| {
+        let output =
+            folder.command(arguments).env("COFFER_PASSPHRASE_FILE", folder.path().join(file)).output();
+        output.unwrap().status.code().unwrap()
+    };
+    assert_eq!(run(&["init", "--seal", "passphrase"], "none"), 7);
+    assert_eq!(run(&["init", "--seal", "passphrase"], "passphrase"), 0);
+    assert_eq!(run(&["list"], "passphrase"), 0);
+    assert_ne!(run(&["list"], "wrong"), 0);
+}
+
+#[test]
+fn the_audit_log_is_told_and_checked() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "app/key"], b"hunter2");
+    folder.run(&["get", "app/key"]);
+    let tail = folder.run(&["audit", "tail", "-n", "50"]).stdout;
+    assert!(
+        tail.lines()
+            .any(|line| line.contains("GetSecretValue") && line.contains("app/key") && line.ends_with("ok")),
+        "{tail}"
+    );
+    let records = folder.run(&["audit", "tail", "--json"]).stdout;
+    assert!(records.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    assert!(!records.contains("hunter2"));
+    let verified = folder.run(&["audit", "verify"]);
+    assert_eq!(verified.code, 0);
+    assert!(verified.stdout.starts_with("the audit log is whole: "), "{}", verified.stdout);
+
+    folder.spoil_audit_log();
+    assert_eq!(folder.run(&["audit", "verify"]).code, 8);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], &[b'x'; 65_000]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = folder.command(&["get", "a"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn dev_serves_a_throw_away() {
+    let folder = Folder::new();
+    let server = folder.serve(&["serve", "--dev", "--listen", "127.0.0.1:0"]);
+    assert_eq!(server.object["dev"], true);
+    assert!(server.object["endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    assert!(!folder.path().join(".coffer").exists());
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.run(&["serve", "--dev-expose"]).code, 2);
+    assert_eq!(folder.run(&["serve", "--dev", "--listen", "0.0.0.0:0"]).code, 7);
+}

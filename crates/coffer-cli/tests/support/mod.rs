@@ -1,0 +1,188 @@
+//! A folder to run the built program in, with a data directory of its own.
+
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+
+/// What every dialect reads alike.
+pub(crate) const ENV_FILE: &str = "API_KEY=key-1\nexport API_SECRET='s%2Fecret'\nREGION=\"eu\" # a comment\n";
+
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+    data: tempfile::TempDir,
+}
+
+/// A program that ran to its end.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stdout_bytes: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// A program that serves, and the object it printed once it did.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) object: Value,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), data: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn with_store() -> Self {
+        let folder = Self::new();
+        let made = folder.run(&["init"]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn mode_of(&self, path: &Path) -> u32 {
+        fs::metadata(self.path().join(path)).unwrap().permissions().mode() & 0o777
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("COFFER_DATA_DIR", self.data_dir())
+            .stdin(Stdio::null());
+        for name in [
+            "COFFER_HOME",
+            "COFFER_PASSPHRASE_FILE",
+            "COFFER_ADMIN_ACCESS_KEY_ID",
+            "COFFER_ADMIN_SECRET_ACCESS_KEY",
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+        ] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with_input(arguments, b"")
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that needs no input may end before it is written.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: code_of(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stdout_bytes: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The object a command prints with `--json`.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(&[&["--json"], arguments].concat());
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
+    /// Runs the command with output and errors on a terminal; its exit code and all it printed.
+    pub(crate) fn on_terminal(&self, arguments: &[&str]) -> (i32, String) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+        let terminal = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+        let mut command = self.command(arguments);
+        command.env("TERM", "xterm").stdout(terminal.try_clone().unwrap()).stderr(terminal);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        // Reading ends with an error once the last other end is closed.
+        let (mut printed, mut piece) = (Vec::new(), [0; 4096]);
+        let mut controller = fs::File::from(controller);
+        while let Ok(count @ 1..) = controller.read(&mut piece) {
+            printed.extend_from_slice(&piece[..count]);
+        }
+        (code_of(child.wait().unwrap()), String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Starts a command that serves, and waits until it does.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
+        let mut command = self.command(&[&["--json"], arguments].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let object = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        Serving { child, object }
+    }
+
+    /// Every file of the store and of the data directory.
+    pub(crate) fn kept_files(&self) -> Vec<PathBuf> {
+        let (mut folders, mut files) =
+            (vec![self.path().join(".coffer"), self.data_dir().to_owned()], vec![]);
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() { &mut folders } else { &mut files }.push(path);
+            }
+        }
+        files
+    }
+
+    /// Changes a letter of a record in the middle of the log.
+    pub(crate) fn spoil_audit_log(&self) {
+        let mut spoiled = 0;
+        for entry in fs::read_dir(self.path().join(".coffer/audit")).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(mut bytes) = fs::read(&path) else { continue };
+            if let Some(at) = bytes.windows(7).position(|window| window == b"app/key") {
+                bytes[at] = b'A';
+                fs::write(&path, bytes).unwrap();
+                spoiled += 1;
+            }
+        }
+        assert!(spoiled > 0);
+    }
+}
+
+impl Serving {
+    /// Asks the server to stop as an init system does; its exit code.
+    pub(crate) fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        code_of(self.child.wait().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| panic!("ended by {status}"))
+}

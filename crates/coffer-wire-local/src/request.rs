@@ -1,0 +1,133 @@
+//! What may be asked on the socket.
+//!
+//! Pure. Names, ids and labels are legal once they exist; how a secret is named ([`coffer_types::SecretId`]) is
+//! read by the server, so that its error names what the caller wrote.
+
+use coffer_types::{SecretName, Stage, Tag, VersionId};
+use serde::{Deserialize, Serialize};
+
+use crate::WireValue;
+
+/// A request: `{"operation":"GetSecretValue","parameters":{…}}`.
+///
+/// The operation comes first. A parser that meets the parameters first keeps them aside in buffers it does not
+/// wipe, so writers keep the order.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "operation", content = "parameters")]
+pub enum Request {
+    /// Makes a secret.
+    CreateSecret {
+        /// Its name.
+        name: SecretName,
+        /// The id of its first version; the server makes one if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<VersionId>,
+        /// What it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Its value.
+        value: WireValue,
+        /// Its tags.
+        #[serde(default)]
+        tags: Vec<Tag>,
+    },
+    /// Reads a value.
+    GetSecretValue {
+        /// The name or ARN.
+        secret_id: String,
+        /// Which version, by id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version_id: Option<VersionId>,
+        /// Which version, by label; `AWSCURRENT` if neither is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<Stage>,
+    },
+    /// Makes a new version.
+    PutSecretValue {
+        /// The name or ARN.
+        secret_id: String,
+        /// The id of the version; the server makes one if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<VersionId>,
+        /// The value.
+        value: WireValue,
+        /// The labels it gets; `AWSCURRENT` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stages: Option<Vec<Stage>>,
+    },
+    /// Tells everything of a secret but its value.
+    DescribeSecret {
+        /// The name or ARN.
+        secret_id: String,
+    },
+    /// Lists secrets, oldest first.
+    ListSecrets {
+        /// Also those that wait for their deletion.
+        #[serde(default)]
+        include_planned_deletion: bool,
+        /// At most this many, 1 to 100; 100 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_results: Option<u32>,
+        /// Where the last page ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_token: Option<String>,
+    },
+    /// Lists the versions of a secret, oldest first.
+    ListSecretVersionIds {
+        /// The name or ARN.
+        secret_id: String,
+        /// Also those without labels.
+        #[serde(default)]
+        include_deprecated: bool,
+        /// At most this many, 1 to 100; 100 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_results: Option<u32>,
+        /// Where the last page ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_token: Option<String>,
+    },
+    /// Moves, attaches or detaches a label.
+    UpdateSecretVersionStage {
+        /// The name or ARN.
+        secret_id: String,
+        /// The label.
+        stage: Stage,
+        /// The version that has it now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remove_from: Option<VersionId>,
+        /// The version that gets it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        move_to: Option<VersionId>,
+    },
+    /// Deletes a secret, or schedules it.
+    DeleteSecret {
+        /// The name or ARN.
+        secret_id: String,
+        /// How.
+        mode: DeletionMode,
+    },
+    /// Takes back a scheduled deletion.
+    RestoreSecret {
+        /// The name or ARN.
+        secret_id: String,
+    },
+    /// The newest records of the audit log.
+    TailAudit {
+        /// How many at most; the server gives fewer if they would not fit a frame.
+        count: usize,
+    },
+    /// Checks the whole audit chain.
+    VerifyAudit {},
+    /// Tells what the store and its log look like.
+    Status {},
+}
+
+/// How a secret is deleted: `{"days":7}` or `"immediate"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeletionMode {
+    /// After so many days, 7 to 30, in which it can be restored.
+    Days(u32),
+    /// At once and for good.
+    Immediate,
+}
