@@ -99,20 +99,34 @@ impl Inner {
 
     async fn commit_and_settle(&self, change: Change, outbox_key: &Bytes) -> Committed {
         let written: Vec<Bytes> = change.writes.iter().map(written_key).cloned().collect();
+        let guarded: Vec<Bytes> = change.guards.iter().map(guarded_key).cloned().collect();
         match self.store.commit(change).await {
             Ok(revision) => {
                 self.cache.invalidate(&written, revision);
-                match self.outbox_entry(outbox_key).await {
-                    Ok(Some(_)) => Committed::Landed,
-                    Ok(None) => self.broken(StoreBroken::AcknowledgedButMissing),
-                    // It was acknowledged; that this check failed is no reason to deny it.
-                    Err(_) => Committed::Landed,
-                }
+                self.check_acknowledged(outbox_key).await
             }
-            Err(CommitError::Conflict) => Committed::Conflict,
+            Err(CommitError::Conflict) => {
+                // What it stood on may have been read from the cache, and changed by nobody here: by a change of an
+                // earlier run that landed late.
+                self.cache.forget(&guarded);
+                Committed::Conflict
+            }
             Err(CommitError::Determinate(cause)) => Committed::Failed(Box::new(cause)),
             Err(CommitError::Indeterminate(_)) => self.settle(&written, outbox_key).await,
         }
+    }
+
+    /// Looks whether the store holds what it acknowledged.
+    async fn check_acknowledged(&self, outbox_key: &Bytes) -> Committed {
+        for _ in 0..SETTLE_ATTEMPTS_MAX {
+            match self.outbox_entry(outbox_key).await {
+                Ok(Some(_)) => return Committed::Landed,
+                Ok(None) => return self.broken(StoreBroken::AcknowledgedButMissing),
+                Err(_) => {}
+            }
+        }
+        // It was acknowledged; that nothing can be read is no reason to deny it.
+        Committed::Landed
     }
 
     /// Finds out whether a change landed, and makes sure that it never will if it did not: puts a tombstone at its
@@ -124,24 +138,20 @@ impl Inner {
                 guards: vec![Guard::Absent(outbox_key.clone())],
                 writes: vec![Write::Put(outbox_key.clone(), self.seal_record(outbox_key, &tombstone))],
             };
-            let never_landed = match self.store.commit(change).await {
-                Ok(_) => match self.outbox_entry(outbox_key).await {
-                    Ok(None) => return self.broken(StoreBroken::AcknowledgedButMissing),
-                    Ok(Some(_)) | Err(_) => true,
-                },
-                // The place is taken: by the change, or by a tombstone of an earlier round whose fate was unknown.
-                Err(CommitError::Conflict) => match self.outbox_entry(outbox_key).await {
-                    Ok(Some((OutboxEntry::Tombstone { .. }, _))) => true,
-                    Ok(Some((OutboxEntry::Record { .. }, revision))) => {
-                        self.cache.invalidate(written, revision);
-                        return Committed::Landed;
-                    }
-                    Ok(None) | Err(_) => continue,
-                },
-                Err(CommitError::Determinate(_) | CommitError::Indeterminate(_)) => continue,
-            };
-            if never_landed {
-                return Committed::Failed(Box::new(NeverLanded));
+            // Whatever the answer: what lies at the key now tells more. It may be the change, this tombstone, or one of
+            // an earlier round.
+            let is_acknowledged = self.store.commit(change).await.is_ok();
+            match self.outbox_entry(outbox_key).await {
+                Ok(Some((OutboxEntry::Tombstone { .. }, _))) => {
+                    return Committed::Failed(Box::new(NeverLanded));
+                }
+                Ok(Some((OutboxEntry::Record { .. }, revision))) if !is_acknowledged => {
+                    self.cache.invalidate(written, revision);
+                    return Committed::Landed;
+                }
+                Ok(_) if is_acknowledged => return self.broken(StoreBroken::AcknowledgedButMissing),
+                // Nothing is there yet, or it can't be read: the next round tells.
+                Ok(_) | Err(_) => {}
             }
         }
         self.broken(StoreBroken::Unsettled)
@@ -158,6 +168,12 @@ impl Inner {
     fn broken(&self, how: StoreBroken) -> Committed {
         self.stop_serving();
         Committed::Unknown(Box::new(how))
+    }
+}
+
+fn guarded_key(guard: &Guard) -> &Bytes {
+    match guard {
+        Guard::At(key, _) | Guard::Absent(key) => key,
     }
 }
 

@@ -3,7 +3,6 @@
 //!
 //! No thread and no timer here: whoever runs coffer calls [`Core::maintain`] every so often.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,13 +36,11 @@ pub(crate) struct Maintenance {
     checkpointed_at: Timestamp,
     /// Whether entries of the outbox may be in the log already: after a start, and after anything failed.
     may_repeat: bool,
-    /// What the last round took out of the outbox: if it is seen there again, the store said it did what it did not.
-    removed: HashSet<Bytes>,
 }
 
 impl Maintenance {
     pub(crate) fn new(checkpointed: Head, now: Timestamp) -> Self {
-        Self { checkpointed, checkpointed_at: now, may_repeat: true, removed: HashSet::new() }
+        Self { checkpointed, checkpointed_at: now, may_repeat: true }
     }
 }
 
@@ -108,10 +105,6 @@ impl Inner {
                 return Ok(());
             }
             let (keys, bodies): (Vec<Bytes>, Vec<Option<RecordBody>>) = entries.into_iter().unzip();
-            if keys.iter().any(|key| maintenance.removed.contains(key)) {
-                self.stop_serving();
-                return Err(Error::unavailable(StoreBroken::AcknowledgedButMissing));
-            }
             let mut bodies: Vec<RecordBody> = bodies.into_iter().flatten().collect();
             if maintenance.may_repeat {
                 // An entry leaves the outbox together with a checkpoint, so one that is in the log already is
@@ -125,33 +118,42 @@ impl Inner {
                 self.write_checkpoint(maintenance, head, removed).await?;
             }
             maintenance.may_repeat = false;
-            maintenance.removed = keys.into_iter().collect();
         }
     }
 
     /// Entries whose author knows that they landed, by revision; and tombstones that have served their time.
     async fn settled_entries(&self) -> Result<Vec<(Bytes, Option<RecordBody>)>, Error> {
         let snapshot = self.store.snapshot().await.map_err(Error::unavailable)?;
-        let range = keys::outbox_of(&self.node);
-        let mut entries =
-            snapshot.range(range, Order::Ascending, DRAIN_BATCH).await.map_err(Error::unavailable)?;
-        entries.sort_by_key(|entry| entry.revision);
+        let mut range = keys::outbox_of(&self.node);
         let now = self.clock.now();
-        let mut settled = Vec::with_capacity(entries.len());
-        for entry in entries {
-            if self.in_flight.contains(&entry.key) {
-                // What was committed later waits too, so that the log has the order of the commits.
-                break;
+        let mut settled = Vec::new();
+        loop {
+            // A page of tombstones alone must not keep the records behind it waiting.
+            let entries = snapshot.range(range.clone(), Order::Ascending, DRAIN_BATCH).await;
+            let mut entries = entries.map_err(Error::unavailable)?;
+            let is_last_page = entries.len() < DRAIN_BATCH;
+            if let Some(last) = entries.last() {
+                range.start = view::successor(&last.key);
             }
-            match view::open::<OutboxEntry>(&self.store_key, &entry)? {
-                OutboxEntry::Record { body } => {
-                    let body = RecordBody::from_bytes(body).map_err(Error::unavailable)?;
-                    settled.push((entry.key, Some(body)));
+            entries.sort_by_key(|entry| entry.revision);
+            for entry in entries {
+                if self.in_flight.contains(&entry.key) {
+                    // What was committed later waits too, so that the log has the order of the commits.
+                    return Ok(settled);
                 }
-                OutboxEntry::Tombstone { placed } if now.millis_since(placed) > TOMBSTONE_MILLIS => {
-                    settled.push((entry.key, None));
+                match view::open::<OutboxEntry>(&self.store_key, &entry)? {
+                    OutboxEntry::Record { body } => {
+                        let body = RecordBody::from_bytes(body).map_err(Error::unavailable)?;
+                        settled.push((entry.key, Some(body)));
+                    }
+                    OutboxEntry::Tombstone { placed } if now.millis_since(placed) > TOMBSTONE_MILLIS => {
+                        settled.push((entry.key, None));
+                    }
+                    OutboxEntry::Tombstone { .. } => {}
                 }
-                OutboxEntry::Tombstone { .. } => {}
+            }
+            if is_last_page || !settled.is_empty() {
+                break;
             }
         }
         Ok(settled)
@@ -178,9 +180,17 @@ impl Inner {
         let key = keys::checkpoint(&self.node);
         let sealed = self.seal_record(&key, &StoredCheckpoint { checkpoint });
         let mut writes: Vec<Write> = removed.iter().cloned().map(Write::Delete).collect();
-        writes.push(Write::Put(key, sealed));
-        match self.store.commit(Change { guards: Vec::new(), writes }).await {
-            Ok(_) => {
+        writes.push(Write::Put(key.clone(), sealed));
+        // Guarded, so that a checkpoint that is late never takes the place of a newer one.
+        let guard = match self.written_at(&key).await? {
+            Some(revision) => Guard::At(key.clone(), revision),
+            None => Guard::Absent(key.clone()),
+        };
+        match self.store.commit(Change { guards: vec![guard], writes }).await {
+            Ok(revision) => {
+                if self.written_at(&key).await? != Some(revision) {
+                    return Err(self.acknowledged_but_missing());
+                }
                 maintenance.checkpointed = head;
                 maintenance.checkpointed_at = now;
                 Ok(())
@@ -190,6 +200,18 @@ impl Inner {
                 error @ (CommitError::Conflict | CommitError::Determinate(_) | CommitError::Indeterminate(_)),
             ) => Err(Error::unavailable(error)),
         }
+    }
+
+    /// The change that last wrote a key, if it is there.
+    async fn written_at(&self, key: &Bytes) -> Result<Option<Revision>, Error> {
+        let snapshot = self.store.snapshot().await.map_err(Error::unavailable)?;
+        let entry = snapshot.get(key).await.map_err(Error::unavailable)?;
+        Ok(entry.map(|entry| entry.revision))
+    }
+
+    fn acknowledged_but_missing(&self) -> Error {
+        self.stop_serving();
+        Error::unavailable(StoreBroken::AcknowledgedButMissing)
     }
 
     /// Removes what is left of deleted secrets, a batch of versions a change. A job that is cut short goes on at
@@ -213,6 +235,11 @@ impl Inner {
             let revision =
                 self.store.commit(Change { guards: Vec::new(), writes }).await.map_err(Error::unavailable)?;
             self.cache.invalidate(&removed, revision);
+            if let Some(key) = removed.first()
+                && self.written_at(key).await?.is_some()
+            {
+                return Err(self.acknowledged_but_missing());
+            }
         }
         Ok(())
     }

@@ -1,1 +1,27 @@
-//! Listeners, limits and wiring.
+//! Listeners, limits and wiring: a [`coffer_core::Core`] on TCP and on a Unix socket, and a store's folder.
+//!
+//! All of coffer's I/O that is not a store's or a log's is here. [`serve`] runs the two listeners, [`home`] knows
+//! the layout of a store's folder, [`local`] answers requests of the machine's own users, over the socket or in
+//! place. Secrets pass through; a `main` calls [`coffer_crypto::process::harden_process`] before any of it.
+//!
+//! Invariants: whatever a stranger sends, what it makes the server keep in memory and for how long is bounded by
+//! [`Limits`]; a panic in one request ends that request alone; nothing that came in is left unrecorded.
+
+mod connection;
+mod current;
+mod dev;
+pub mod home;
+pub mod local;
+mod options;
+mod panic;
+mod progress;
+mod route;
+mod serve;
+mod socket;
+mod spawn;
+mod worker;
+
+pub use dev::{DEV_BANNER, DevSettings, dev_core};
+pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions};
+pub use serve::{Bound, serve};
+pub use spawn::RuntimeSpawn;

@@ -1,10 +1,12 @@
 //! A whole core in memory, with its clock, store and log at hand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_audit::{AuditSink, MemoryLog};
 use coffer_core::{
-    Context, Core, CoreOptions, Founding, FoundingUser, Parts, Principal, RequestInfo, Spawn, StartError,
+    Context, Core, CoreOptions, Error, Founding, FoundingUser, Operation, Parts, Principal, RequestInfo, Spawn,
+    StartError,
 };
 use coffer_crypto::{RootKey, StoreId};
 use coffer_store::{BoxFuture, MemoryStore, Store};
@@ -32,22 +34,50 @@ pub struct World {
     pub log: Arc<MemoryLog>,
     /// What the core sees as its store.
     pub store: Arc<dyn Store>,
-    seed: u64,
+    ground: Ground,
+}
+
+/// What a world is made on. All of it outlives the core, as disks outlive a process.
+#[derive(Clone)]
+pub struct Ground {
+    /// What the core sees as its store.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<TestClock>,
+    /// Where records end up.
+    pub log: Arc<MemoryLog>,
+    /// What the core sees as its log, if not `log` itself.
+    pub sink: Option<Arc<dyn AuditSink>>,
+    /// What runs commits to their end.
+    pub spawn: Arc<dyn Spawn>,
+    /// The core's settings.
+    pub options: CoreOptions,
+    /// What ids, keys and nonces come from.
+    pub seed: u64,
+    /// How many cores there have been; each draws a sequence of its own, or event ids would come twice.
+    cores: Arc<AtomicU64>,
 }
 
 /// The uid that owns every world.
-const OWNER: u32 = 1000;
+pub const OWNER: u32 = 1000;
 
-impl World {
-    /// A newly founded world in memory.
-    pub fn new() -> Self {
-        Self::over(Arc::new(MemoryStore::new()), 1)
+impl Ground {
+    /// A store, with an empty log beside it.
+    pub fn new(store: Arc<dyn Store>, seed: u64) -> Self {
+        Self {
+            store,
+            clock: Arc::new(TestClock::default()),
+            log: Arc::new(MemoryLog::new()),
+            sink: None,
+            spawn: Arc::new(ThreadSpawn),
+            options: CoreOptions::default(),
+            seed,
+            cores: Arc::default(),
+        }
     }
 
-    /// A newly founded world over a store.
-    pub fn over(store: Arc<dyn Store>, seed: u64) -> Self {
-        let (clock, log) = (Arc::new(TestClock::default()), Arc::new(MemoryLog::new()));
-        let parts = parts(&store, &clock, &log, seed, "core");
+    /// Founds a store on it, with an administrator and a user who may do nothing.
+    pub fn found(self) -> Result<World, StartError> {
         let users = [("administrator", "AKIAADMINISTRATOR", true), ("nobody", "AKIANOBODY", false)];
         let founding = Founding {
             account: AccountId::EXAMPLE,
@@ -57,34 +87,77 @@ impl World {
                 .map(|(name, id, administrator)| FoundingUser {
                     name: name.into(),
                     access_key_id: id.into(),
-                    secret_access_key: SecretBytes::copy_from(format!("secret of {name}").as_bytes()),
+                    secret_access_key: secret_access_key(name),
                     administrator,
                 })
                 .collect(),
             owner_uid: OWNER,
         };
-        let core = block_on(Core::found(parts, founding)).expect("a world can be founded");
-        Self { core, clock, log, store, seed }
+        let parts = self.parts();
+        let core = block_on(Core::found(parts, founding))?;
+        Ok(self.world(core))
+    }
+
+    /// Opens the store that was founded on it.
+    pub fn open(self) -> Result<World, StartError> {
+        let core = block_on(Core::open(self.parts()))?;
+        Ok(self.world(core))
+    }
+
+    fn world(self, core: Core) -> World {
+        let (clock, log, store) = (self.clock.clone(), self.log.clone(), Arc::clone(&self.store));
+        World { core, clock, log, store, ground: self }
+    }
+
+    fn parts(&self) -> Parts {
+        let log: Arc<dyn AuditSink> = self.log.clone();
+        let sink = self.sink.clone().unwrap_or(log);
+        // The root key and the store's id are the seed's, so that a world opens again what it founded.
+        let keys = SeededRandom::new(self.seed);
+        let core = self.cores.fetch_add(1, Ordering::Relaxed) + 1;
+        let core_seed = SeededRandom::new(self.seed ^ core.rotate_left(32)).next_u64();
+        Parts {
+            store: Arc::clone(&self.store),
+            audit: Box::new(move |_, _| Ok(sink)),
+            root: RootKey::make(&keys),
+            store_id: StoreId::make(&keys),
+            clock: self.clock.clone(),
+            random: Arc::new(SeededRandom::new(core_seed)),
+            spawn: Arc::clone(&self.spawn),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl World {
+    /// A newly founded world in memory.
+    pub fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::new()), 1)
+    }
+
+    /// A newly founded world over a store.
+    pub fn over(store: Arc<dyn Store>, seed: u64) -> Self {
+        Ground::new(store, seed).found().expect("a world can be founded")
     }
 
     /// The same store and log under a new core, as after a crash: nothing of the old core is used.
     pub fn reopen(self) -> Result<Self, StartError> {
-        let Self { clock, log, store, seed, .. } = self;
-        let store_now = Arc::clone(&store);
-        Self::open_over(store_now, clock, log, seed)
+        self.into_ground().open()
     }
 
-    /// A core opened over what another world left.
-    pub fn open_over(
-        store: Arc<dyn Store>,
-        clock: Arc<TestClock>,
-        log: Arc<MemoryLog>,
-        seed: u64,
-    ) -> Result<Self, StartError> {
-        // Another sequence than the first core's, or event ids would come twice.
-        let parts = parts(&store, &clock, &log, seed, "reopened");
-        let core = block_on(Core::open(parts))?;
-        Ok(Self { core, clock, log, store, seed })
+    /// What stays when the core is gone.
+    pub fn into_ground(self) -> Ground {
+        self.ground
+    }
+
+    /// What stays, while the core goes on.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Does an operation as the administrator.
+    pub fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
+        block_on(self.core.execute(&self.administrator(), operation))
     }
 
     /// The user who may do all.
@@ -129,27 +202,9 @@ impl Default for World {
     }
 }
 
-fn parts(
-    store: &Arc<dyn Store>,
-    clock: &Arc<TestClock>,
-    log: &Arc<MemoryLog>,
-    seed: u64,
-    salt: &str,
-) -> Parts {
-    let sink: Arc<dyn AuditSink> = log.clone();
-    // The root key and the store's id are the seed's, so that a world opens again what it founded.
-    let keys = SeededRandom::new(seed);
-    let salted = salt.bytes().fold(seed, |state, byte| state.rotate_left(9) ^ u64::from(byte));
-    Parts {
-        store: Arc::clone(store),
-        audit: Box::new(move |_, _| Ok(sink)),
-        root: RootKey::make(&keys),
-        store_id: StoreId::make(&keys),
-        clock: clock.clone(),
-        random: Arc::new(SeededRandom::new(salted)),
-        spawn: Arc::new(ThreadSpawn),
-        options: CoreOptions::default(),
-    }
+/// The secret access key of a world's user.
+pub fn secret_access_key(user: &str) -> SecretBytes {
+    SecretBytes::copy_from(format!("secret of {user}").as_bytes())
 }
 
 /// The version id with this number.

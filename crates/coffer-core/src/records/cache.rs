@@ -92,6 +92,13 @@ impl RecordCache {
         }
     }
 
+    /// Takes records out that may be too old for another reason than a change made here.
+    pub(crate) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
+        for key in keys {
+            self.entries.remove(key);
+        }
+    }
+
     fn floor(&self, key: &[u8]) -> &Mutex<Revision> {
         let stripe = self.hasher.hash_one(key) as usize % STRIPES;
         &self.floors[stripe]

@@ -1,0 +1,243 @@
+//! One HTTP connection: hyper, the limits around it, and a last word where hyper has none.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::Limits;
+use crate::options::BODY_BYTES_FREE;
+use crate::progress::{Overdue, Progress, WatchedStream};
+use crate::route::{self, Early};
+use crate::worker::Worker;
+
+/// Unit of the budget of arriving bodies.
+const BUDGET_UNIT_BYTES: usize = 1024;
+/// How long, and how much, a refused client may go on sending so that it gets to read why.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Serves requests until the client leaves, something is overdue, or the server drains.
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    source: IpAddr,
+    mut draining: watch::Receiver<bool>,
+) {
+    // Answers are small and whole; waiting to fill a segment only delays them. It fails if the peer is gone.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let limits = worker.limits();
+    let progress = Progress::new();
+    let ended = {
+        let service = service_fn(|request| answer(&worker, &progress, source, request));
+        let io = TokioIo::new(WatchedStream::new(stream, Rc::clone(&progress)));
+        let mut connection = pin!(
+            http1::Builder::new()
+                .max_header_size(limits.header_bytes_max)
+                // Also what hyper reads ahead of a body, so a bound on the memory of a connection.
+                .max_buf_size(64 * 1024)
+                .header_read_timeout(None)
+                .serve_connection(io, service)
+        );
+        let glance = glance_interval(limits);
+        let mut glance_at = pin!(sleep(glance));
+        let mut drained = pin!(draining.wait_for(|draining| *draining));
+        let mut is_draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => break Ended::Http(result),
+                () = glance_at.as_mut() => {
+                    if let Some(overdue) = progress.overdue(limits, worker.is_crowded()) {
+                        break Ended::Overdue(overdue);
+                    }
+                    glance_at.as_mut().reset(Instant::now() + glance);
+                }
+                _ = drained.as_mut(), if !is_draining => {
+                    is_draining = true;
+                    if progress.is_unused() {
+                        break Ended::Drained;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    };
+    let Some(stream) = progress.take_stream() else { return };
+    match ended {
+        Ended::Http(Ok(())) if progress.is_refused_unread() => linger(stream).await,
+        Ended::Http(Ok(())) | Ended::Drained | Ended::Overdue(Overdue::Idle | Overdue::Reading) => {}
+        Ended::Http(Err(error)) => {
+            if let Some(early) = what_was_wrong(&error) {
+                // hyper has answered it.
+                drop(route::refuse_early(&worker.core(), early, source).await);
+                linger(stream).await;
+            }
+        }
+        Ended::Overdue(Overdue::Receiving) => {
+            let response = route::refuse_early(&worker.core(), Early::TooSlow, source).await;
+            if !progress.is_write_blocked() {
+                last_word(stream, response).await;
+            }
+        }
+    }
+}
+
+enum Ended {
+    Http(hyper::Result<()>),
+    Overdue(Overdue),
+    Drained,
+}
+
+/// What to record of a request that hyper could not read; `None` if the client merely left.
+fn what_was_wrong(error: &hyper::Error) -> Option<Early> {
+    if error.is_parse_too_large() {
+        Some(Early::HeadersTooLarge)
+    } else if error.is_parse() {
+        Some(Early::Unreadable)
+    } else {
+        None
+    }
+}
+
+/// How often to look at a connection's progress: what is overdue is seen at most a tenth too late.
+fn glance_interval(limits: &Limits) -> Duration {
+    let shortest = limits.request_time_max.min(limits.idle_time_max);
+    (shortest / 10).clamp(Duration::from_millis(5), Duration::from_secs(1))
+}
+
+/// Answers one request. Never an error: what is wrong with a request is an answer.
+async fn answer(
+    worker: &Worker,
+    progress: &Progress,
+    source: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let response = match receive(body, worker.limits(), worker.arriving_budget()).await {
+        Ok(body) => {
+            progress.received();
+            route::answer(worker, source, Request::from_parts(parts, body)).await
+        }
+        Err(early) => {
+            progress.received();
+            progress.refuse_unread();
+            closing(route::refuse_early(&worker.core(), early, source).await)
+        }
+    };
+    progress.answered();
+    Ok(response.map(Full::new))
+}
+
+/// The whole body. Time is looked after elsewhere.
+async fn receive(mut body: Incoming, limits: &Limits, budget: &Semaphore) -> Result<Bytes, Early> {
+    if body.size_hint().lower() > limits.body_bytes_max as u64 {
+        return Err(Early::BodyTooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    let mut reserved: Option<SemaphorePermit<'_>> = None;
+    while let Some(frame) = body.frame().await {
+        // Trailers are not signed and mean nothing here.
+        let Ok(data) = frame.map_err(|_| Early::Unreadable)?.into_data() else { continue };
+        // Most bodies come in one piece and are never copied.
+        if first.is_empty() {
+            first = data;
+        } else {
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&data);
+        }
+        let length = first.len().max(whole.len());
+        if length > limits.body_bytes_max {
+            return Err(Early::BodyTooLarge);
+        }
+        reserve(budget, &mut reserved, length)?;
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Takes from the budget what a body of `length` bytes needs beyond what it has.
+fn reserve<'a>(
+    budget: &'a Semaphore,
+    reserved: &mut Option<SemaphorePermit<'a>>,
+    length: usize,
+) -> Result<(), Early> {
+    let units = length.saturating_sub(BODY_BYTES_FREE).div_ceil(BUDGET_UNIT_BYTES);
+    let more = units.saturating_sub(reserved.as_ref().map_or(0, SemaphorePermit::num_permits));
+    if more == 0 {
+        return Ok(());
+    }
+    let more = u32::try_from(more).map_err(|_| Early::BodyTooLarge)?;
+    let permit = budget.try_acquire_many(more).map_err(|_| Early::Overloaded)?;
+    match reserved {
+        Some(reserved) => reserved.merge(permit),
+        None => *reserved = Some(permit),
+    }
+    Ok(())
+}
+
+/// The budget of all bodies that are arriving.
+pub(crate) fn arriving_budget(limits: &Limits) -> Semaphore {
+    Semaphore::new((limits.arriving_bytes_max / BUDGET_UNIT_BYTES).min(Semaphore::MAX_PERMITS))
+}
+
+fn closing(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
+}
+
+/// Says what hyper has no way to say: it has been cut off in the middle of a request.
+async fn last_word(mut stream: TcpStream, response: Response<Bytes>) {
+    let (parts, body) = closing(response).into_parts();
+    let mut head =
+        format!("HTTP/1.1 {} {}\r\n", parts.status.as_str(), parts.status.canonical_reason().unwrap_or(""))
+            .into_bytes();
+    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    head.extend_from_slice(&body);
+    let said = tokio::time::timeout(LINGER_TIME_MAX, stream.write_all(&head)).await;
+    if matches!(said, Ok(Ok(()))) {
+        linger(stream).await;
+    }
+}
+
+/// Ends a connection whose client may still be sending. Closed at once, the kernel would answer what arrives with
+/// a reset, which takes from the client the answer it has not read yet.
+async fn linger(mut stream: TcpStream) {
+    let discard = async {
+        stream.shutdown().await?;
+        let mut buffer = [0; 4096];
+        let mut bytes = 0;
+        while bytes < LINGER_BYTES_MAX {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                length => bytes += length,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whatever comes of it, the connection is over.
+    drop(tokio::time::timeout(LINGER_TIME_MAX, discard).await);
+}

@@ -1,0 +1,146 @@
+//! Where a request goes: nearly always to the AWS door.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coffer_core::{Core, Refusal, RequestInfo};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+
+use crate::dev::dev_core;
+use crate::local::EVENT_SOURCE;
+use crate::panic::{self, Panicked};
+use crate::worker::Worker;
+
+pub(crate) use coffer_wire_aws::EarlyRefusal as Early;
+
+const HEALTH_PATH: &str = "/health";
+const RESET_PATH: &str = "/_coffer/reset";
+const RESET_HEADER: &str = "x-coffer-reset";
+
+macro_rules! reset_rule {
+    () => {
+        "a reset needs a loopback Host and the header X-Coffer-Reset: yes"
+    };
+}
+const RESET_RULE: &str = reset_rule!();
+
+/// Answers a request that has come whole.
+pub(crate) async fn answer(worker: &Worker, source: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+    match request.uri().path() {
+        HEALTH_PATH if matches!(*request.method(), Method::GET | Method::HEAD) => health(),
+        RESET_PATH if *request.method() == Method::POST && worker.dev().is_some() => {
+            reset(worker, source, request.headers()).await
+        }
+        _ => {
+            let core = worker.core();
+            match panic::catch(coffer_wire_aws::answer(&core, request, source)).await {
+                Ok(response) => response,
+                // Its payload may hold anything, and goes nowhere.
+                Err(Panicked) => refuse_early(&core, Early::Failed, source).await,
+            }
+        }
+    }
+}
+
+/// Answers, and records, a request that does not get as far as a door.
+pub(crate) async fn refuse_early(core: &Core, early: Early, source: IpAddr) -> Response<Bytes> {
+    panic::catch(coffer_wire_aws::refuse_early(core, early, source))
+        .await
+        .unwrap_or_else(|Panicked| plain(StatusCode::INTERNAL_SERVER_ERROR, "{}"))
+}
+
+/// Says that the process is up and answers; nothing of the store.
+fn health() -> Response<Bytes> {
+    plain(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// Empties a throw-away server. A web page that somebody on this machine looks at can send a POST here, but
+/// neither another Host header nor this header of ours.
+async fn reset(worker: &Worker, source: IpAddr, headers: &HeaderMap) -> Response<Bytes> {
+    let Some(dev) = worker.dev() else { return plain(StatusCode::NOT_FOUND, "{}") };
+    let is_asked = headers.get(RESET_HEADER).is_some_and(|value| value.as_bytes() == b"yes");
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if !is_asked || !host.is_some_and(is_loopback_host) {
+        let core = worker.core();
+        let refusal = Refusal {
+            context: None,
+            request: RequestInfo {
+                request_id: core.new_request_id(),
+                source: Some(source),
+                user_agent: String::new(),
+            },
+            event_source: EVENT_SOURCE,
+            event_name: Some("Reset".to_owned()),
+            region: None,
+            access_key_id: None,
+            code: "AccessDenied",
+            message: RESET_RULE.to_owned(),
+        };
+        // Fails for authenticated callers only.
+        drop(core.refuse(refusal).await);
+        return plain(StatusCode::FORBIDDEN, concat!(r#"{"message":""#, reset_rule!(), r#""}"#));
+    }
+    match dev_core(dev, Arc::clone(worker.spawner())).await {
+        Ok(core) => {
+            worker.replace_core(core);
+            plain(StatusCode::OK, r#"{"status":"reset"}"#)
+        }
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, r#"{"message":"the reset failed"}"#),
+    }
+}
+
+/// Whether a Host header names this machine: `localhost`, `127.0.0.0/8` or `::1`, with or without a port.
+fn is_loopback_host(host: &str) -> bool {
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.split_once(']').is_some_and(|(ip, port)| {
+            ip.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()) && is_port(port)
+        });
+    }
+    let (name, port) = host.find(':').map_or((host, ""), |colon| host.split_at(colon));
+    let is_loopback =
+        name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+    is_loopback && is_port(port)
+}
+
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+fn plain(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_hosts_are_this_machine() {
+        for host in
+            ["localhost", "LOCALHOST:8200", "127.0.0.1", "127.0.0.1:8200", "127.1.2.3", "[::1]", "[::1]:80"]
+        {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::2]",
+            "localhost:",
+            "localhost:x",
+            "localhost:80:80",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Serving: bind, accept, drive maintenance, and stop in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use coffer_core::Core;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::current::CurrentCore;
+use crate::socket::LocalListener;
+use crate::worker::{Accepted, Shared, WorkerHandle};
+use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, connection, panic, worker};
+
+/// How often maintenance is looked after.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long to wait when the system has no more descriptors or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Descriptors that are not TCP connections: files, sockets, reactors.
+const OTHER_DESCRIPTORS: usize = 128;
+
+/// What a server listens on.
+pub struct Bound {
+    /// The address, with the port it got.
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    /// The AWS door's URL.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Serves `core` until `shutdown` resolves, then drains: no new connections, requests under way are finished
+/// (within a limit), both listeners close, the socket's file goes, and the core is closed.
+///
+/// Calls `ready` once both listeners are up. To be called on a runtime that runs nothing heavy: commits that
+/// outlive their connections run there.
+pub async fn serve(
+    core: Core,
+    options: ServeOptions,
+    ready: impl FnOnce(&Bound),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    options.check()?;
+    let limits =
+        Limits { connections_max: allowed_connections(options.limits.connections_max), ..options.limits };
+    let cannot_listen = |source| ServeError::Listen { address: options.listen, source };
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let bound = Bound { address: listener.local_addr().map_err(cannot_listen)? };
+
+    let current = CurrentCore::new(core);
+    let shared = Arc::new(Shared {
+        core: Arc::clone(&current),
+        limits,
+        dev: options.dev,
+        arriving_budget: connection::arriving_budget(&limits),
+        connections: AtomicUsize::new(0),
+        spawn: Arc::new(RuntimeSpawn::here()),
+    });
+    let threads = options.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, usize::from);
+    let workers: Vec<WorkerHandle> = (0..threads)
+        .map(|number| worker::start(number, Arc::clone(&shared)))
+        .collect::<Result<_, _>>()
+        .map_err(ServeError::Thread)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let local = match options.socket {
+        Some(path) => {
+            let listener = LocalListener::bind(&path, &bound, limits)
+                .map_err(|source| ServeError::Socket { path, source })?;
+            Some(tokio::spawn(listener.run(Arc::clone(&current), stopping.clone())))
+        }
+        None => None,
+    };
+    let maintenance = tokio::spawn(maintain(Arc::clone(&current), stopping));
+
+    ready(&bound);
+    tokio::select! {
+        () = accept(&listener, &workers, &shared) => {}
+        () = shutdown => {}
+    }
+
+    drop(listener);
+    stop.send_replace(true);
+    let (draining, local_draining) = (workers.into_iter().map(WorkerHandle::drain), local);
+    for worker in draining.map(tokio::spawn).collect::<Vec<_>>() {
+        drop(worker.await);
+    }
+    if let Some(local) = local_draining {
+        drop(local.await);
+    }
+    drop(maintenance.await);
+    current.get().close().await.map_err(ServeError::Close)
+}
+
+/// Accepts connections and hands each to the worker that has fewest. Never ends by itself.
+async fn accept(listener: &TcpListener, workers: &[WorkerHandle], shared: &Shared) {
+    loop {
+        let (stream, source) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
+            // The client left before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            // No descriptor or memory left: others must leave first.
+            Err(_) => {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let before = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let worker = workers.iter().min_by_key(|worker| worker.open());
+        // Taken off this reactor, to be put on the worker's.
+        match (worker, stream.into_std()) {
+            (Some(worker), Ok(stream)) if before < shared.limits.connections_max => {
+                worker.give(Accepted { stream, source });
+            }
+            // Closed at once; so the client knows, and idle connections are about to make room.
+            _ => drop(shared.connections.fetch_sub(1, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Drives what core does beside requests: the outbox, checkpoints, summaries, sweeps.
+async fn maintain(current: Arc<CurrentCore>, mut stopping: watch::Receiver<bool>) {
+    let mut due = interval(MAINTENANCE_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = due.tick() => {}
+        }
+        let core = current.get();
+        // A panic here must not end maintenance for good; the next round tries again.
+        drop(panic::catch(core.maintain()).await);
+    }
+}
+
+/// As many connections as are wanted and the process may open, after asking the system for as many as it gives.
+fn allowed_connections(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = (wanted + OTHER_DESCRIPTORS) as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(now) = current else { return wanted };
+    if now >= needed {
+        return wanted;
+    }
+    let possible = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum }).is_ok();
+    let descriptors = usize::try_from(if raised { possible } else { now }).unwrap_or(usize::MAX);
+    wanted.min(descriptors.saturating_sub(OTHER_DESCRIPTORS).max(descriptors / 2))
+}

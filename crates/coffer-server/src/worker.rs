@@ -1,0 +1,174 @@
+//! A thread that answers requests, with a reactor of its own: a connection never moves between threads.
+
+use std::cell::Cell;
+use std::net::{IpAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, thread};
+
+use coffer_core::Core;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::current::{CurrentCore, ThreadCore};
+use crate::{DevSettings, Limits, connection};
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) core: Arc<CurrentCore>,
+    pub(crate) limits: Limits,
+    pub(crate) dev: Option<DevSettings>,
+    pub(crate) arriving_budget: Semaphore,
+    /// Open connections of all workers.
+    pub(crate) connections: AtomicUsize,
+    /// What ends later than the connection that began it runs there.
+    pub(crate) spawn: Arc<dyn coffer_core::Spawn>,
+}
+
+/// One accepted connection.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) source: IpAddr,
+}
+
+/// A worker as the accepting side sees it. Dropping it tells the worker to drain.
+pub(crate) struct WorkerHandle {
+    connections: mpsc::UnboundedSender<Accepted>,
+    open: Arc<AtomicUsize>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl WorkerHandle {
+    /// How many connections it has.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a connection, already counted in [`Shared::connections`]. The queue is bounded by that count.
+    pub(crate) fn give(&self, accepted: Accepted) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        // A worker ends only when told to, which is by dropping this.
+        drop(self.connections.send(accepted));
+    }
+
+    /// Lets it finish what is under way, and waits for that.
+    pub(crate) async fn drain(self) {
+        drop(self.connections);
+        drop(self.ended.await);
+    }
+}
+
+/// Starts a worker. Fails if there is no thread or no reactor to be had.
+pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<WorkerHandle> {
+    let (connections, receiver) = mpsc::unbounded_channel();
+    let (end, ended) = oneshot::channel();
+    let (report, reported) = std::sync::mpsc::channel();
+    let open = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&open);
+    thread::Builder::new().name(format!("http {number}")).spawn(move || {
+        match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                drop(report.send(Ok(())));
+                runtime.block_on(Worker::new(shared, counted).run(receiver));
+                // Drops what outlasted the drain before saying that it ended.
+                drop(runtime);
+                drop(end);
+            }
+            Err(error) => drop(report.send(Err(error))),
+        }
+    })?;
+    reported.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended")))?;
+    Ok(WorkerHandle { connections, open, ended })
+}
+
+/// A worker, on its own thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    core: ThreadCore,
+    open: Arc<AtomicUsize>,
+    /// Connections that run here.
+    running: Cell<usize>,
+    last_ended: Notify,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, open: Arc<AtomicUsize>) -> Rc<Self> {
+        let core = ThreadCore::new(Arc::clone(&shared.core));
+        Rc::new(Self { shared, core, open, running: Cell::new(0), last_ended: Notify::new() })
+    }
+
+    async fn run(self: Rc<Self>, mut connections: mpsc::UnboundedReceiver<Accepted>) {
+        let (drain, draining) = watch::channel(false);
+        while let Some(Accepted { stream, source }) = connections.recv().await {
+            let place = Place::take(&self);
+            let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+            let draining = draining.clone();
+            tokio::task::spawn_local(async move {
+                connection::run(Rc::clone(&place.0), stream, source, draining).await;
+            });
+        }
+        drain.send_replace(true);
+        let all_ended = async {
+            while self.running.get() > 0 {
+                self.last_ended.notified().await;
+            }
+        };
+        // What is not done by then is cut off with the runtime.
+        drop(timeout(self.shared.limits.drain_time_max, all_ended).await);
+    }
+
+    /// The core as of now.
+    pub(crate) fn core(&self) -> Rc<Core> {
+        self.core.get()
+    }
+
+    /// Empties a throw-away server.
+    pub(crate) fn replace_core(&self, core: Core) {
+        self.core.replace(core);
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub(crate) fn arriving_budget(&self) -> &Semaphore {
+        &self.shared.arriving_budget
+    }
+
+    pub(crate) fn dev(&self) -> Option<&DevSettings> {
+        self.shared.dev.as_ref()
+    }
+
+    pub(crate) fn spawner(&self) -> &Arc<dyn coffer_core::Spawn> {
+        &self.shared.spawn
+    }
+
+    /// Whether so many connections are open that idle ones should make room.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.shared.connections.load(Ordering::Relaxed) > self.shared.limits.connections_max / 4 * 3
+    }
+}
+
+/// A connection's place in the counts.
+struct Place(Rc<Worker>);
+
+impl Place {
+    fn take(worker: &Rc<Worker>) -> Self {
+        worker.running.set(worker.running.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let worker = &self.0;
+        worker.running.set(worker.running.get() - 1);
+        worker.open.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if worker.running.get() == 0 {
+            worker.last_ended.notify_one();
+        }
+    }
+}
