@@ -5,7 +5,7 @@
 //! so they are interface. Other doors, and the command line, match on the variant and say it their way. The
 //! internal cause of [`Error::Unavailable`] is behind `source()` and never in the text.
 
-use coffer_types::{AccountId, Action, SecretName, Stage, VersionId};
+use coffer_types::{AccountId, Action, SecretName, Stage, Timestamp, VersionId};
 
 /// Why an operation was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,10 @@ pub enum Error {
     },
     /// The secret is waiting for its deletion.
     #[error("You can't perform this operation on the secret because it was marked for deletion.")]
-    MarkedForDeletion,
+    MarkedForDeletion {
+        /// Until when it can be restored.
+        due: Timestamp,
+    },
     /// A secret by that name is waiting for its deletion.
     #[error(
         "You can't create this secret because a secret with this name is already scheduled for deletion."
@@ -169,7 +172,7 @@ impl Error {
             }
             Self::Denied(_) => "AccessDenied",
             Self::SecretExists(_) | Self::TokenInUse { .. } => "ResourceExistsException",
-            Self::MarkedForDeletion
+            Self::MarkedForDeletion { .. }
             | Self::NameScheduledForDeletion
             | Self::AlreadyScheduledForDeletion
             | Self::StageNotOnVersion

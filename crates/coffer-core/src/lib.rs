@@ -38,7 +38,9 @@ pub use crate::error::{Denial, DenialReason, Error, Selected};
 pub use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 pub use crate::records::view::View;
 pub use crate::refuse::Refusal;
-pub use crate::start::{AuditFailure, CoreOptions, Founding, FoundingUser, OpenAudit, Parts, StartError};
+pub use crate::start::{
+    AuditFacts, AuditFailure, CoreOptions, Founding, FoundingUser, NODE, OpenAudit, Parts, StartError,
+};
 pub use crate::transaction::Transaction;
 
 /// Hashing for doors, which have no other way to it.

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use coffer_audit::{AuditError, AuditSink, Checkpoint, Head, NodeId, RefusalMeter};
-use coffer_crypto::{AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey};
+use coffer_crypto::{
+    AuditPublicKey, AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
+};
 use coffer_policy::Statement;
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
 use coffer_types::{AccountId, Region, SecretBytes};
@@ -51,7 +53,8 @@ pub struct Parts {
 pub struct CoreOptions {
     /// Most bytes of records in the cache.
     pub cache_bytes_max: u64,
-    /// Go on although the audit log has lost records that the store's checkpoint knows of. That is recorded.
+    /// Go on although the audit log is not whole, or not the one that the store's checkpoint was signed over. That
+    /// is recorded. A log that can't be continued, because its own newest records are damaged, is refused even so.
     pub accept_audit_loss: bool,
 }
 
@@ -126,8 +129,16 @@ pub enum StartError {
 
 const TOKEN_KEY: &str = "token-key";
 const AUDIT_KEY: &str = "audit-signing-key";
-/// The only node there is, until stores span several.
-const NODE: &str = "node-1";
+/// The only node there is, until stores span several: whose log and checkpoint it is.
+pub const NODE: &str = "node-1";
+
+/// What a store knows of its audit log: enough to check the log without opening it.
+pub struct AuditFacts {
+    /// The newest checkpoint, if there has been one.
+    pub checkpoint: Option<Checkpoint>,
+    /// Checks the checkpoint's signature and those of the log's digests.
+    pub public_key: AuditPublicKey,
+}
 
 impl Core {
     /// Founds a store: writes its first records, with the record of that.
@@ -166,26 +177,39 @@ impl Core {
         let wrapping_key = parts.root.derive_wrapping_key(parts.store_id);
         let token_key = unwrap(&*snapshot, &store_key, &wrapping_key, TOKEN_KEY).await?;
         let audit_key = unwrap(&*snapshot, &store_key, &wrapping_key, AUDIT_KEY).await?;
-        let node: NodeId = NODE.parse().expect("a constant that is a node id");
-        let stored: Option<StoredCheckpoint> = read(&*snapshot, &store_key, keys::checkpoint(&node)).await?;
+        let checkpoint = read_checkpoint(&*snapshot, &store_key).await?;
         drop(snapshot);
-        let checkpoint = stored.map(|stored| stored.checkpoint);
-        let known = checkpoint.as_ref().map_or(Head::GENESIS, |checkpoint| checkpoint.head);
         let accept_audit_loss = parts.options.accept_audit_loss;
         let audit_key = AuditSigningKey::from_seed(audit_key);
         let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
-        let expected = checkpoint.filter(|_| !accept_audit_loss);
-        let core = Self::assemble(parts, meta, tree_keys, expected, known)?;
+        let known = checkpoint.as_ref().map_or(Head::GENESIS, |checkpoint| checkpoint.head);
+        if accept_audit_loss {
+            // What the checkpoint says may not be so; going by nothing of it costs a look through the log.
+            let core = Self::assemble(parts, meta, tree_keys, None, Head::GENESIS)?;
+            core.0.accept_audit_loss(checkpoint.as_ref()).await?;
+            return core.start(Start { is_unsealing: true }).await;
+        }
+        let core = Self::assemble(parts, meta, tree_keys, checkpoint, known)?;
         let found = core.0.audit.synced_head().sequence;
         if found < known.sequence {
-            if !accept_audit_loss {
-                return Err(StartError::AuditShortened { found, known: known.sequence });
-            }
-            let data = json!({"lastRecordFound": found, "lastRecordKnown": known.sequence});
-            let record = core.0.service_record("AcceptAuditLoss", &data).into_body();
-            core.0.audit.append_synced(vec![record]).await.map_err(StartError::AuditWrite)?;
+            return Err(StartError::AuditShortened { found, known: known.sequence });
         }
         core.start(Start { is_unsealing: true }).await
+    }
+
+    /// Reads what a founded store knows of its audit log, and neither needs the log nor changes anything.
+    pub async fn audit_facts(
+        store: &dyn Store,
+        root: &RootKey,
+        store_id: StoreId,
+    ) -> Result<AuditFacts, StartError> {
+        let snapshot = store.snapshot().await.map_err(StartError::Store)?;
+        let store_key = root.derive_store_key(store_id);
+        let wrapping_key = root.derive_wrapping_key(store_id);
+        let audit_key = unwrap(&*snapshot, &store_key, &wrapping_key, AUDIT_KEY).await?;
+        let checkpoint = read_checkpoint(&*snapshot, &store_key).await?;
+        let public_key = AuditSigningKey::from_seed(audit_key).public_key();
+        Ok(AuditFacts { checkpoint, public_key })
     }
 
     fn assemble(
@@ -246,6 +270,19 @@ struct Start {
 }
 
 impl Inner {
+    /// Records what is wrong with the log, if anything is: the log then goes on from where it ends.
+    async fn accept_audit_loss(&self, checkpoint: Option<&Checkpoint>) -> Result<(), StartError> {
+        let Err(problem) = self.audit.verify(checkpoint, &self.audit_key.public_key()) else { return Ok(()) };
+        let data = json!({
+            "problem": problem.to_string(),
+            "lastRecordFound": self.audit.synced_head().sequence,
+            "lastRecordKnown": checkpoint.map(|checkpoint| checkpoint.head.sequence),
+        });
+        let record = self.service_record("AcceptAuditLoss", &data).into_body();
+        self.audit.append_synced(vec![record]).await.map_err(StartError::AuditWrite)?;
+        Ok(())
+    }
+
     /// One change with everything a store begins with, and its record.
     async fn write_founding(
         self: &Arc<Self>,
@@ -309,6 +346,15 @@ async fn read<R: Record>(
 ) -> Result<Option<R>, StartError> {
     let Some(entry) = snapshot.get(&key).await.map_err(StartError::Store)? else { return Ok(None) };
     view::open(store_key, &entry).map(Some).map_err(StartError::Record)
+}
+
+async fn read_checkpoint(
+    snapshot: &dyn Snapshot,
+    store_key: &StoreKey,
+) -> Result<Option<Checkpoint>, StartError> {
+    let node: NodeId = NODE.parse().expect("a constant that is a node id");
+    let stored: Option<StoredCheckpoint> = read(snapshot, store_key, keys::checkpoint(&node)).await?;
+    Ok(stored.map(|stored| stored.checkpoint))
 }
 
 async fn unwrap(

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coffer_core::ops::secrets::ListSecretVersionIds;
-use coffer_core::{Core, Context, Error, Operation};
+use coffer_core::{Context, Core, Error, Operation};
 use coffer_store::MemoryStore;
 use coffer_testkit::shorthand::{create, delete, describe, get, move_stage, put, restore, secret_id};
 use coffer_testkit::{Ground, Pace, PacedStore, SeededRandom, Steps, World};
@@ -124,7 +124,9 @@ impl Model {
                 };
                 let token = token.ok_or("ValueNotFound")?;
                 let value = secret.value_of(token).ok_or("ValueNotFound")?;
-                if version.is_some() && label.is_some_and(|label| secret.labels.get(label) != version.as_ref()) {
+                if version.is_some()
+                    && label.is_some_and(|label| secret.labels.get(label) != version.as_ref())
+                {
                     return Err("StageNotOnVersion");
                 }
                 Ok(Some(value))
@@ -146,12 +148,16 @@ impl Model {
             for version in world.versions(NAMES[name], 100).unwrap() {
                 let token = number(&version.version_id);
                 // A value that can't be read for now is looked at another time.
-                let value = world.get(NAMES[name], Some(token), None).map_or(0, |value| value.parse().unwrap());
+                let value =
+                    world.get(NAMES[name], Some(token), None).map_or(0, |value| value.parse().unwrap());
                 seen.versions.push((token, value));
-                version.stages.iter().for_each(|stage| drop(seen.labels.insert(known(stage), token)));
+                seen.labels.extend(version.stages.iter().map(|stage| (known(stage), token)));
             }
-            let described: BTreeMap<_, _> =
-                secret.versions.iter().flat_map(|(id, stages)| stages.iter().map(|stage| (known(stage), number(id)))).collect();
+            let described: BTreeMap<_, _> = secret
+                .versions
+                .iter()
+                .flat_map(|(id, stages)| stages.iter().map(|stage| (known(stage), number(id))))
+                .collect();
             assert_eq!(described, seen.labels, "DescribeSecret and ListSecretVersionIds disagree");
             model.secrets.insert(name, seen);
         }
@@ -199,7 +205,7 @@ fn name_of(error: &Error) -> &'static str {
         Error::VersionNotFound(_) => "VersionNotFound",
         Error::SecretExists(_) => "SecretExists",
         Error::TokenInUse { .. } => "TokenInUse",
-        Error::MarkedForDeletion => "MarkedForDeletion",
+        Error::MarkedForDeletion { .. } => "MarkedForDeletion",
         Error::NameScheduledForDeletion => "NameScheduledForDeletion",
         Error::AlreadyScheduledForDeletion => "AlreadyScheduledForDeletion",
         Error::StageNotOnVersion => "StageNotOnVersion",
@@ -212,7 +218,11 @@ fn name_of(error: &Error) -> &'static str {
 
 /// Asks a core.
 async fn ask(core: &Core, context: &Context, ask: &Ask) -> Answer {
-    async fn done<O: Operation>(core: &Core, context: &Context, operation: O) -> Result<O::Output, &'static str> {
+    async fn done<O: Operation>(
+        core: &Core,
+        context: &Context,
+        operation: O,
+    ) -> Result<O::Output, &'static str> {
         core.execute(context, operation).await.map_err(|error| name_of(&error))
     }
     let nothing = |answer: Result<(), _>| answer.map(|()| None);
@@ -266,7 +276,8 @@ fn any_ask(tokens: u64, names: usize) -> impl Strategy<Value = Ask> {
 fn aim(model: &Model, ask: Ask) -> Ask {
     match ask {
         Ask::Move { name, label, from: Some(_), to } if to.is_none_or(|to| to % 2 == 0) => {
-            let holder = model.secrets.get(&name).and_then(|secret| secret.labels.get(LABELS[label]).copied());
+            let holder =
+                model.secrets.get(&name).and_then(|secret| secret.labels.get(LABELS[label]).copied());
             Ask::Move { name, label, from: holder, to }
         }
         ask => ask,
@@ -318,6 +329,17 @@ struct Done {
     answer: Answer,
 }
 
+/// Begins a request, which notes its times and its answer when it ends.
+fn begin(world: &World, steps: &Steps, wish: Ask, done: &Arc<Mutex<Vec<Done>>>, now: &Arc<AtomicU64>) {
+    let (core, context, done, now) = (world.core.clone(), world.administrator(), done.clone(), now.clone());
+    steps.begin(async move {
+        let began = now.load(Ordering::Relaxed) as usize;
+        let answer = ask(&core, &context, &wish).await;
+        let ended = now.load(Ordering::Relaxed) as usize;
+        done.lock().unwrap().push(Done { ask: wish, began, ended, answer });
+    });
+}
+
 /// Runs all asks at once, a step of one of them at a time, and answers what each came to.
 fn interleave(world: &World, steps: &Steps, asks: &[(usize, Ask)], choices: &[usize]) -> Vec<Done> {
     let done: Arc<Mutex<Vec<Done>>> = Arc::default();
@@ -329,13 +351,7 @@ fn interleave(world: &World, steps: &Steps, asks: &[(usize, Ask)], choices: &[us
         let step = now.fetch_add(1, Ordering::Relaxed) as usize;
         while waiting.first().is_some_and(|(start, _)| *start <= step || steps.count() == 0) {
             let (_, wish) = waiting.remove(0);
-            let (core, context, done, now) = (world.core.clone(), world.administrator(), done.clone(), now.clone());
-            steps.begin(async move {
-                let began = now.load(Ordering::Relaxed) as usize;
-                let answer = ask(&core, &context, &wish).await;
-                let ended = now.load(Ordering::Relaxed) as usize;
-                done.lock().unwrap().push(Done { ask: wish, began, ended, answer });
-            });
+            begin(world, steps, wish, &done, &now);
         }
         steps.step(choices.next().unwrap_or(0));
     }
@@ -357,8 +373,12 @@ fn is_explained(model: &Model, left: &[Done], end: &Model) -> bool {
         if after.ask(&candidate.ask) != candidate.answer {
             return false;
         }
-        let rest: Vec<Done> =
-            left.iter().enumerate().filter(|(place, _)| *place != next).map(|(_, done)| done.clone()).collect();
+        let rest: Vec<Done> = left
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != next)
+            .map(|(_, done)| done.clone())
+            .collect();
         is_explained(&after, &rest, end)
     })
 }
@@ -376,8 +396,63 @@ fn stepped(seed: u64, cache_bytes_max: u64) -> (World, Steps) {
 /// Room for none, for a few records, and for all.
 const CACHES: [u64; 3] = [0, 2_000, 1 << 20];
 
+/// Each request, stopped at each of its steps while others come and go, sees one state and no mixture of two.
+#[test]
+fn a_request_that_is_overtaken_sees_one_state() {
+    let read = |version, label| Ask::Get { name: 0, version, label };
+    let second = || Ask::Put { name: 0, token: 2, value: 2, labels: None };
+    let others = [
+        read(None, None),
+        read(Some(2), None),
+        read(Some(2), Some(0)),
+        second(),
+        Ask::Create { name: 0, token: 2, value: Some(2) },
+        Ask::Move { name: 0, label: 0, from: Some(1), to: Some(2) },
+        Ask::Delete { name: 0, is_immediate: true },
+    ];
+    let pairs = others.iter().flat_map(|other| [(other.clone(), second()), (second(), other.clone())]);
+    for (number, (slow, fast)) in pairs.enumerate() {
+        for moves in 0..20 {
+            for is_warm in [false, true] {
+                let (world, steps) = stepped(number as u64, CACHES[2]);
+                let mut model = Model::default();
+                let first = Ask::Create { name: 0, token: 1, value: Some(1) };
+                model.ask(&first).unwrap();
+                interleave(&world, &steps, &[(0, first)], &[0]);
+                // With nothing in the cache, or with the state before.
+                let world = world.reopen().unwrap();
+                if is_warm {
+                    world.get("a", None, None).unwrap();
+                }
+                let (done, now) = (Arc::default(), Arc::new(AtomicU64::new(0)));
+                begin(&world, &steps, slow.clone(), &done, &now);
+                (0..moves).for_each(|_| steps.step(0));
+                let aside = steps.set_aside();
+                now.fetch_add(1, Ordering::Relaxed);
+                begin(&world, &steps, fast.clone(), &done, &now);
+                while steps.count() > 0 {
+                    steps.step(0);
+                }
+                // The new state of the secret is in the cache, its versions are not.
+                let _ = world.describe("a");
+                now.fetch_add(1, Ordering::Relaxed);
+                aside.into_iter().for_each(|task| steps.begin(task));
+                while steps.count() > 0 {
+                    steps.step(0);
+                }
+                let done = std::mem::take(&mut *done.lock().unwrap());
+                let end = Model::of(&world.reopen().unwrap());
+                assert!(
+                    is_explained(&model, &done, &end),
+                    "{moves} moves, warm {is_warm}: {done:#?} to {end:?}"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn requests_at_once_are_answered_as_if_one_came_after_the_other(
@@ -394,8 +469,7 @@ proptest! {
             prop_assert_eq!(&answers[0].answer, &model.ask(&wish));
         }
         let done = interleave(&world, &steps, &asks, &choices);
-        let ground = world.into_ground();
-        let end = Model::of(&Ground { spawn: Arc::new(coffer_testkit::ThreadSpawn), ..ground }.open().unwrap());
+        let end = Model::of(&world.reopen().unwrap());
         prop_assert!(is_explained(&model, &done, &end), "from {:?}: {:#?} to {:?}", model, done, end);
     }
 
@@ -463,7 +537,8 @@ proptest! {
 fn readers_on_threads_never_see_less_than_was_acknowledged() {
     const WRITES: u64 = 60;
     for (seed, cache) in CACHES.into_iter().enumerate() {
-        let mut ground = Ground::new(Arc::new(MemoryStore::new()), seed as u64).found().unwrap().into_ground();
+        let mut ground =
+            Ground::new(Arc::new(MemoryStore::new()), seed as u64).found().unwrap().into_ground();
         ground.store = Arc::new(PacedStore::new(Arc::clone(&ground.store), Pace::Sleep(60), seed as u64));
         ground.options.cache_bytes_max = cache;
         let world = ground.open().unwrap();
@@ -482,12 +557,22 @@ fn readers_on_threads_never_see_less_than_was_acknowledged() {
                     let dice = SeededRandom::new(reader);
                     while acknowledged.load(Ordering::SeqCst) < WRITES {
                         let before = acknowledged.load(Ordering::SeqCst);
-                        let read: u64 = if dice.next_u64() % 2 == 0 {
+                        let read: u64 = if dice.next_u64().is_multiple_of(2) {
                             world.get("s", None, None).unwrap().parse().unwrap()
                         } else {
-                            world.describe("s").unwrap().versions.iter().map(|(id, _)| number(id)).max().unwrap()
+                            world
+                                .describe("s")
+                                .unwrap()
+                                .versions
+                                .iter()
+                                .map(|(id, _)| number(id))
+                                .max()
+                                .unwrap()
                         };
-                        assert!(read >= before, "cache of {cache}: read {read} after {before} was acknowledged");
+                        assert!(
+                            read >= before,
+                            "cache of {cache}: read {read} after {before} was acknowledged"
+                        );
                     }
                 });
             }

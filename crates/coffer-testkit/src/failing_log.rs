@@ -8,7 +8,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coffer_audit::{
-    AuditError, AuditHealth, AuditSink, Checkpoint, Head, EventId, MemoryLog, RecordBody, Verified, VerifyError,
+    AuditError, AuditHealth, AuditSink, Checkpoint, EventId, Head, MemoryLog, RecordBody, Verified,
+    VerifyError,
 };
 use coffer_crypto::AuditPublicKey;
 use coffer_store::BoxFuture;

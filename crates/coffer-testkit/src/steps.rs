@@ -25,6 +25,11 @@ impl Steps {
         self.tasks().len()
     }
 
+    /// Takes all of them away, so that others run alone; begin them again later.
+    pub fn set_aside(&self) -> Vec<BoxFuture<'static, ()>> {
+        std::mem::take(&mut *self.tasks())
+    }
+
     /// Moves one of them; which one, `choice` decides.
     pub fn step(&self, choice: usize) {
         let Some(mut task) = self.take(choice) else { return };

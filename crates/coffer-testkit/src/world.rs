@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_audit::{AuditSink, MemoryLog};
 use coffer_core::{
-    Context, Core, CoreOptions, Error, Founding, FoundingUser, Operation, Parts, Principal, RequestInfo, Spawn,
-    StartError,
+    Context, Core, CoreOptions, Error, Founding, FoundingUser, Operation, Parts, Principal, RequestInfo,
+    Spawn, StartError,
 };
 use coffer_crypto::{RootKey, StoreId};
 use coffer_store::{BoxFuture, MemoryStore, Store};

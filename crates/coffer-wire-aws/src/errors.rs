@@ -59,7 +59,7 @@ impl From<&Error> for Refused {
             Error::SecretExists(_) | Error::TokenInUse { .. } => {
                 (StatusCode::BAD_REQUEST, "ResourceExistsException")
             }
-            Error::MarkedForDeletion
+            Error::MarkedForDeletion { .. }
             | Error::NameScheduledForDeletion
             | Error::AlreadyScheduledForDeletion
             | Error::StageNotOnVersion

@@ -105,6 +105,8 @@ pub struct SecretDescription {
     pub last_changed: Timestamp,
     /// When its deletion was scheduled for, if it is.
     pub deleted: Option<Timestamp>,
+    /// The number of its newest version; 0 if it never had one.
+    pub last_ordinal: u64,
     /// Versions that have labels, by ordinal, with their labels sorted. Empty if it has none.
     pub versions: Vec<(VersionId, Vec<Stage>)>,
 }

@@ -50,7 +50,13 @@ impl View {
     /// The record at a key: from the cache, or from the snapshot and then into the cache.
     pub(crate) async fn get<R: Record>(&mut self, key: &Bytes) -> Result<Option<Loaded<R>>, Error> {
         match self.inner.cache.get(key) {
-            Some(loaded) => Ok(Some(loaded)),
+            Some(loaded) => {
+                // What is read beside it must not be older, or a label would point at a version that is not there yet.
+                if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.revision() < loaded.revision) {
+                    self.snapshot = None;
+                }
+                Ok(Some(loaded))
+            }
             None => self.get_from_snapshot(key).await,
         }
     }

@@ -48,6 +48,7 @@ fn description() -> SecretDescription {
         created: CREATED,
         last_changed: CREATED.plus_millis(877),
         deleted: None,
+        last_ordinal: 0,
         versions: vec![],
     }
 }

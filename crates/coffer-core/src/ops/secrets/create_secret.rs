@@ -45,7 +45,7 @@ impl Operation for CreateSecret {
         let id = SecretId::Name(self.name.clone());
         let secret = find_secret(context, view, &id, Freshness::Newest).await?;
         let version = match &secret.secret {
-            Some(loaded) => KnownVersion::find(view, loaded.record.uid, &self.token).await?,
+            Some(loaded) => KnownVersion::find(view, &loaded.record, &self.token).await?,
             None => None,
         };
         let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;

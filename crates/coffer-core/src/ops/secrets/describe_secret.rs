@@ -51,6 +51,7 @@ impl SecretDescription {
             created: secret.created,
             last_changed: secret.last_changed,
             deleted: secret.deletion_due,
+            last_ordinal: secret.last_ordinal,
             versions: secret.labelled_versions(),
         }
     }

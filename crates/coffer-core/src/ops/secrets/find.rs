@@ -62,7 +62,10 @@ impl FoundSecret {
     /// The secret; it must be there and not wait for its deletion.
     pub(crate) fn usable(&self) -> Result<&Loaded<Secret>, Error> {
         let secret = self.existing()?;
-        if secret.record.deletion_due.is_some() { Err(Error::MarkedForDeletion) } else { Ok(secret) }
+        match secret.record.deletion_due {
+            Some(due) => Err(Error::MarkedForDeletion { due }),
+            None => Ok(secret),
+        }
     }
 
     /// The ARN of a secret that is there.

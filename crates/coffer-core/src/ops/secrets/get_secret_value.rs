@@ -4,11 +4,12 @@ use coffer_types::Stage;
 use serde_json::Value;
 
 use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::versions::find_ordinal;
 use super::{GetSecretValue, ReadValue};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::cache::Loaded;
 use crate::records::view::View;
-use crate::records::{EncryptionKey, Secret, Version, VersionIndex, VersionState};
+use crate::records::{EncryptionKey, Secret, Version, VersionState};
 use crate::transaction::Transaction;
 use crate::{Context, Error, Selected, keys};
 
@@ -95,7 +96,6 @@ impl GetSecretValue {
         if let Some(version) = secret.stages.values().find(|version| version.id == *id) {
             return Ok(Some(version.ordinal));
         }
-        let index = view.get::<VersionIndex>(&keys::version_by_id(secret.uid, id)).await?;
-        Ok(index.map(|index| index.record.ordinal))
+        find_ordinal(view, secret, id).await
     }
 }

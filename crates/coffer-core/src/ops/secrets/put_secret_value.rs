@@ -37,7 +37,7 @@ impl Operation for PutSecretValue {
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
         let version = match &secret.secret {
-            Some(loaded) => KnownVersion::find(view, loaded.record.uid, &self.token).await?,
+            Some(loaded) => KnownVersion::find(view, &loaded.record, &self.token).await?,
             None => None,
         };
         let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;

@@ -37,12 +37,12 @@ impl Operation for UpdateSecretVersionStage {
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
         let mut found = Found { secret, remove_from: None, move_to: None };
-        if let Some(uid) = found.secret.secret.as_ref().map(|loaded| loaded.record.uid) {
+        if let Some(loaded) = &found.secret.secret {
             if let Some(id) = &self.remove_from {
-                found.remove_from = KnownVersion::find(view, uid, id).await?;
+                found.remove_from = KnownVersion::find(view, &loaded.record, id).await?;
             }
             if let Some(id) = &self.move_to {
-                found.move_to = KnownVersion::find(view, uid, id).await?;
+                found.move_to = KnownVersion::find(view, &loaded.record, id).await?;
             }
         }
         Ok(found)

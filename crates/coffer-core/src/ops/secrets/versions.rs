@@ -6,7 +6,7 @@ use coffer_types::{SecretArn, SecretValue, Stage, VersionId};
 use crate::labels;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
-use crate::records::{EncryptionKey, Secret, Uid, Version, VersionIndex, VersionReference, VersionState};
+use crate::records::{EncryptionKey, Secret, Version, VersionIndex, VersionReference, VersionState};
 use crate::transaction::Transaction;
 use crate::{Error, keys};
 
@@ -16,11 +16,13 @@ pub(crate) struct KnownVersion {
 }
 
 impl KnownVersion {
-    pub(crate) async fn find(view: &mut View, uid: Uid, token: &VersionId) -> Result<Option<Self>, Error> {
-        let Some(index) = view.get::<VersionIndex>(&keys::version_by_id(uid, token)).await? else {
-            return Ok(None);
-        };
-        let version = view.get::<Version>(&keys::version(uid, index.record.ordinal)).await?;
+    pub(crate) async fn find(
+        view: &mut View,
+        secret: &Secret,
+        token: &VersionId,
+    ) -> Result<Option<Self>, Error> {
+        let Some(ordinal) = find_ordinal(view, secret, token).await? else { return Ok(None) };
+        let version = view.get::<Version>(&keys::version(secret.uid, ordinal)).await?;
         Ok(version.map(|version| Self { version }))
     }
 
@@ -41,6 +43,17 @@ impl KnownVersion {
         let same_bytes = constant_time_eq(held.bytes().expose_secret(), value.bytes().expose_secret());
         if same_kind && same_bytes { Ok(()) } else { Err(in_use()) }
     }
+}
+
+/// The ordinal of the version with an id. One that was made after the secret was read is not there yet: the change
+/// that made it wrote the secret too, so a write that rests on this is refused by its guard and begins again.
+pub(crate) async fn find_ordinal(
+    view: &mut View,
+    secret: &Secret,
+    id: &VersionId,
+) -> Result<Option<u64>, Error> {
+    let index = view.get::<VersionIndex>(&keys::version_by_id(secret.uid, id)).await?;
+    Ok(index.map(|index| index.record.ordinal).filter(|ordinal| *ordinal <= secret.last_ordinal))
 }
 
 /// A version about to be made.
