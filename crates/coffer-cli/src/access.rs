@@ -7,9 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffer_audit::SyncMode;
 use coffer_core::Core;
-use coffer_server::home::{Home, Opened, WayIn, data_dir};
+use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir};
 use coffer_server::{RuntimeSpawn, local};
 use coffer_types::{SecretBytes, SecretName, SecretValue, Stage, VersionId};
 use coffer_wire_local::{
@@ -26,6 +25,23 @@ const PROGRAM: &str = concat!("coffer/", env!("CARGO_PKG_VERSION"));
 /// How long a store held by another command is waited for.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// The store a command is about, and how it is opened if nobody serves it.
+pub(crate) struct Place {
+    pub(crate) home: Home,
+    pub(crate) options: OpenOptions,
+}
+
+impl Place {
+    /// The same store, opened although its audit log has lost records if `accept` is set.
+    pub(crate) fn accepting_audit_loss(&self, accept: bool) -> Self {
+        Self { home: self.home.clone(), options: OpenOptions { accept_audit_loss: accept, ..self.options } }
+    }
+
+    fn way_in(&self, command: &str) -> Result<WayIn, Stop> {
+        Ok(self.home.way_in(command, LOCK_WAIT_MAX).map_err(Failure::from)?)
+    }
+}
+
 /// A way to the store.
 pub(crate) enum Access {
     /// Over the socket of a running server.
@@ -41,10 +57,10 @@ pub(crate) struct InPlace {
 }
 
 impl Access {
-    /// Opens the store in `home`, or connects to the server that holds it. `command` is what others are told of
-    /// this process while it holds the store.
-    pub(crate) fn to(home: &Home, command: &str) -> Result<Self, Stop> {
-        match home.way_in(command, LOCK_WAIT_MAX).map_err(Failure::from)? {
+    /// Opens the store, or connects to the server that holds it. `command` is what others are told of this
+    /// process while it holds the store.
+    pub(crate) fn to(place: &Place, command: &str) -> Result<Self, Stop> {
+        match place.way_in(command)? {
             WayIn::Server(client) => Ok(Self::Socket(client)),
             WayIn::InPlace(lock) => {
                 let runtime = runtime()?;
@@ -52,10 +68,29 @@ impl Access {
                 let opened = runtime
                     .block_on(async {
                         let spawn = Arc::new(RuntimeSpawn::here());
-                        home.open(lock, &data_dir, passphrase, SyncMode::default(), spawn).await
+                        place.home.open(lock, &data_dir, passphrase, place.options, spawn).await
                     })
                     .map_err(Failure::from)?;
                 Ok(Self::InPlace(InPlace { runtime, opened }))
+            }
+        }
+    }
+
+    /// Checks the audit chain. A server checks its own; where none runs the log is read and not opened, so that
+    /// a log which keeps the store from opening can be checked too.
+    pub(crate) fn verify_audit(place: &Place) -> Result<AuditVerification, Stop> {
+        match place.way_in("coffer audit verify")? {
+            WayIn::Server(client) => match Self::Socket(client).call(Request::VerifyAudit {})? {
+                Response::VerifyAudit(verification) => Ok(verification),
+                _ => Err(unexpected()),
+            },
+            WayIn::InPlace(lock) => {
+                let verified = async {
+                    let data_dir = data_dir()?;
+                    let verified = place.home.verify_audit(lock, &data_dir, passphrase).await?;
+                    Ok::<_, HomeError>(local::verification_of(&verified))
+                };
+                Ok(runtime()?.block_on(verified).map_err(Failure::from)?)
             }
         }
     }
@@ -177,14 +212,6 @@ impl Access {
     pub(crate) fn audit_tail(&mut self, count: usize) -> Result<Vec<String>, Stop> {
         match self.call(Request::TailAudit { count })? {
             Response::TailAudit { lines } => Ok(lines),
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Checks the audit chain.
-    pub(crate) fn verify_audit(&mut self) -> Result<AuditVerification, Stop> {
-        match self.call(Request::VerifyAudit {})? {
-            Response::VerifyAudit(verification) => Ok(verification),
             _ => Err(unexpected()),
         }
     }

@@ -6,8 +6,10 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use coffer_audit::SyncMode;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
 const EXIT_CODES: &str = "\
@@ -21,6 +23,10 @@ pub(crate) struct Arguments {
     /// The store's folder.
     #[arg(long, global = true, env = "COFFER_HOME", default_value = ".coffer", value_name = "DIR")]
     pub(crate) home: PathBuf,
+    /// When records of the audit log count as safe: `always`, once they are on disk, or `interval=MILLIS`, once
+    /// the kernel has them, which syncs so often; interval=100 unless given.
+    #[arg(long, global = true, env = "COFFER_SYNC", value_name = "MODE", value_parser = sync_mode)]
+    pub(crate) sync: Option<SyncMode>,
     /// Print objects (JSON) rather than words; errors too.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -98,6 +104,9 @@ pub(crate) struct Up {
     /// Where to listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
     pub(crate) listen: SocketAddr,
+    /// Go on although the audit log has lost records. That is recorded.
+    #[arg(long)]
+    pub(crate) accept_audit_loss: bool,
 }
 
 #[derive(Args)]
@@ -105,6 +114,9 @@ pub(crate) struct Serve {
     /// Where to listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
     pub(crate) listen: SocketAddr,
+    /// Go on although the audit log has lost records. That is recorded.
+    #[arg(long, conflicts_with = "dev")]
+    pub(crate) accept_audit_loss: bool,
     /// Serve a throw-away store in memory, for tests: account 123456789012, keys test/test.
     #[arg(long)]
     pub(crate) dev: bool,
@@ -178,12 +190,48 @@ pub(crate) struct Env {
     pub(crate) region: Option<Region>,
 }
 
+/// `always`, `interval` or `interval=MILLIS`.
+fn sync_mode(text: &str) -> Result<SyncMode, &'static str> {
+    const SYNC_MILLIS_MAX: u64 = 60_000;
+    match text.split_once('=') {
+        None if text == "always" => Ok(SyncMode::Always),
+        None if text == "interval" => Ok(SyncMode::default()),
+        Some(("interval", millis)) => match millis.parse() {
+            Ok(millis @ 1..=SYNC_MILLIS_MAX) => Ok(SyncMode::Interval(Duration::from_millis(millis))),
+            _ => Err("an interval has 1 to 60000 milliseconds"),
+        },
+        _ => Err("say `always`, `interval` or `interval=MILLIS`"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
+    use super::*;
+
     #[test]
     fn the_definition_holds_together() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn when_records_are_safe() {
+        let interval = |millis| Some(SyncMode::Interval(Duration::from_millis(millis)));
+        for (text, expected) in [
+            ("always", Some(SyncMode::Always)),
+            ("interval", interval(100)),
+            ("interval=1", interval(1)),
+            ("interval=60000", interval(60_000)),
+            ("interval=60001", None),
+            ("interval=0", None),
+            ("interval=", None),
+            ("interval=1s", None),
+            ("always=", None),
+            ("never", None),
+            ("", None),
+        ] {
+            assert_eq!(sync_mode(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Reads a `.env` file: what it says, and which of its lines other programs would read differently.
 //!
 //! Reads one file; otherwise pure. The values are what `dotenv-ng` makes of the file without substitution;
-//! `dialect` only finds the lines to warn of. Invariant: no text of the file but its keys leaves this module in
-//! a message, and a key only if it looks like one ([`shown_key`]).
+//! `dialect` only finds the lines to warn of or to refuse. Invariant: no text of the file but its keys leaves this
+//! module in a message, and a key only if it looks like one ([`shown_key`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -178,6 +178,14 @@ pub(crate) enum LineErrorKind {
     /// No closing quote.
     #[error("the quote that opens here is never closed")]
     UnterminatedQuote,
+    /// A key that no program would name a variable by.
+    #[error(
+        "the key is no name of a variable; if the line is part of a value of several lines, quote the value"
+    )]
+    KeyName,
+    /// A line of base64 whose padding passes for `=`.
+    #[error("looks like part of a value of several lines; quote the value")]
+    PartOfValue,
     /// Anything else the parser may come to refuse.
     #[error("not in the form KEY=VALUE")]
     Other,
@@ -221,6 +229,12 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<EnvFile, EnvFileError> 
     let mut warnings = dialect::file_warnings(source);
     let mut last_lines = HashMap::new();
     for assignment in &assignments {
+        let unlikely = (!looks_like_key(assignment.key)).then_some(LineErrorKind::KeyName);
+        let stray = assignment.looks_like_padded_base64().then_some(LineErrorKind::PartOfValue);
+        if let Some(kind) = unlikely.or(stray) {
+            values.values_mut().for_each(Zeroize::zeroize);
+            return Err(unreadable((assignment.line, assignment.column), kind));
+        }
         last_lines.insert(assignment.key, assignment.line);
     }
     let mut entries = Vec::with_capacity(values.len());
@@ -248,13 +262,22 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<EnvFile, EnvFileError> 
     Ok(EnvFile { entries, warnings })
 }
 
-/// The key as a message may show it. A line of a value that slipped out of its quotes can pass for a key, as the
-/// last line of a PEM file does, so what doesn't look like a key is told by its length only.
+/// The key as a message may show it. A secret's field may be called anything, so what doesn't look like a key is
+/// told by its length only.
 pub(crate) fn shown_key(key: &str) -> String {
-    let plausible = key.len() <= 128
+    if looks_like_key(key) {
+        key.to_owned()
+    } else {
+        format!("(a key of {} characters)", key.chars().count())
+    }
+}
+
+/// Whether a program might name a variable like that. A line of a value that slipped out of its quotes can pass for
+/// a key, as the last line of a PEM file does.
+fn looks_like_key(key: &str) -> bool {
+    key.len() <= 128
         && key.starts_with(|first: char| first.is_alphanumeric() || first == '_')
-        && key.chars().all(|character| character.is_alphanumeric() || "_.-".contains(character));
-    if plausible { key.to_owned() } else { format!("(a key of {} characters)", key.chars().count()) }
+        && key.chars().all(|character| character.is_alphanumeric() || "_.-".contains(character))
 }
 
 impl From<&ParseErrorKind> for LineErrorKind {
@@ -383,6 +406,32 @@ mod tests {
         }
     }
 
+    const PART: &str = "x/.env:2:2: looks like part of a value of several lines; quote the value";
+
+    #[test]
+    fn a_line_of_base64_does_not_pass_for_a_key() {
+        for (line, is_refused) in [
+            ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A==", true),
+            ("c2VjcmV0Cg==", true),
+            ("c2VjcmV0Cg== # end", true),
+            ("export c2VjcmV0Cg==", true),
+            ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A=", true),
+            ("MIIBIjANBgkqhkiG9w0B/QEFAAOCAQ8=", true),
+            ("MIIBIjANBgkqhkiG9w0B+QEFAAOCAQ8==", true),
+            ("c2VjcmV0Cg=", false),
+            ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A=''", false),
+            ("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A=x", false),
+            ("A_NAME_OF_A_VARIABLE_1=", false),
+            ("AVERYLONGNAMEOFAVARIABLE=", false),
+            ("SECRET==", false),
+            ("a-name.of2parts=", false),
+            ("KEY=c2VjcmV0Cg==", false),
+        ] {
+            let read = parse_text(&format!("A=1\n{line}\n"));
+            assert_eq!(read.is_err(), is_refused, "{line}");
+        }
+    }
+
     #[test]
     fn a_line_that_cannot_be_read_is_told_by_place_and_kind_only() {
         for (text, expected) in [
@@ -394,6 +443,12 @@ mod tests {
             (b"A=hunter2\0\n", "x/.env:1:10: a null byte in the value"),
             (b"hunter2\x07=1\n", "x/.env:1:8: a control character in the key"),
             (b"A=1\nB=hunter2\xff\n", "x/.env:2:10: not UTF-8"),
+            (
+                b"A=1\n  hunter/2=x\n",
+                "x/.env:2:3: the key is no name of a variable; if the line is part of a value of several lines, quote the value",
+            ),
+            (b"A=1\n hunter2==\n", PART),
+            (b"A=1\r\n\thunter2==\r\n", PART),
         ] {
             let error = parse(Path::new("x/.env"), text).err().unwrap();
             assert_eq!(error.to_string(), expected);

@@ -12,7 +12,7 @@ use coffer_wire_local::{FailureKind, WireValue};
 use serde::Serialize;
 
 use crate::access::Access;
-use crate::env_file::{self, EnvFile, Warning, shown_key};
+use crate::env_file::{self, EnvFile, LineErrorKind, Warning, shown_key};
 use crate::failure::Stop;
 use crate::fields::{self, Differences, Fields};
 use crate::output::{Output, counted};
@@ -67,6 +67,11 @@ impl Plan {
         let EnvFile { entries, mut warnings } = env_file::read(file).map_err(|error| {
             let refusal = Stop::of(FailureKind::Refused, &error);
             match error {
+                env_file::EnvFileError::Line {
+                    kind: LineErrorKind::KeyName | LineErrorKind::PartOfValue, ..
+                } => refusal.with_hint(
+                    "a value of several lines is written KEY='…', a key without a value KEY=''; nothing was imported",
+                ),
                 env_file::EnvFileError::Line { .. } => {
                     refusal.with_hint("put the line right and import again; nothing was imported")
                 }
@@ -87,7 +92,7 @@ impl Plan {
                 let shown = shown_key(&entry.key);
                 let name = legal_name(&format!("{name}/{}", entry.key)).map_err(|_| {
                     refused(format!("`{name}/{shown}` is no legal name for a secret"))
-                        .with_hint("import without --split, where a key may be any text")
+                        .with_hint("import without --split, where a key need not be a legal name")
                 })?;
                 // An empty value has been warned of; it can't be a secret.
                 if !entry.value.is_empty() {

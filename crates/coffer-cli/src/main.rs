@@ -3,13 +3,15 @@
 //! I/O: all of it, in the modules below. Invariant: before a value is read, the process has shut out core dumps
 //! and other processes.
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use coffer_server::home::Home;
+use coffer_server::home::{Home, OpenOptions};
 use coffer_wire_local::Failure;
 
+use crate::access::Place;
 use crate::arguments::{Arguments, Audit, Command};
 use crate::failure::{Stop, with_causes};
 use crate::output::Output;
@@ -19,6 +21,7 @@ mod arguments;
 mod commands;
 mod env_file;
 mod failure;
+mod fault;
 mod fields;
 mod import;
 mod output;
@@ -26,6 +29,12 @@ mod shell;
 mod terminal;
 
 fn main() -> ExitCode {
+    fault::tell_quietly(Output { json: asks_for_json() });
+    // A fault has been told where it happened; to a script it is a failure like others.
+    panic::catch_unwind(run_command).unwrap_or(ExitCode::FAILURE)
+}
+
+fn run_command() -> ExitCode {
     let hardened = coffer_crypto::process::harden_process();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -46,26 +55,33 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
     let home = Home::at(&arguments.home).map_err(Failure::from)?;
+    let options = OpenOptions { sync: arguments.sync.unwrap_or_default(), accept_audit_loss: false };
+    let place = Place { home, options };
     match arguments.command {
-        Command::Up(arguments) => commands::up::up(&home, &arguments, output),
-        Command::Init(founding) => commands::init::init(&home, &founding, output),
-        Command::Serve(arguments) => commands::serve::serve(&home, &arguments, output),
-        Command::Import(arguments) => commands::value::import(&home, &arguments, output),
-        Command::Get(arguments) => commands::value::get(&home, arguments, output),
-        Command::Put(arguments) => commands::value::put(&home, arguments, output),
-        Command::List => commands::list::list(&home, output),
-        Command::Versions { name } => commands::list::versions(&home, &name, output),
-        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(&home, count, output),
-        Command::Audit { command: Audit::Verify } => commands::audit::verify(&home, output),
-        Command::Status => commands::status::status(&home, output),
-        Command::Env(arguments) => commands::env::env(&home, &arguments, output),
+        Command::Up(arguments) => commands::up::up(&place, &arguments, output),
+        Command::Init(founding) => commands::init::init(&place, &founding, output),
+        Command::Serve(arguments) => commands::serve::serve(&place, &arguments, output),
+        Command::Import(arguments) => commands::value::import(&place, &arguments, output),
+        Command::Get(arguments) => commands::value::get(&place, arguments, output),
+        Command::Put(arguments) => commands::value::put(&place, arguments, output),
+        Command::List => commands::list::list(&place, output),
+        Command::Versions { name } => commands::list::versions(&place, &name, output),
+        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(&place, count, output),
+        Command::Audit { command: Audit::Verify } => commands::audit::verify(&place, output),
+        Command::Status => commands::status::status(&place, output),
+        Command::Env(arguments) => commands::env::env(&place.home, &arguments, output),
     }
+}
+
+/// Whether `--json` is among the arguments, legal or not.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
 }
 
 /// Help and version are no refusals; the rest is wrong usage.
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if !asked_for && std::env::args_os().any(|argument| argument == "--json") {
+    if !asked_for && asks_for_json() {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let message = text.lines().next().unwrap_or_default().to_owned();

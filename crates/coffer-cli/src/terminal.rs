@@ -9,12 +9,17 @@ use std::path::PathBuf;
 
 use coffer_types::SecretBytes;
 use coffer_wire_local::FailureKind;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::failure::Stop;
 
 /// Names a file that holds the passphrase, for where nobody can be asked.
 const PASSPHRASE_FILE: &str = "COFFER_PASSPHRASE_FILE";
+/// Where there is somebody to ask, whatever standard input is.
+const TERMINAL: &str = "/dev/tty";
 const PASSPHRASE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The passphrase of a store that has one.
@@ -41,12 +46,54 @@ pub(crate) fn new_passphrase() -> Result<SecretBytes, Stop> {
 
 /// A line typed without echo.
 pub(crate) fn prompt(question: &str) -> Result<SecretBytes, Stop> {
-    let typed = rpassword::prompt_password(question).map_err(|error| match error.kind() {
+    let asked = Silence::begin().and_then(|_silence| rpassword::prompt_password(question));
+    let typed = asked.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => refused("interrupted"),
         _ => refused("there is no terminal to ask on")
             .with_hint(format!("name a file that holds the passphrase in {PASSPHRASE_FILE}")),
     })?;
     if typed.is_empty() { Err(refused("nothing was typed")) } else { Ok(SecretBytes::from(typed)) }
+}
+
+/// The terminal does not echo until this is dropped. Begins before the question is asked, so that what is typed
+/// ahead of it is not shown either.
+struct Silence {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silence {
+    fn begin() -> io::Result<Self> {
+        let terminal = File::options().read(true).write(true).open(TERMINAL)?;
+        catch_interrupt()?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        // As rpassword sets it, so that nothing typed in between is taken another way: Ctrl-C is a character here.
+        silent
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // If it fails, the terminal is gone.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
+/// Keeps Ctrl-C, for which rpassword raises the signal, from ending the process, which would leave the terminal
+/// silent: the question ends as interrupted instead. The handler stays, so whatever else is to stop at Ctrl-C asks for it itself, as a server does.
+fn catch_interrupt() -> io::Result<()> {
+    let catch = || signal(SignalKind::interrupt()).map(drop);
+    if Handle::try_current().is_ok() {
+        return catch();
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    catch()
 }
 
 /// All of standard input, if it has at most `bytes_max`.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{ENV_FILE, Folder};
+use support::{ENV_FILE, Folder, Serving};
 
 #[test]
 fn init_makes_a_store_once() {
@@ -221,6 +221,19 @@ fn a_value_reaches_a_terminal_only_if_asked_for() {
 }
 
 #[test]
+fn what_is_typed_is_never_echoed_and_the_terminal_is_left_as_it_was() {
+    let folder = Folder::with_store();
+    for (typed, code, said) in
+        [(&b"hunter2\r"[..], 0, "made secret `a`"), (b"hunter2\x03", 7, "interrupted"), (b"\r", 7, "nothing")]
+    {
+        let Some((ended, printed, echo)) = folder.asked(&["put", "a"], "Value of a: ", typed) else { return };
+        assert_eq!((ended, echo), (code, [false, true]), "{printed}");
+        assert!(printed.contains(said) && !printed.contains("hunter2"), "{printed}");
+    }
+    assert_eq!(folder.run(&["get", "a"]).stdout, "hunter2");
+}
+
+#[test]
 fn colour_only_on_a_terminal() {
     let folder = Folder::new();
     assert!(!folder.run(&["list"]).stderr.contains('\u{1b}'));
@@ -316,6 +329,21 @@ fn up_makes_imports_and_serves_and_beside_a_server_imports_through_it() {
     assert!(!words.contains("key-1"));
     assert_eq!(server.stop(), 0);
     assert_eq!(folder.run(&["audit", "verify"]).code, 0);
+}
+
+#[test]
+fn of_two_that_come_up_at_once_one_serves_and_both_import() {
+    let folder = Folder::new();
+    let up = |name: &str| {
+        folder.write(&format!("{name}/.env"), ENV_FILE);
+        folder.serve(&["up", &format!("{name}/.env"), "--listen", "127.0.0.1:0"])
+    };
+    let servers = std::thread::scope(|scope| {
+        ["one", "two"].map(|name| scope.spawn(move || up(name))).map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(servers[0].object["endpoint"], servers[1].object["endpoint"]);
+    assert_eq!(folder.json(&["list"])["secrets"].as_array().unwrap().len(), 2);
+    assert_eq!(servers.map(Serving::stop), [0, 0]);
 }
 
 #[test]
@@ -424,6 +452,12 @@ fn a_store_held_by_another_command_is_waited_for_and_then_told() {
         "{}",
         refused.stderr
     );
+    let refused = folder.run(&["status", "--json"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (6, ""));
+    let error: serde_json::Value = serde_json::from_str(&refused.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "unavailable");
+    assert!(error["error"]["message"].as_str().unwrap().contains(" is in use by "), "{error}");
+    assert_eq!(error["error"]["hint"], "try again when it has ended");
     drop(lock);
     assert_eq!(folder.run(&["list"]).code, 0);
 }
@@ -464,6 +498,182 @@ fn the_audit_log_is_told_and_checked() {
 
     folder.spoil_audit_log();
     assert_eq!(folder.run(&["audit", "verify"]).code, 8);
+}
+
+#[test]
+fn commands_in_place_go_on_in_the_open_segment() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"x");
+    folder.run(&["get", "a"]);
+    let files = folder.audit_files();
+    for _ in 0..20 {
+        assert_eq!(folder.run(&["get", "a"]).stdout, "x");
+    }
+    assert_eq!(folder.audit_files(), files);
+    let verified = folder.json(&["audit", "verify"]);
+    assert!(verified["records"].as_u64().unwrap() > 40, "{verified}");
+    // A server closes its segment, with a signed digest.
+    let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(server.stop(), 0);
+    let closed = folder.json(&["audit", "verify"]);
+    assert_eq!(closed["digests"].as_u64().unwrap(), verified["digests"].as_u64().unwrap() + 1);
+}
+
+#[test]
+fn a_log_that_lost_records_keeps_the_store_shut_until_that_is_accepted() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"x");
+    folder.cut_audit_log(2);
+    let serve = &["serve", "--listen", "127.0.0.1:0"];
+    let accept = &["serve", "--listen", "127.0.0.1:0", "--accept-audit-loss"];
+    let cut = folder.audit_files();
+    for arguments in [&["get", "a"][..], &["status"], serve, &["up", "--listen", "127.0.0.1:0"]] {
+        let refused = folder.run(arguments);
+        assert_eq!(refused.code, 8, "{arguments:?} {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("the audit log was cut short: it ends at record "),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stderr.contains("\nhint: see what is missing with `coffer audit verify`"));
+        assert!(refused.stderr.contains("--accept-audit-loss"), "{}", refused.stderr);
+    }
+    let verified = folder.run(&["audit", "verify"]);
+    assert_eq!(verified.code, 8);
+    assert!(verified.stderr.starts_with("error: the audit log was cut short: "), "{}", verified.stderr);
+    assert_eq!(folder.audit_files(), cut);
+
+    let server = folder.serve(accept);
+    let tail = folder.run(&["audit", "tail"]).stdout;
+    assert!(tail.contains("AcceptAuditLoss"), "{tail}");
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.run(&["audit", "verify"]).code, 0);
+    assert_eq!(folder.run(&["get", "a"]).stdout, "x");
+    // Nothing is lost by now, so nothing is recorded.
+    assert_eq!(folder.serve(accept).stop(), 0);
+    let tail = folder.run(&["audit", "tail", "-n", "100"]).stdout;
+    assert_eq!(tail.matches("AcceptAuditLoss").count(), 1, "{tail}");
+
+    std::fs::rename(folder.audit_folder(), folder.path().join("aside")).unwrap();
+    for arguments in [&["get", "a"][..], &["audit", "verify"], serve] {
+        let refused = folder.run(arguments);
+        assert_eq!(refused.code, 8, "{arguments:?} {}", refused.stderr);
+        assert!(refused.stderr.starts_with("error: the audit log is missing: "), "{}", refused.stderr);
+    }
+    let server = folder.serve(&["up", "--listen", "127.0.0.1:0", "--accept-audit-loss"]);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.run(&["audit", "verify"]).code, 0);
+    assert!(folder.run(&["audit", "tail"]).stdout.contains("AcceptAuditLoss"));
+}
+
+#[test]
+fn a_log_that_was_changed_is_refused_and_can_be_set_aside() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "app/key"], b"x");
+    folder.spoil_audit_log();
+    for arguments in [&["get", "app/key"][..], &["serve", "--listen", "127.0.0.1:0", "--accept-audit-loss"]] {
+        let refused = folder.run(arguments);
+        assert_eq!(refused.code, 8, "{arguments:?} {}", refused.stderr);
+        assert!(refused.stderr.contains("move the folder `audit` aside"), "{}", refused.stderr);
+    }
+    let verified = folder.run(&["--json", "audit", "verify"]);
+    assert_eq!(verified.code, 8);
+    let error: serde_json::Value = serde_json::from_str(&verified.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "verification");
+    assert!(error["error"]["message"].as_str().unwrap().contains(" was changed, in segment "), "{error}");
+}
+
+#[test]
+fn when_records_are_safe_can_be_said_anywhere() {
+    let folder = Folder::with_store();
+    for mode in ["always", "interval", "interval=5"] {
+        assert_eq!(folder.run_with_input(&["put", "a", "--sync", mode], b"x").code, 0, "{mode}");
+    }
+    assert_eq!(folder.run(&["list", "--sync", "never"]).code, 2);
+    let by_environment = folder.command(&["list"]).env("COFFER_SYNC", "interval=0").output().unwrap();
+    assert_eq!(by_environment.status.code(), Some(2));
+    let server = folder.serve(&["--sync", "always", "serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(folder.run(&["get", "a"]).stdout, "x");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_list_asks_once() {
+    let folder = Folder::with_store();
+    for name in ["a", "b"] {
+        folder.run_with_input(&["put", name], b"one");
+    }
+    folder.run_with_input(&["put", "b"], b"two");
+    let secrets = folder.json(&["list"]);
+    assert_eq!(
+        (&secrets["secrets"][0]["versions"], &secrets["secrets"][1]["versions"]),
+        (&1.into(), &2.into())
+    );
+    let tail = folder.run(&["audit", "tail", "-n", "100"]).stdout;
+    assert!(tail.contains("ListSecrets ") && !tail.contains("ListSecretVersionIds"), "{tail}");
+}
+
+#[test]
+fn a_secret_marked_for_deletion_says_until_when_it_can_be_restored() {
+    use coffer_wire_local::{Client, DeletionMode, Request};
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "app/key"], b"x");
+    let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut client = Client::connect(&folder.path().join(".coffer/coffer.sock")).unwrap();
+    let delete = Request::DeleteSecret { secret_id: "app/key".to_owned(), mode: DeletionMode::Days(7) };
+    assert!(client.call(&delete).is_ok());
+    for arguments in [&["get", "app/key"][..], &["put", "app/key", "--from-env", "PATH"]] {
+        let refused = folder.run(arguments);
+        assert_eq!(refused.code, 5);
+        let (error, hint) = refused.stderr.split_once("\nhint: until 2").unwrap();
+        assert_eq!(error, "error: secret `app/key` is marked for deletion");
+        assert!(
+            hint.ends_with("it can be restored: aws secretsmanager restore-secret --secret-id app/key\n"),
+            "{hint}"
+        );
+    }
+    assert!(folder.run(&["list"]).stdout.contains("to be deleted"));
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_store_on_a_path_with_spaces_is_reached_by_what_is_printed() {
+    let folder = Folder::new();
+    folder.write("it's app/.env", ENV_FILE);
+    let server = folder.serve(&[
+        "up",
+        "it's app/.env",
+        "--name",
+        "app",
+        "--home",
+        "it's app/.coffer",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let evaluate = server.object["environment_command"].as_str().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    let shell = shell
+        .args(["-c", &format!("{evaluate}; printf %s \"$AWS_ENDPOINT_URL\"")])
+        .current_dir(folder.path())
+        .env("COFFER_DATA_DIR", folder.data_dir())
+        .env_remove("COFFER_HOME");
+    let said = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    assert_eq!(said, server.object["endpoint"].as_str().unwrap(), "{evaluate}");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_line_of_a_value_that_lost_its_quotes_is_refused_and_not_shown() {
+    let folder = Folder::with_store();
+    for line in ["c2VjcmV0Cg==", "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A=", "MIIBIjANBgkqhkiG9w0B/QEFAAOCAQ8A=x"] {
+        folder.write("app/.env", &format!("A=1\n  {line}\n"));
+        let refused = folder.run(&["import", "app/.env"]);
+        assert_eq!(refused.code, 7, "{line}");
+        assert!(refused.stderr.starts_with("error: app/.env:2:3: "), "{}", refused.stderr);
+        assert!(refused.stderr.contains("quote the value\nhint: "), "{}", refused.stderr);
+        assert!(!refused.stderr.contains(&line[..8]), "{}", refused.stderr);
+    }
+    assert_eq!(folder.json(&["list"])["secrets"], serde_json::json!([]));
 }
 
 #[test]

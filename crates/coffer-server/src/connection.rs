@@ -6,26 +6,23 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::Limits;
-use crate::options::BODY_BYTES_FREE;
 use crate::progress::{Overdue, Progress, WatchedStream};
 use crate::route::{self, Early};
 use crate::worker::Worker;
+use crate::{Limits, body};
 
-/// Unit of the budget of arriving bodies.
-const BUDGET_UNIT_BYTES: usize = 1024;
 /// How long, and how much, a refused client may go on sending so that it gets to read why.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -129,7 +126,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let response = match receive(body, worker.limits(), worker.arriving_budget()).await {
+    let response = match body::receive(body, worker.limits(), worker.arriving_budget()).await {
         Ok(body) => {
             progress.received();
             route::answer(worker, source, Request::from_parts(parts, body)).await
@@ -142,60 +139,6 @@ async fn answer(
     };
     progress.answered();
     Ok(response.map(Full::new))
-}
-
-/// The whole body. Time is looked after elsewhere.
-async fn receive(mut body: Incoming, limits: &Limits, budget: &Semaphore) -> Result<Bytes, Early> {
-    if body.size_hint().lower() > limits.body_bytes_max as u64 {
-        return Err(Early::BodyTooLarge);
-    }
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    let mut reserved: Option<SemaphorePermit<'_>> = None;
-    while let Some(frame) = body.frame().await {
-        // Trailers are not signed and mean nothing here.
-        let Ok(data) = frame.map_err(|_| Early::Unreadable)?.into_data() else { continue };
-        // Most bodies come in one piece and are never copied.
-        if first.is_empty() {
-            first = data;
-        } else {
-            if whole.is_empty() {
-                whole.extend_from_slice(&first);
-            }
-            whole.extend_from_slice(&data);
-        }
-        let length = first.len().max(whole.len());
-        if length > limits.body_bytes_max {
-            return Err(Early::BodyTooLarge);
-        }
-        reserve(budget, &mut reserved, length)?;
-    }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
-}
-
-/// Takes from the budget what a body of `length` bytes needs beyond what it has.
-fn reserve<'a>(
-    budget: &'a Semaphore,
-    reserved: &mut Option<SemaphorePermit<'a>>,
-    length: usize,
-) -> Result<(), Early> {
-    let units = length.saturating_sub(BODY_BYTES_FREE).div_ceil(BUDGET_UNIT_BYTES);
-    let more = units.saturating_sub(reserved.as_ref().map_or(0, SemaphorePermit::num_permits));
-    if more == 0 {
-        return Ok(());
-    }
-    let more = u32::try_from(more).map_err(|_| Early::BodyTooLarge)?;
-    let permit = budget.try_acquire_many(more).map_err(|_| Early::Overloaded)?;
-    match reserved {
-        Some(reserved) => reserved.merge(permit),
-        None => *reserved = Some(permit),
-    }
-    Ok(())
-}
-
-/// The budget of all bodies that are arriving.
-pub(crate) fn arriving_budget(limits: &Limits) -> Semaphore {
-    Semaphore::new((limits.arriving_bytes_max / BUDGET_UNIT_BYTES).min(Semaphore::MAX_PERMITS))
 }
 
 fn closing(mut response: Response<Bytes>) -> Response<Bytes> {

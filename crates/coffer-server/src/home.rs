@@ -26,13 +26,15 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use coffer_audit::LogOpenError;
+use coffer_core::StartError;
 use coffer_crypto::{SealError, SealedRootKey, StoreId};
 use coffer_wire_local::{Failure, FailureKind};
 
 pub use credentials::Credentials;
 pub use init::{InitOptions, Initialised, SealChoice};
 pub use lock::{HeldLock, Holder, WayIn};
-pub use open::Opened;
+pub use open::{OpenOptions, Opened};
 
 const GITIGNORE_FILE: &str = ".gitignore";
 const SEAL_FILE: &str = "seal.json";
@@ -119,15 +121,15 @@ pub enum HomeError {
         #[source]
         source: coffer_store_redb::OpenError,
     },
-    /// The log could not be opened.
-    #[error("cannot open the audit log in `{}`", path.display())]
-    Audit {
+    /// The log is gone.
+    #[error("the audit log is missing: there is no folder `{}`", path.display())]
+    AuditMissing {
         /// Which folder.
         path: PathBuf,
-        /// Why not.
-        #[source]
-        source: coffer_audit::LogOpenError,
     },
+    /// The log is not what was written.
+    #[error(transparent)]
+    AuditNotWhole(#[from] coffer_audit::VerifyError),
     /// Records and log were opened, and core could not begin with them.
     #[error("cannot open the store in `{}`", path.display())]
     Start {
@@ -135,7 +137,7 @@ pub enum HomeError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: coffer_core::StartError,
+        source: StartError,
     },
     /// A store did not close well.
     #[error("the store did not close well")]
@@ -280,10 +282,13 @@ impl From<HomeError> for Failure {
             HomeError::Passphrase(_) => {
                 (FailureKind::Other, Some("name a file that holds it in COFFER_PASSPHRASE_FILE"))
             }
-            HomeError::Store { .. }
-            | HomeError::Audit { .. }
-            | HomeError::Start { .. }
-            | HomeError::Close(_) => (FailureKind::Unavailable, None),
+            HomeError::AuditMissing { .. } => (FailureKind::Verification, Some(AUDIT_LOSS_HINT)),
+            HomeError::AuditNotWhole(error) => match error {
+                coffer_audit::VerifyError::Unreadable(_) => (FailureKind::Unavailable, None),
+                _ => (FailureKind::Verification, Some(AUDIT_EVIDENCE_HINT)),
+            },
+            HomeError::Start { source, .. } => start_failure(source),
+            HomeError::Store { .. } | HomeError::Close(_) => (FailureKind::Unavailable, None),
             HomeError::Credentials { .. } => (FailureKind::Other, None),
             HomeError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => {
@@ -293,6 +298,38 @@ impl From<HomeError> for Failure {
             },
         };
         Self { kind, message: with_causes(&error), hint: hint.map(str::to_owned) }
+    }
+}
+
+/// What to do about a log that has lost records.
+const AUDIT_LOSS_HINT: &str = "see what is missing with `coffer audit verify`; to go on without it, start the server once with --accept-audit-loss, which is recorded";
+/// What to do about a log that can't be continued.
+const AUDIT_DAMAGE_HINT: &str = "see where with `coffer audit verify`; to go on with a new log, move the folder `audit` aside and start the server once with --accept-audit-loss, which is recorded";
+/// What to do with a log that is not whole.
+pub(crate) const AUDIT_EVIDENCE_HINT: &str =
+    "keep a copy of the log as it is; then compare it with your backups";
+
+fn start_failure(error: &StartError) -> (FailureKind, Option<&'static str>) {
+    match error {
+        StartError::AuditShortened { .. } => (FailureKind::Verification, Some(AUDIT_LOSS_HINT)),
+        StartError::AuditLog(cause) => match cause.downcast_ref::<LogOpenError>() {
+            Some(
+                LogOpenError::Shortened { .. }
+                | LogOpenError::CheckpointMismatch { .. }
+                | LogOpenError::CheckpointInvalid,
+            ) => (FailureKind::Verification, Some(AUDIT_LOSS_HINT)),
+            Some(
+                LogOpenError::Corrupt { .. } | LogOpenError::Missing { .. } | LogOpenError::Digest { .. },
+            ) => (FailureKind::Verification, Some(AUDIT_DAMAGE_HINT)),
+            Some(LogOpenError::Io(_)) | None => (FailureKind::Unavailable, None),
+        },
+        StartError::WrongRootKey(_) => (FailureKind::Verification, None),
+        StartError::AlreadyFounded
+        | StartError::Empty
+        | StartError::Store(_)
+        | StartError::Record(_)
+        | StartError::Commit(_)
+        | StartError::AuditWrite(_) => (FailureKind::Unavailable, None),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariants: whatever a stranger sends, what it makes the server keep in memory and for how long is bounded by
 //! [`Limits`]; a panic in one request ends that request alone; nothing that came in is left unrecorded.
 
+mod body;
 mod connection;
 mod current;
 mod dev;

@@ -13,7 +13,7 @@ use coffer_types::{SecretArn, SecretId, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
 
-use crate::home::with_causes;
+use crate::home::{AUDIT_EVIDENCE_HINT, with_causes};
 
 /// This door, in records.
 pub(crate) const EVENT_SOURCE: &str = "coffer.local";
@@ -228,18 +228,10 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let verification = core.execute(context, VerifyAudit).await?;
             let verified = verification.outcome.map_err(|what| {
                 // Recorded by core as an operation that was done: the check was.
-                let failure = Failure::new(FailureKind::Verification, what)
-                    .with_hint("keep a copy of the log as it is; then compare it with your backups");
+                let failure = Failure::new(FailureKind::Verification, what).with_hint(AUDIT_EVIDENCE_HINT);
                 Failed::Input { operation: "VerifyAudit", failure }
             })?;
-            Response::VerifyAudit(wire::AuditVerification {
-                first: verified.first.sequence,
-                records: verified.records,
-                segments: verified.segments,
-                digests: verified.digests,
-                head: hex::encode(verified.head.hash),
-                torn_bytes: verified.torn_bytes,
-            })
+            Response::VerifyAudit(verification_of(&verified))
         }
         Request::Status {} => {
             let status = core.execute(context, ReadStatus).await?;
@@ -267,6 +259,18 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
     })
 }
 
+/// What was verified, as it is answered.
+pub fn verification_of(verified: &coffer_audit::Verified) -> wire::AuditVerification {
+    wire::AuditVerification {
+        first: verified.first.sequence,
+        records: verified.records,
+        segments: verified.segments,
+        digests: verified.digests,
+        head: hex::encode(verified.head.hash),
+        torn_bytes: verified.torn_bytes,
+    }
+}
+
 fn description(secret: SecretDescription) -> wire::SecretDescription {
     wire::SecretDescription {
         arn: secret.arn.to_string(),
@@ -276,6 +280,7 @@ fn description(secret: SecretDescription) -> wire::SecretDescription {
         created: secret.created,
         last_changed: secret.last_changed,
         deleted: secret.deleted,
+        last_ordinal: secret.last_ordinal,
         versions: secret
             .versions
             .into_iter()
@@ -379,7 +384,14 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
             format!("version `{token}` of secret `{secret}` exists with another value"),
             None,
         ),
-        Error::MarkedForDeletion | Error::AlreadyScheduledForDeletion => {
+        Error::MarkedForDeletion { due } => (
+            FailureKind::Conflict,
+            format!("secret `{secret}` is marked for deletion"),
+            Some(format!(
+                "until {due} it can be restored: aws secretsmanager restore-secret --secret-id {secret}"
+            )),
+        ),
+        Error::AlreadyScheduledForDeletion => {
             (FailureKind::Conflict, format!("secret `{secret}` is marked for deletion"), None)
         }
         Error::NameScheduledForDeletion => (

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::current::CurrentCore;
 use crate::socket::LocalListener;
 use crate::worker::{Accepted, Shared, WorkerHandle};
-use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, connection, panic, worker};
+use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, panic, worker};
 
 /// How often maintenance is looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,7 +60,7 @@ pub async fn serve(
         core: Arc::clone(&current),
         limits,
         dev: options.dev,
-        arriving_budget: connection::arriving_budget(&limits),
+        arriving_budget: body::arriving_budget(&limits),
         connections: AtomicUsize::new(0),
         spawn: Arc::new(RuntimeSpawn::here()),
     });

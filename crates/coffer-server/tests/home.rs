@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use coffer_audit::SyncMode;
 use coffer_server::home::{
-    Credentials, Home, HomeError, InitOptions, Initialised, Opened, SealChoice, WayIn,
+    Credentials, Home, HomeError, InitOptions, Initialised, OpenOptions, Opened, SealChoice, WayIn,
 };
 use coffer_server::{RuntimeSpawn, ServeOptions, local, serve};
 use coffer_types::{Region, SecretBytes, SecretValue};
@@ -44,7 +44,7 @@ impl Place {
         let lock = self.home.try_lock("test").unwrap().unwrap();
         let passphrase = || Ok(SecretBytes::copy_from(b"correct horse"));
         let spawn = Arc::new(RuntimeSpawn::here());
-        self.home.open(lock, &self.data_dir(), passphrase, SyncMode::default(), spawn).await
+        self.home.open(lock, &self.data_dir(), passphrase, OpenOptions::default(), spawn).await
     }
 }
 
@@ -241,7 +241,7 @@ fn while_a_server_runs_its_socket_is_the_way_in() {
         let lock = home.try_lock("coffer serve").unwrap().unwrap();
         let passphrase = || Err(std::io::ErrorKind::Unsupported.into());
         let spawn = Arc::new(RuntimeSpawn::here());
-        let opened = home.open(lock, &data_dir, passphrase, SyncMode::default(), spawn).await.unwrap();
+        let opened = home.open(lock, &data_dir, passphrase, OpenOptions::default(), spawn).await.unwrap();
         let mut options = ServeOptions::on("127.0.0.1:0".parse().unwrap());
         options.socket = Some(home.socket_path());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

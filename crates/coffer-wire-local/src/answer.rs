@@ -114,6 +114,8 @@ pub struct SecretDescription {
     pub last_changed: Timestamp,
     /// When its deletion was scheduled for, if it is.
     pub deleted: Option<Timestamp>,
+    /// The number of its newest version; 0 if it never had one.
+    pub last_ordinal: u64,
     /// Its versions with labels, by ordinal.
     pub versions: Vec<VersionLabels>,
 }

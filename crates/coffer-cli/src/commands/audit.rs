@@ -2,17 +2,15 @@
 
 use std::fmt::Write as _;
 
-use coffer_wire_local::FailureKind;
 use serde_json::Value;
 
-use crate::access::Access;
+use crate::access::{Access, Place};
 use crate::failure::Stop;
 use crate::output::{Output, counted, table};
-use coffer_server::home::Home;
 
 /// The newest records: the log's own lines with `--json`, one row each for people.
-pub(crate) fn tail(home: &Home, count: usize, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(home, "coffer audit tail")?;
+pub(crate) fn tail(place: &Place, count: usize, output: Output) -> Result<(), Stop> {
+    let mut access = Access::to(place, "coffer audit tail")?;
     let lines = access.audit_tail(count);
     access.close()?;
     let lines = lines?;
@@ -46,16 +44,8 @@ fn row_of(line: &str) -> Vec<String> {
 }
 
 /// Checks the chain; a chain that isn't whole ends the command with exit code 8.
-pub(crate) fn verify(home: &Home, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(home, "coffer audit verify")?;
-    let verification = access.verify_audit();
-    access.close()?;
-    let verification = verification.map_err(|stop| match stop {
-        Stop::Failure(failure) if failure.kind == FailureKind::Verification && failure.hint.is_none() => {
-            Stop::Failure(failure).with_hint("keep the log as it is, and compare it with a backup")
-        }
-        stop => stop,
-    })?;
+pub(crate) fn verify(place: &Place, output: Output) -> Result<(), Stop> {
+    let verification = Access::verify_audit(place)?;
     output.data(&verification, |text| {
         let count = |number, noun| counted(usize::try_from(number).unwrap_or(usize::MAX), noun);
         let (records, segments) =

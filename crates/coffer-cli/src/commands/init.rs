@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use coffer_audit::SyncMode;
 use coffer_server::RuntimeSpawn;
-use coffer_server::home::{Home, InitOptions, SealChoice, data_dir};
+use coffer_server::home::{InitOptions, SealChoice, data_dir};
 use coffer_types::{AccountId, Region, SecretBytes};
 use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
 
-use crate::access::runtime;
+use crate::access::{Place, runtime};
 use crate::arguments::{Founding, SealKind};
 use crate::failure::Stop;
 use crate::output::Output;
@@ -34,19 +33,20 @@ pub(crate) struct NewStore {
     warnings: Vec<String>,
 }
 
-pub(crate) fn init(home: &Home, founding: &Founding, output: Output) -> Result<(), Stop> {
-    let store = NewStore::make(home, founding)?;
+pub(crate) fn init(place: &Place, founding: &Founding, output: Output) -> Result<(), Stop> {
+    let store = NewStore::make(place, founding)?;
     store.warn(output);
     output.data(&store, |text| {
         use std::fmt::Write as _;
         store.describe(text)?;
-        writeln!(text, "next: {}", shell::command(home.path(), "up"))
+        writeln!(text, "next: {}", shell::command(place.home.path(), "up"))
     })
 }
 
 impl NewStore {
-    /// Makes a store in `home`; a conflict if there is one.
-    pub(crate) fn make(home: &Home, founding: &Founding) -> Result<Self, Stop> {
+    /// Makes a store; a conflict if there is one.
+    pub(crate) fn make(place: &Place, founding: &Founding) -> Result<Self, Stop> {
+        let home = &place.home;
         if home.exists() {
             // Told before a passphrase is asked for.
             return Err(Stop::new(
@@ -65,7 +65,7 @@ impl NewStore {
             region: founding.region.clone().unwrap_or_else(Region::us_east_1),
             seal,
             admin_key: admin_key()?,
-            sync: SyncMode::default(),
+            sync: place.options.sync,
             data_dir,
         };
         let made = runtime()?

@@ -3,10 +3,9 @@
 use coffer_types::{SecretName, Stage, VersionId};
 use serde::Serialize;
 
-use crate::access::Access;
+use crate::access::{Access, Place};
 use crate::failure::Stop;
 use crate::output::{Output, age, now, table};
-use coffer_server::home::Home;
 
 /// The secrets of a store; `list --json`.
 #[derive(Serialize)]
@@ -19,8 +18,8 @@ struct Secret {
     name: SecretName,
     arn: String,
     description: Option<String>,
-    /// How many versions it has, those without labels included.
-    versions: usize,
+    /// How many versions it has had: the number of the newest.
+    versions: u64,
     created: String,
     last_changed: String,
     /// When its deletion was scheduled for, if it is.
@@ -52,12 +51,11 @@ impl Secrets {
         let now = now();
         let mut secrets = Vec::new();
         for secret in access.secrets()? {
-            let versions = access.versions(&secret.arn)?.len();
             secrets.push(Secret {
                 name: secret.name,
                 arn: secret.arn,
                 description: secret.description,
-                versions,
+                versions: secret.last_ordinal,
                 created: secret.created.to_string(),
                 last_changed: secret.last_changed.to_string(),
                 deleted: secret.deleted.map(|deleted| deleted.to_string()),
@@ -87,16 +85,16 @@ impl Secrets {
     }
 }
 
-pub(crate) fn list(home: &Home, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(home, "coffer list")?;
+pub(crate) fn list(place: &Place, output: Output) -> Result<(), Stop> {
+    let mut access = Access::to(place, "coffer list")?;
     let secrets = Secrets::of(&mut access);
     access.close()?;
     let secrets = secrets?;
     output.data(&secrets, |text| secrets.describe(text))
 }
 
-pub(crate) fn versions(home: &Home, name: &str, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(home, "coffer versions")?;
+pub(crate) fn versions(place: &Place, name: &str, output: Output) -> Result<(), Stop> {
+    let mut access = Access::to(place, "coffer versions")?;
     let versions = access.versions(name);
     access.close()?;
     let now = now();

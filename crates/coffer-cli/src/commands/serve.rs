@@ -11,7 +11,7 @@ use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::{Access, InPlace, runtime};
+use crate::access::{Access, InPlace, Place, runtime};
 use crate::arguments::Serve;
 use crate::commands::init::admin_key;
 use crate::failure::{Stop, with_causes};
@@ -25,11 +25,12 @@ struct Serving {
     dev: bool,
 }
 
-pub(crate) fn serve(home: &Home, arguments: &Serve, output: Output) -> Result<(), Stop> {
+pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<(), Stop> {
     if arguments.dev {
         return serve_dev(arguments, output);
     }
-    let store = match Access::to(home, "coffer serve")? {
+    let place = place.accepting_audit_loss(arguments.accept_audit_loss);
+    let store = match Access::to(&place, "coffer serve")? {
         Access::InPlace(store) => store,
         Access::Socket(client) => {
             let endpoint = client.server().endpoint.as_deref().unwrap_or("its socket");
@@ -41,7 +42,7 @@ pub(crate) fn serve(home: &Home, arguments: &Serve, output: Output) -> Result<()
         Access::InPlace(store).close()?;
         return Err(stop);
     }
-    serve_store(home, store, arguments.listen, output, |bound| {
+    serve_store(&place.home, store, arguments.listen, output, |bound| {
         let serving = Serving { endpoint: bound.endpoint(), dev: false };
         output.data(&serving, |text| writeln!(text, "serving on {}; Ctrl-C stops", serving.endpoint))
     })

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use coffer_server::home::{Home, data_dir};
+use coffer_server::home::data_dir;
 use coffer_types::{AccountId, Region};
 use coffer_wire_local::{AuditHealth, Failure};
 use serde::Serialize;
 
-use crate::access::Access;
+use crate::access::{Access, Place};
 use crate::failure::Stop;
 use crate::output::{Output, counted};
 
@@ -34,14 +34,15 @@ struct Server {
     pid: Option<u32>,
 }
 
-pub(crate) fn status(home: &Home, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(home, "coffer status")?;
+pub(crate) fn status(place: &Place, output: Output) -> Result<(), Stop> {
+    let mut access = Access::to(place, "coffer status")?;
     let server = access
         .server()
         .map(|server| Server { endpoint: server.server().endpoint.clone(), pid: server.server().pid });
     let status = access.status();
     access.close()?;
     let status = status?;
+    let home = &place.home;
     let facts = home.facts(&data_dir().map_err(Failure::from)?).map_err(Failure::from)?;
     let mut warnings = facts.warnings;
     warnings.extend(status.audit.failure.iter().chain(&status.audit.warning).cloned());

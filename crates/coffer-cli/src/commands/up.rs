@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use coffer_server::home::Home;
 use coffer_types::SecretName;
 use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
-use crate::access::Access;
+use crate::access::{Access, Place};
 use crate::arguments::{Founding, Up};
 use crate::commands::init::NewStore;
 use crate::commands::list::Secrets;
@@ -32,7 +31,9 @@ struct UpObject {
     secrets: Secrets,
 }
 
-pub(crate) fn up(home: &Home, arguments: &Up, output: Output) -> Result<(), Stop> {
+pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), Stop> {
+    let place = &place.accepting_audit_loss(arguments.accept_audit_loss);
+    let home = &place.home;
     let plan = match &arguments.file {
         Some(file) => Some(Plan::read(file, arguments.name.as_deref(), false)?),
         None => None,
@@ -41,7 +42,12 @@ pub(crate) fn up(home: &Home, arguments: &Up, output: Output) -> Result<(), Stop
         None
     } else {
         ensure_free(arguments.listen)?;
-        Some(NewStore::make(home, &arguments.founding)?)
+        match NewStore::make(place, &arguments.founding) {
+            Ok(store) => Some(store),
+            // Another `up` was faster; go on beside it.
+            Err(_) if home.exists() => None,
+            Err(stop) => return Err(stop),
+        }
     };
     if let Some(store) = &store {
         store.warn(output);
@@ -49,7 +55,7 @@ pub(crate) fn up(home: &Home, arguments: &Up, output: Output) -> Result<(), Stop
     if let Some(plan) = &plan {
         plan.warn(output);
     }
-    let mut access = Access::to(home, "coffer up")?;
+    let mut access = Access::to(place, "coffer up")?;
     let found = if store.is_none() { look_at(&mut access, arguments) } else { Ok(()) };
     let done = found.and_then(|()| {
         let tried = plan.as_ref().and_then(|plan| plan.first_name().cloned());

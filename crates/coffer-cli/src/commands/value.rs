@@ -12,14 +12,13 @@ use coffer_wire_local::FailureKind;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::access::Access;
+use crate::access::{Access, Place};
 use crate::arguments::{Get, Import, Put};
 use crate::failure::Stop;
 use crate::fields::Fields;
 use crate::import::Plan;
 use crate::output::{Output, stdout_is_terminal};
 use crate::terminal;
-use coffer_server::home::Home;
 
 /// `get --json`.
 #[derive(Serialize)]
@@ -48,7 +47,7 @@ struct PutObject<'a> {
     created: bool,
 }
 
-pub(crate) fn get(home: &Home, arguments: Get, output: Output) -> Result<(), Stop> {
+pub(crate) fn get(place: &Place, arguments: Get, output: Output) -> Result<(), Stop> {
     let terminal = stdout_is_terminal();
     if terminal && !arguments.show {
         return Err(Stop::Usage {
@@ -60,7 +59,7 @@ pub(crate) fn get(home: &Home, arguments: Get, output: Output) -> Result<(), Sto
         Some((secret_id, field)) => (secret_id, Some(field)),
         None => (arguments.name.as_str(), None),
     };
-    let mut access = Access::to(home, "coffer get")?;
+    let mut access = Access::to(place, "coffer get")?;
     let read = access.get(secret_id, arguments.version_id, arguments.stage);
     access.close()?;
     let read = read?;
@@ -134,7 +133,7 @@ fn field_of(value: &SecretValue, secret_id: &str, field: &str) -> Result<SecretB
     })
 }
 
-pub(crate) fn put(home: &Home, arguments: Put, output: Output) -> Result<(), Stop> {
+pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), Stop> {
     if !arguments.value.is_empty() {
         return Err(Stop::Usage {
             message: "a value is never an argument: every user of this machine can read arguments".into(),
@@ -159,7 +158,7 @@ pub(crate) fn put(home: &Home, arguments: Put, output: Output) -> Result<(), Sto
     let value = value.ok_or_else(|| {
         Stop::new(FailureKind::Refused, format!("a value has at most {SECRET_VALUE_BYTES_MAX} bytes"))
     })?;
-    let mut access = Access::to(home, "coffer put")?;
+    let mut access = Access::to(place, "coffer put")?;
     let written = access.put_or_create(&name, value);
     access.close()?;
     let (version_id, created) = written?;
@@ -189,10 +188,10 @@ fn given_value(arguments: &Put) -> Result<SecretBytes, Stop> {
     terminal::standard_input(SECRET_VALUE_BYTES_MAX)
 }
 
-pub(crate) fn import(home: &Home, arguments: &Import, output: Output) -> Result<(), Stop> {
+pub(crate) fn import(place: &Place, arguments: &Import, output: Output) -> Result<(), Stop> {
     let plan = Plan::read(&arguments.file, arguments.name.as_deref(), arguments.split)?;
     plan.warn(output);
-    let mut access = Access::to(home, "coffer import")?;
+    let mut access = Access::to(place, "coffer import")?;
     let imported = plan.import(&mut access);
     access.close()?;
     let imported = imported?;

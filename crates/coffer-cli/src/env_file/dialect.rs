@@ -9,12 +9,17 @@ use super::{Warning, WarningKind};
 pub(super) struct Assignment<'a> {
     /// The line of the key, counted from 1.
     pub(super) line: usize,
+    /// Where in the line the key begins, in characters, counted from 1.
+    pub(super) column: usize,
     /// The key.
     pub(super) key: &'a str,
     spaced: bool,
     carriage_return: bool,
     value: RawValue<'a>,
 }
+
+/// A shorter key without a value is taken for a key.
+const BASE64_CHARS_MIN: usize = 16;
 
 enum RawValue<'a> {
     /// Nothing, or nothing but a comment; whether the comment follows `=` without white space.
@@ -33,7 +38,8 @@ pub(super) fn file_warnings(source: &str) -> Vec<Warning> {
 
 /// The assignments of `source`, in order.
 pub(super) fn assignments(source: &str) -> Vec<Assignment<'_>> {
-    let mut scanner = Scanner { rest: source.strip_prefix('\u{feff}').unwrap_or(source), line: 1 };
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    let mut scanner = Scanner { source, rest: source, line: 1 };
     let mut found = Vec::new();
     loop {
         scanner.take_while(is_space);
@@ -51,6 +57,20 @@ pub(super) fn assignments(source: &str) -> Vec<Assignment<'_>> {
 }
 
 impl Assignment<'_> {
+    /// Whether this looks like the last line of base64 text that lost its quotes, whose `=` are padding.
+    pub(super) fn looks_like_padded_base64(&self) -> bool {
+        let padding = match self.value {
+            RawValue::Absent { .. } => 0,
+            RawValue::Unquoted(raw) if raw.trim_end_matches([' ', '\t']) == "=" => 1,
+            RawValue::Unquoted(_) | RawValue::Quoted { .. } => return false,
+        };
+        let has = |kind: fn(&char) -> bool| self.key.chars().any(|character| kind(&character));
+        let is_mixed =
+            has(char::is_ascii_digit) || has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase);
+        let is_base64 = self.key.chars().all(|character| character.is_ascii_alphanumeric());
+        is_base64 && is_mixed && (padding > 0 || self.key.len() >= BASE64_CHARS_MIN)
+    }
+
     /// What other programs would read differently.
     pub(super) fn warnings(&self) -> Vec<WarningKind> {
         let mut kinds = Vec::new();
@@ -96,6 +116,7 @@ impl Assignment<'_> {
 }
 
 struct Scanner<'a> {
+    source: &'a str,
     rest: &'a str,
     line: usize,
 }
@@ -108,7 +129,7 @@ impl<'a> Scanner<'a> {
             self.rest = after;
             self.take_while(is_space);
         }
-        let line = self.line;
+        let (line, column) = (self.line, self.column());
         let key = self
             .take_while(|character| !matches!(character, '=' | '\n' | '\r' | '#') && !is_space(character));
         let before = self.take_while(is_space);
@@ -123,7 +144,7 @@ impl<'a> Scanner<'a> {
         let blank = matches!(value, RawValue::Absent { .. }) && !matches!(self.peek(), Some('#'));
         let spaced = !before.is_empty() || !after.is_empty() && !blank;
         let carriage_return = self.skip_comment();
-        Assignment { line, key, spaced, carriage_return, value }
+        Assignment { line, column, key, spaced, carriage_return, value }
     }
 
     fn quoted(&mut self, quote: char) -> RawValue<'a> {
@@ -181,6 +202,11 @@ impl<'a> Scanner<'a> {
         self.line += usize::from(carriage_return.is_some() || ended.is_some());
         self.rest = ended.unwrap_or(after);
         carriage_return.is_some()
+    }
+
+    fn column(&self) -> usize {
+        let before = self.source.strip_suffix(self.rest).unwrap_or_default();
+        before.rsplit(['\n', '\r']).next().unwrap_or_default().chars().count() + 1
     }
 
     fn peek(&self) -> Option<char> {

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -71,6 +73,7 @@ impl Folder {
             .stdin(Stdio::null());
         for name in [
             "COFFER_HOME",
+            "COFFER_SYNC",
             "COFFER_PASSPHRASE_FILE",
             "COFFER_ADMIN_ACCESS_KEY_ID",
             "COFFER_ADMIN_SECRET_ACCESS_KEY",
@@ -110,23 +113,62 @@ impl Folder {
 
     /// Runs the command with output and errors on a terminal; its exit code and all it printed.
     pub(crate) fn on_terminal(&self, arguments: &[&str]) -> (i32, String) {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&controller).unwrap();
-        unlockpt(&controller).unwrap();
-        let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
-        let terminal = fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+        let (mut controller, terminal) = new_terminal();
         let mut command = self.command(arguments);
         command.env("TERM", "xterm").stdout(terminal.try_clone().unwrap()).stderr(terminal);
         let mut child = command.spawn().unwrap();
         drop(command);
         // Reading ends with an error once the last other end is closed.
         let (mut printed, mut piece) = (Vec::new(), [0; 4096]);
-        let mut controller = fs::File::from(controller);
         while let Ok(count @ 1..) = controller.read(&mut piece) {
             printed.extend_from_slice(&piece[..count]);
         }
         (code_of(child.wait().unwrap()), String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Runs the command where it can ask somebody, who types `typed` once it does. Its exit code, all it printed, and
+    /// whether the terminal echoed while it asked and afterwards. `None` if this machine has no `setsid`.
+    pub(crate) fn asked(
+        &self,
+        arguments: &[&str],
+        question: &str,
+        typed: &[u8],
+    ) -> Option<(i32, String, [bool; 2])> {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let (mut controller, terminal) = new_terminal();
+        let controller_for_typing = controller.try_clone().unwrap();
+        let echoes = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
+        let plain = self.command(arguments);
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait"]).arg(plain.get_program()).args(arguments).current_dir(self.path());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let ends = [&terminal; 3].map(|terminal| terminal.try_clone().unwrap());
+        let [stdin, stdout, stderr] = ends;
+        let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().ok()?;
+        drop(command);
+        // Its other end is open here too, so it would never end to read from.
+        rustix::fs::fcntl_setfl(&controller, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut printed = String::new();
+        let mut read = |printed: &mut String| {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = controller.read(&mut piece) {
+                printed.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        };
+        within_a_minute(|| {
+            read(&mut printed);
+            printed.contains(question).then_some(())
+        });
+        let echoed_while = echoes();
+        rustix::io::write(&controller_for_typing, typed).unwrap();
+        let status = within_a_minute(|| child.try_wait().unwrap());
+        read(&mut printed);
+        Some((code_of(status), printed, [echoed_while, echoes()]))
     }
 
     /// Starts a command that serves, and waits until it does.
@@ -151,10 +193,36 @@ impl Folder {
         files
     }
 
+    pub(crate) fn audit_folder(&self) -> PathBuf {
+        self.path().join(".coffer/audit")
+    }
+
+    /// The names of the log's files, sorted.
+    pub(crate) fn audit_files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.audit_folder()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Takes the newest records out of the log, as somebody would who wants them forgotten.
+    pub(crate) fn cut_audit_log(&self, records: usize) {
+        let segments = self.audit_files().into_iter().filter(|name| name.ends_with(".jsonl"));
+        let (path, bytes) = segments
+            .map(|name| self.audit_folder().join(name))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .rfind(|(_, bytes)| bytes.first() == Some(&b'{'))
+            .unwrap();
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        let lines: Vec<&[u8]> = lines.into_iter().filter(|line| line.first() == Some(&b'{')).collect();
+        fs::write(path, lines[..lines.len() - records].concat()).unwrap();
+    }
+
     /// Changes a letter of a record in the middle of the log.
     pub(crate) fn spoil_audit_log(&self) {
         let mut spoiled = 0;
-        for entry in fs::read_dir(self.path().join(".coffer/audit")).unwrap() {
+        for entry in fs::read_dir(self.audit_folder()).unwrap() {
             let path = entry.unwrap().path();
             let Ok(mut bytes) = fs::read(&path) else { continue };
             if let Some(at) = bytes.windows(7).position(|window| window == b"app/key") {
@@ -181,6 +249,30 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What `attempt` comes to, tried again and again.
+fn within_a_minute<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing came of it within a minute");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// A terminal: the end of whoever sits at it, and that of the program.
+fn new_terminal() -> (fs::File, fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let terminal = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
+    (fs::File::from(controller), fs::File::from(terminal))
 }
 
 fn code_of(status: ExitStatus) -> i32 {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coffer_audit::disk::RealDisk;
-use coffer_audit::{AuditSink, FileLog, FileLogOptions, SyncMode};
-use coffer_core::{Core, CoreOptions, Parts, Spawn, SystemClock};
+use coffer_audit::{AuditSink, FileLog, FileLogOptions, SyncMode, Verified, VerifyError, verify_directory};
+use coffer_core::{Core, CoreOptions, NODE, Parts, Spawn, StartError, SystemClock};
 use coffer_crypto::{KeyFileSeal, PassphraseSeal, RootKey, Seal, SealedRootKey, StoreId, SystemRandom};
 use coffer_store::Store;
 use coffer_store_redb::{RedbOptions, RedbStore};
@@ -16,8 +16,6 @@ use super::{
     AUDIT_FOLDER, Facts, HeldLock, Home, HomeError, KEY_FILE_KIND, STORE_FILE, files, io_error, key_file,
 };
 
-/// The one node of a store on one machine.
-const NODE: &str = "node-1";
 /// The kind of seal that asks for a passphrase.
 const PASSPHRASE_KIND: &str = "passphrase";
 
@@ -34,16 +32,27 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Drains what is under way, closes log and records, and frees the lock. Nothing may use a clone of the core
-    /// afterwards. Not needed after [`crate::serve`], which has closed the core; then dropping is enough.
+    /// Drains what is under way, closes the files, and frees the lock. The log's segment stays open for whoever
+    /// comes next: a segment a command would be many small files. Nothing may use a clone of the core afterwards.
+    /// Not needed after [`crate::serve`], which has closed the core; then dropping is enough.
     pub async fn close(self) -> Result<(), HomeError> {
         let Self { core, facts: _, engine, lock } = self;
-        let closed = core.close().await.map_err(HomeError::Close);
+        let closed = core.leave().await.map_err(HomeError::Close);
         drop(core);
         drop(engine);
         drop(lock);
         closed
     }
+}
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// When records of the log count as safe.
+    pub sync: SyncMode,
+    /// Go on although the log has lost records; see [`CoreOptions::accept_audit_loss`]. A log that is gone is begun
+    /// anew.
+    pub accept_audit_loss: bool,
 }
 
 impl Home {
@@ -53,18 +62,55 @@ impl Home {
         lock: HeldLock,
         data_dir: &Path,
         passphrase: impl FnOnce() -> io::Result<SecretBytes>,
-        sync: SyncMode,
+        options: OpenOptions,
         spawn: Arc<dyn Spawn>,
     ) -> Result<Opened, HomeError> {
         let facts = self.facts(data_dir)?;
         let sealed = self.sealed_root_key()?;
         let root = open_root_key(&sealed, data_dir, passphrase)?;
-        let engine = Engine::open(&self.path, sync)?;
+        let engine = Engine::open(&self.path, options)?;
         let core = Core::open(engine.parts(root, sealed.store_id(), spawn))
             .await
-            .map_err(|source| HomeError::Start { path: self.path.clone(), source })?;
+            .map_err(|source| self.cannot_start(source))?;
         Ok(Opened { core, facts, engine, lock })
     }
+
+    /// Checks the audit log against what the store keeps of it: [`HomeError::AuditNotWhole`] says where it is not
+    /// what was written.
+    ///
+    /// Opens the log for reading only, so that a log which [`Home::open`] refuses can be looked at, and one that
+    /// it would repair is told as it is. Records of changes that are still in the outbox are not looked for.
+    pub async fn verify_audit(
+        &self,
+        lock: HeldLock,
+        data_dir: &Path,
+        passphrase: impl FnOnce() -> io::Result<SecretBytes>,
+    ) -> Result<Verified, HomeError> {
+        let sealed = self.sealed_root_key()?;
+        let root = open_root_key(&sealed, data_dir, passphrase)?;
+        let store = open_records(&self.path)?;
+        let facts = Core::audit_facts(&store, &root, sealed.store_id()).await;
+        let facts = facts.map_err(|source| self.cannot_start(source))?;
+        let audit = self.path.join(AUDIT_FOLDER);
+        let verified = verify_directory(&audit, facts.checkpoint.as_ref(), &facts.public_key);
+        drop(store);
+        drop(lock);
+        verified.map_err(|error| match error {
+            VerifyError::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
+                HomeError::AuditMissing { path: audit }
+            }
+            error => error.into(),
+        })
+    }
+
+    fn cannot_start(&self, source: StartError) -> HomeError {
+        HomeError::Start { path: self.path.clone(), source }
+    }
+}
+
+fn open_records(folder: &Path) -> Result<RedbStore, HomeError> {
+    let path = folder.join(STORE_FILE);
+    RedbStore::open(&path, RedbOptions::default()).map_err(|source| HomeError::Store { path, source })
 }
 
 fn open_root_key(
@@ -87,7 +133,7 @@ fn open_root_key(
 pub(super) struct Engine {
     store: Arc<RedbStore>,
     audit: PathBuf,
-    sync: SyncMode,
+    options: OpenOptions,
 }
 
 impl Engine {
@@ -98,21 +144,27 @@ impl Engine {
             .map_err(|source| HomeError::Store { path, source })?;
         let audit = folder.join(AUDIT_FOLDER);
         files::make_private_folder(&audit)?;
-        Ok(Self { store: Arc::new(store), audit, sync })
+        let options = OpenOptions { sync, accept_audit_loss: false };
+        Ok(Self { store: Arc::new(store), audit, options })
     }
 
-    fn open(folder: &Path, sync: SyncMode) -> Result<Self, HomeError> {
-        let path = folder.join(STORE_FILE);
-        let store = RedbStore::open(&path, RedbOptions::default())
-            .map_err(|source| HomeError::Store { path, source })?;
+    fn open(folder: &Path, options: OpenOptions) -> Result<Self, HomeError> {
+        let store = open_records(folder)?;
         let audit = folder.join(AUDIT_FOLDER);
-        std::fs::metadata(&audit).map_err(io_error("open", &audit))?;
-        Ok(Self { store: Arc::new(store), audit, sync })
+        match std::fs::metadata(&audit) {
+            Ok(_) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("open", &audit)(error));
+            }
+            Err(_) if options.accept_audit_loss => files::make_private_folder(&audit)?,
+            Err(_) => return Err(HomeError::AuditMissing { path: audit }),
+        }
+        Ok(Self { store: Arc::new(store), audit, options })
     }
 
     /// What a core is made of, over these files.
     pub(super) fn parts(&self, root: RootKey, store_id: StoreId, spawn: Arc<dyn Spawn>) -> Parts {
-        let (audit, sync) = (self.audit.clone(), self.sync);
+        let (audit, OpenOptions { sync, accept_audit_loss }) = (self.audit.clone(), self.options);
         Parts {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             audit: Box::new(move |key, checkpoint| {
@@ -125,7 +177,7 @@ impl Engine {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             spawn,
-            options: CoreOptions::default(),
+            options: CoreOptions { accept_audit_loss, ..CoreOptions::default() },
         }
     }
 }
