@@ -76,14 +76,28 @@ impl Access {
         }
     }
 
-    /// Checks the audit chain. A server checks its own; where none runs the log is read and not opened, so that
-    /// a log which keeps the store from opening can be checked too.
+    /// Checks the audit chain, which is recorded like everything else. Where the log keeps the store from opening it is
+    /// only read, and the answer says what is wrong with it.
     pub(crate) fn verify_audit(place: &Place) -> Result<AuditVerification, Stop> {
-        match place.way_in("coffer audit verify")? {
-            WayIn::Server(client) => match Self::Socket(client).call(Request::VerifyAudit {})? {
-                Response::VerifyAudit(verification) => Ok(verification),
-                _ => Err(unexpected()),
-            },
+        const COMMAND: &str = "coffer audit verify";
+        let mut access = match Self::to(place, COMMAND) {
+            Err(stop) if stop.exit_code() == FailureKind::Verification.exit_code() => {
+                return Self::verify_unopened(place, COMMAND);
+            }
+            access => access?,
+        };
+        let verified = access.call(Request::VerifyAudit {});
+        access.close()?;
+        match verified? {
+            Response::VerifyAudit(verification) => Ok(verification),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn verify_unopened(place: &Place, command: &str) -> Result<AuditVerification, Stop> {
+        match place.way_in(command)? {
+            // Somebody has got the store open in the meantime, so its log is whole enough to ask again.
+            WayIn::Server(_) => Self::verify_audit(place),
             WayIn::InPlace(lock) => {
                 let verified = async {
                     let data_dir = data_dir()?;
