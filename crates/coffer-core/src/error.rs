@@ -126,7 +126,7 @@ impl std::fmt::Display for Selected {
 /// A refusal by policy: who lacked which permission on what. The resource is named as the caller named it, so
 /// that a denial tells nobody whether it exists.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("User: {principal} is not authorized to perform: {action} on resource: {resource} because {reason}")]
+#[error("User: {principal} is not authorized to perform: {action}{} because {reason}", self.on_resource())]
 pub struct Denial {
     /// The caller's ARN.
     pub principal: String,
@@ -134,10 +134,16 @@ pub struct Denial {
     pub account: AccountId,
     /// The permission that was missing.
     pub action: Action,
-    /// What it was missing on, as supplied.
+    /// What it was missing on, as supplied; `*` for an action on no resource, which AWS's sentence then leaves out.
     pub resource: String,
     /// Why: no statement allows it, or one denies it.
     pub reason: DenialReason,
+}
+
+impl Denial {
+    fn on_resource(&self) -> String {
+        if self.resource == "*" { String::new() } else { format!(" on resource: {}", self.resource) }
+    }
 }
 
 /// Why a policy said no.

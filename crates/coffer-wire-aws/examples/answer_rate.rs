@@ -27,7 +27,9 @@ fn main() {
         value: Some(value),
         tags: None,
     };
-    block_on(world.core.execute(&world.administrator(), create)).map_err(|error| error.to_string()).expect("is made");
+    block_on(world.core.execute(&world.administrator(), create))
+        .map_err(|error| error.to_string())
+        .expect("is made");
     let request = signed();
     let source = [127, 0, 0, 1].into();
     for _ in 0..3 {
@@ -58,7 +60,8 @@ fn signed() -> Request<Bytes> {
         .header("content-length", body.len())
         .body(body)
         .expect("a request");
-    let identity = Credentials::new("AKIAADMINISTRATOR", "secret of administrator", None, None, "example").into();
+    let identity =
+        Credentials::new("AKIAADMINISTRATOR", "secret of administrator", None, None, "example").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region("us-east-1")

@@ -39,7 +39,9 @@ impl ToWire for ReadValue {
                 SecretValue::String(text) => answer.member("SecretString").utf8(text.expose_secret()),
                 SecretValue::Binary(bytes) => answer.member("SecretBinary").base64(bytes.expose_secret()),
             }
-            answer.member("VersionStages").stages(&self.stages);
+            if !self.stages.is_empty() {
+                answer.member("VersionStages").stages(&self.stages);
+            }
             answer.member("CreatedDate").time(self.created);
         });
         debug_assert_eq!(body.capacity(), capacity, "a value was moved, and its old place not wiped");

@@ -1,0 +1,449 @@
+#!/usr/bin/env python3
+"""Kills a serving coffer with SIGKILL under concurrent writes, again and again, and looks for what was lost.
+
+Each round: eight writers create secrets, put versions, move labels, delete and restore; at a moment drawn at
+random the server is killed, and sometimes killed again while it starts. Then it must be true that
+
+- every acknowledged write is readable, with exactly its value and under its version id;
+- no version that can be seen is torn: its value is the one that belongs to its id, whole;
+- the labels of each secret are those after its last acknowledged write, or after the one write that was under way;
+- the audit log verifies, holds a record of every acknowledged change, and holds no record of a version that is
+  not there.
+
+A store is also killed while `coffer init` makes it: afterwards there is a whole one or none.
+
+I/O: processes, a folder under the temporary directory, 127.0.0.1. The seed is printed; COFFER_CRASH_SEED replays
+the choices (not the kernel's scheduling). SIGKILL leaves the page cache alone, so this shows nothing about a
+power cut: for that, see the file layer of the Rust tests, which drops what was not synced.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import uuid
+
+import serving
+import signing
+
+ROUNDS = int(os.environ.get("COFFER_CRASH_ROUNDS", "200"))
+INIT_ROUNDS = max(5, ROUNDS // 8)
+SEED = int(os.environ.get("COFFER_CRASH_SEED", random.SystemRandom().randrange(2**32)))
+WRITERS = 8
+LIFE_SECONDS = (0.02, 0.6)
+DRAIN_SECONDS_MAX = 10
+READERS = 4
+SHARED = "crash/shared"
+CHANGES = {"CreateSecret", "PutSecretValue", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret"}
+
+
+def value_of(token):
+    """The one value that belongs to a version id: any other, or a part of it, is seen to be torn."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return digest * (1 + int(digest[:2], 16) // 4)
+
+
+class Failed(Exception):
+    """What was promised did not hold."""
+
+
+class Secret:
+    """What its writer knows of a secret: acknowledged state, and what the write under way would make of it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.exists = False
+        self.deleted = False
+        self.current = self.previous = None
+        self.versions = set()
+
+    def state(self):
+        return (self.exists, self.deleted, self.current, self.previous)
+
+
+class Writer(threading.Thread):
+    """Writes to secrets of its own, and puts to one that all share, until the server is gone."""
+
+    def __init__(self, number, port, choices, secrets):
+        super().__init__(daemon=True)
+        self.number, self.port, self.random, self.secrets = number, port, choices, secrets
+        self.signer = signing.Signer(f"127.0.0.1:{port}", serving.STORE_KEYS, serving.REGION)
+        self.acknowledged = []  # (operation, request id, token or None)
+        self.shared = set()  # tokens put to the shared secret and acknowledged
+        self.pending = None  # (secret or None, token or None, state after)
+        self.failure = None
+
+    def run(self):
+        try:
+            connection = signing.Connection(self.port)
+        except OSError:
+            return
+        try:
+            while True:
+                self.step(connection)
+        except OSError:
+            return
+        except Exception as failure:  # noqa: BLE001 - handed to the main thread
+            self.failure = failure
+        finally:
+            connection.close()
+
+    def step(self, connection):
+        operation, body, secret, token, after = self.choose()
+        self.pending = (secret, token, after)
+        status, headers, answer = connection.call(self.signer.request(operation, body))
+        if status != 200:
+            raise Failed(f"{operation} was refused with {status}: {answer[:300]!r}")
+        self.acknowledged.append((operation, headers["x-amzn-requestid"], token))
+        if secret is None:
+            self.shared.add(token)
+        else:
+            secret.exists, secret.deleted, secret.current, secret.previous = after
+            if token:
+                secret.versions.add(token)
+        self.pending = None
+
+    def choose(self):
+        draw, token = self.random.random(), self.random_token()
+        if draw < 0.2:
+            body = {"SecretId": SHARED, "SecretString": value_of(token), "ClientRequestToken": token}
+            return "PutSecretValue", body, None, token, None
+        if draw < 0.4 or not self.secrets:
+            secret = Secret(f"crash/{self.number}/{token}")
+            self.secrets.append(secret)
+            body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
+            return "CreateSecret", body, secret, token, (True, False, token, None)
+        secret = self.random.choice(self.secrets[-20:])
+        if not secret.exists:
+            body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
+            return "CreateSecret", body, secret, token, (True, False, token, None)
+        if secret.deleted:
+            after = (True, False, secret.current, secret.previous)
+            return "RestoreSecret", {"SecretId": secret.name}, secret, None, after
+        if draw < 0.5:
+            after = (True, True, secret.current, secret.previous)
+            return "DeleteSecret", {"SecretId": secret.name, "RecoveryWindowInDays": 7}, secret, None, after
+        if draw < 0.6 and secret.previous:
+            body = {
+                "SecretId": secret.name,
+                "VersionStage": "AWSCURRENT",
+                "MoveToVersionId": secret.previous,
+                "RemoveFromVersionId": secret.current,
+            }
+            return "UpdateSecretVersionStage", body, secret, None, (True, False, secret.previous, secret.current)
+        body = {"SecretId": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
+        return "PutSecretValue", body, secret, token, (True, False, token, secret.current)
+
+    def random_token(self):
+        return str(uuid.UUID(int=self.random.getrandbits(128)))
+
+
+class Reader:
+    """Asks a server that stands still."""
+
+    def __init__(self, port):
+        self.connection = signing.Connection(port)
+        self.signer = signing.Signer(f"127.0.0.1:{port}", serving.STORE_KEYS, serving.REGION)
+
+    def ask(self, operation, body):
+        status, _, answer = self.connection.call(self.signer.request(operation, body))
+        return status, json.loads(answer)
+
+    def value(self, name, version):
+        """The value of a version, checked to be whole; None if there is no such version."""
+        status, answer = self.ask("GetSecretValue", {"SecretId": name, "VersionId": version})
+        if status == 200:
+            if answer["SecretString"] != value_of(version):
+                raise Failed(f"version {version} of {name} is torn: {len(answer['SecretString'])} characters")
+            return answer["SecretString"]
+        if answer["__type"] == "ResourceNotFoundException":
+            return None
+        raise Failed(f"version {version} of {name} cannot be read: {answer}")
+
+    def state(self, name):
+        """What the store says of a secret, in the form of Secret.state."""
+        status, answer = self.ask("DescribeSecret", {"SecretId": name})
+        if status != 200:
+            if answer["__type"] != "ResourceNotFoundException":
+                raise Failed(f"{name} cannot be described: {answer}")
+            return (False, False, None, None)
+        labels = {stage: version for version, stages in answer["VersionIdsToStages"].items() for stage in stages}
+        return (True, "DeletedDate" in answer, labels.get("AWSCURRENT"), labels.get("AWSPREVIOUS"))
+
+
+class AuditLog:
+    """Reads what was appended to the log's files since it was last asked."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.offsets = collections.defaultdict(int)
+        self.requests = {}  # request id → event name, of changes without an error
+        self.versions = set()  # version ids that records say were written
+        self.bytes = 0
+
+    def read_on(self):
+        for path in sorted(self.folder.rglob("*")):
+            if not path.is_file():
+                continue
+            with path.open("rb") as file:
+                file.seek(self.offsets[path])
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            for line in whole.split(b"\n"):
+                if line.startswith(b"{") and b'"eventID"' in line:
+                    self.take(json.loads(line))
+            self.offsets[path] += len(whole)
+
+    def take(self, record):
+        if record["eventName"] not in CHANGES or record.get("errorCode"):
+            return
+        if record["requestID"] in self.requests:
+            raise Failed(f"request {record['requestID']} is recorded twice")
+        self.requests[record["requestID"]] = record["eventName"]
+        if record["eventName"] in ("CreateSecret", "PutSecretValue"):
+            self.versions.add((record["responseElements"]["name"], record["responseElements"]["versionId"]))
+
+
+class Trial:
+    """One store, its life of many deaths, and all that was ever acknowledged."""
+
+    def __init__(self):
+        self.random = random.Random(SEED)
+        self.store = serving.Store()
+        self.store.init()
+        self.log = AuditLog(self.store.home / "audit")
+        self.secrets = [[] for _ in range(WRITERS)]
+        self.shared = set()
+        self.acknowledged = 0
+        self.in_flight = collections.Counter()
+        self.checked_versions = set()
+
+    def run(self):
+        server = self.store.start()
+        reader = Reader(server.port)
+        token = str(uuid.UUID(int=self.random.getrandbits(128)))
+        reader.ask("CreateSecret", {"Name": SHARED, "SecretString": value_of(token), "ClientRequestToken": token})
+        self.shared.add(token)
+        started = time.monotonic()
+        for number in range(1, ROUNDS + 1):
+            server = self.round(number, server)
+            if number % 20 == 0 or number == ROUNDS:
+                elapsed = time.monotonic() - started
+                print(
+                    f"  round {number}: {self.acknowledged} writes acknowledged, "
+                    f"{dict(self.in_flight)} of those under way, {elapsed:.0f} s",
+                    flush=True,
+                )
+        self.check_everything(server)
+        if server.stop() != 0:
+            raise Failed(f"the last stop was not clean:\n{server.said()[-2000:]}")
+        self.verify_log()
+        self.store.remove()
+
+    def round(self, number, server):
+        writers = [
+            Writer(n, server.port, random.Random(self.random.getrandbits(64)), self.secrets[n]) for n in range(WRITERS)
+        ]
+        for writer in writers:
+            writer.start()
+        time.sleep(self.random.uniform(*LIFE_SECONDS))
+        server.kill()
+        for writer in writers:
+            writer.join(30)
+            if writer.is_alive():
+                raise Failed("a writer hangs although its server is gone")
+            if writer.failure:
+                raise writer.failure
+        if number % 7 == 0:
+            self.die_while_starting()
+        if number % 2:
+            self.verify_log()  # in place, before the next server: then it is the command that recovers
+        server = self.store.start()
+        self.check(server, writers)
+        if number % 2 == 0:
+            self.verify_log()  # over the socket
+        return server
+
+    def die_while_starting(self):
+        process = subprocess.Popen(
+            [serving.binary_path(), "serve", "--listen", f"127.0.0.1:{serving.free_port()}"],
+            env=self.store.environment(),
+            cwd=self.store.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(self.random.uniform(0, 0.12))
+        process.kill()
+        process.wait()
+
+    def verify_log(self):
+        done = self.store.run("audit", "verify", check=False)
+        if done.returncode != 0:
+            raise Failed(f"`coffer audit verify` exited {done.returncode}: {done.stderr.decode()}")
+
+    def check(self, server, writers):
+        reader = Reader(server.port)
+        for writer in writers:
+            self.acknowledged += len(writer.acknowledged)
+            self.shared |= writer.shared
+            self.settle(reader, writer)
+            for secret in writer.secrets[-20:]:
+                self.expect(reader, secret)
+            for token in writer.shared:
+                self.readable(reader, SHARED, token)
+        for n, writer in enumerate(writers):
+            self.secrets[n] = [secret for secret in writer.secrets if secret.exists]
+        self.check_log([entry for writer in writers for entry in writer.acknowledged], reader)
+        reader.connection.close()
+
+    def settle(self, reader, writer):
+        """The write that was under way happened wholly or not at all; whichever, the model goes on from there."""
+        if writer.pending is None:
+            self.in_flight["none sent"] += 1
+            return
+        secret, token, after = writer.pending
+        there = token is not None and reader.value(secret.name if secret else SHARED, token) is not None
+        if secret is None:
+            if there:
+                self.shared.add(token)
+        else:
+            state = reader.state(secret.name)
+            if token is not None and there != (state == after):
+                raise Failed(f"{secret.name}: version {token} is {'' if there else 'not '}there, the secret is {state}")
+            if state == after and state != secret.state():
+                secret.exists, secret.deleted, secret.current, secret.previous = after
+                there = True
+                if token:
+                    secret.versions.add(token)
+        self.in_flight["done" if there else "not done"] += 1
+
+    def expect(self, reader, secret):
+        state = reader.state(secret.name)
+        if state != secret.state():
+            raise Failed(f"{secret.name} is {state} and should be {secret.state()}")
+        if not secret.deleted:
+            for token in secret.versions - self.checked_versions:
+                self.readable(reader, secret.name, token)
+            self.checked_versions |= secret.versions
+
+    def readable(self, reader, name, token):
+        if reader.value(name, token) is None:
+            raise Failed(f"acknowledged version {token} of {name} is gone")
+
+    def check_log(self, acknowledged, reader):
+        """Records of committed changes reach the log at once or a little later: the drainer may still be at it."""
+        wanted = {request: operation for operation, request, _ in acknowledged}
+        before = set(self.log.versions)
+        deadline = time.monotonic() + DRAIN_SECONDS_MAX
+        while True:
+            self.log.read_on()
+            missing = [request for request in wanted if request not in self.log.requests]
+            if not missing:
+                break
+            if time.monotonic() > deadline:
+                raise Failed(f"{len(missing)} acknowledged changes have no record, such as {missing[0]}")
+            time.sleep(0.02)
+        for request, operation in wanted.items():
+            if self.log.requests[request] != operation:
+                raise Failed(f"request {request} was {operation} and is recorded as {self.log.requests[request]}")
+        known = {token for secrets in self.secrets for secret in secrets for token in secret.versions} | self.shared
+        for name, version in self.log.versions - before:
+            if version not in known and not self.is_there(reader, name, version):
+                raise Failed(f"the log records version {version} of {name}, which is not there")
+
+    def is_there(self, reader, name, version):
+        status, answer = reader.ask("GetSecretValue", {"SecretId": name, "VersionId": version})
+        return status == 200 or "marked for deletion" in answer["Message"]
+
+    def check_everything(self, server):
+        """At the end all that was ever acknowledged is read once more, by a few readers at once."""
+        work = [(SHARED, token) for token in self.shared]
+        for secrets in self.secrets:
+            work += [(secret.name, token) for secret in secrets if not secret.deleted for token in secret.versions]
+        self.random.shuffle(work)
+        work = work[:40_000]
+        failures = []
+
+        def read(part):
+            reader = Reader(server.port)
+            try:
+                for name, token in part:
+                    self.readable(reader, name, token)
+            except Exception as failure:  # noqa: BLE001 - handed to the main thread
+                failures.append(failure)
+
+        readers = [threading.Thread(target=read, args=(work[n::READERS],)) for n in range(READERS)]
+        for thread in readers:
+            thread.start()
+        for thread in readers:
+            thread.join()
+        if failures:
+            raise failures[0]
+        recorded = len(self.log.requests)
+        print(f"  at the end: {len(work)} versions read again, {recorded} changes recorded")
+
+
+def kill_init(choices):
+    """SIGKILL during `coffer init`: afterwards there is a whole store, or none and init makes one."""
+    outcomes = collections.Counter()
+    store, started = serving.Store(), time.monotonic()
+    store.init()
+    longest = 1.5 * (time.monotonic() - started)
+    store.remove()
+    for _ in range(INIT_ROUNDS):
+        store = serving.Store()
+        process = subprocess.Popen(
+            [serving.binary_path(), "init"],
+            env=store.environment(),
+            cwd=store.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(choices.uniform(0, longest))
+        process.kill()
+        process.wait()
+        if store.home.exists():
+            outcomes["whole"] += 1
+        else:
+            outcomes["none"] += 1
+            store.init()
+        for command in (["status"], ["audit", "verify"], ["list"]):
+            done = store.run(*command, check=False)
+            if done.returncode != 0:
+                raise Failed(f"after a killed init `coffer {' '.join(command)}` exits {done.returncode}: {done.stderr}")
+        store.remove()
+    print(f"  init killed {INIT_ROUNDS} times: {dict(outcomes)}")
+
+
+def main():
+    print(f"{ROUNDS} rounds of SIGKILL under {WRITERS} writers, seed {SEED}", flush=True)
+    serving.binary_path()
+    trial = None
+    try:
+        kill_init(random.Random(SEED))
+        trial = Trial()
+        trial.run()
+    except Exception as failure:  # noqa: BLE001 - everything that goes wrong is told the same way
+        print(f"FAILED: {failure}", file=sys.stderr)
+        if not isinstance(failure, Failed):
+            traceback.print_exc()
+        if trial:
+            if trial.store.server and trial.store.server.process.poll() is None:
+                trial.store.server.kill()
+            kept = trial.store.folder
+            print(f"the store is kept in {kept}; replay the choices with COFFER_CRASH_SEED={SEED}", file=sys.stderr)
+        return 1
+    print("nothing lost, nothing torn, every change recorded")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

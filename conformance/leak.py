@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Puts a marker in as a secret value, through every operation and every error there is, and looks for it after.
+
+Searched: what the server and each command wrote to stdout and stderr (but for the value `coffer get` was asked
+for), every refusal's body, the audit log, the store's file and every other file of the store and the user's data
+directory, and the arguments of every process while it all ran. Forms: plain, base64 at its three alignments, hex,
+percent-encoded, and with JSON's escapes. Numbers have a marker of their own, since a wrong type is quoted as it
+stands by careless parsers.
+
+I/O: processes, a folder under the temporary directory, 127.0.0.1.
+"""
+
+import base64
+import json
+import pathlib
+import random
+import re
+import sys
+import threading
+import time
+import urllib.parse
+
+import serving
+import signing
+import urllib3
+from botocore.exceptions import ClientError
+from conftest import OPERATIONS, Target, new_token
+
+LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+def forms(marker):
+    """The marker in every form it is likely to be written in, by name."""
+    raw = marker.encode()
+    found = {
+        "plain": raw,
+        "hex": raw.hex().encode(),
+        "HEX": raw.hex().upper().encode(),
+        "a list of numbers": ", ".join(map(str, raw)).encode(),
+        "a list of numbers, dense": ",".join(map(str, raw)).encode(),
+        "percent-encoded": "".join(f"%{byte:02X}" for byte in raw).encode(),
+        "JSON escapes": "".join(f"\\u{byte:04x}" for byte in raw).encode(),
+        "JSON escapes, upper case": "".join(f"\\u{byte:04X}" for byte in raw).encode(),
+        "UTF-16": marker.encode("utf-16-le"),
+        "backwards": raw[::-1],
+    }
+    if (quoted := urllib.parse.quote(marker, safe="").encode()) != raw:
+        found["quoted"] = quoted
+    for shift in range(3):
+        # The first and last characters depend on the neighbours; the ones between are the marker's alone.
+        encoded = base64.b64encode(b"\0" * shift + raw)
+        inner = encoded[4 if shift else 0 : len(encoded) - 4]
+        found[f"base64, shifted by {shift}"] = inner
+        found[f"base64 for URLs, shifted by {shift}"] = inner.translate(bytes.maketrans(b"+/", b"-_"))
+    return found
+
+
+class Hunt:
+    """The markers, and every place they were found in."""
+
+    def __init__(self):
+        draw = random.SystemRandom()
+        self.text = "lk" + "".join(draw.choice(LETTERS) for _ in range(24))
+        self.number = str(draw.randrange(10**17, 10**18))
+        self.needles = [
+            (f"{what} ({form})", needle)
+            for what, marker in (("text", self.text), ("number", self.number))
+            for form, needle in forms(marker).items()
+        ]
+        self.found = []
+        self.bytes = 0
+        self.places = 0
+
+    def search(self, place, data):
+        self.places += 1
+        self.bytes += len(data)
+        for form, needle in self.needles:
+            if (at := data.find(needle)) >= 0:
+                shown = re.sub(rb"[^ -~]", b".", data[max(0, at - 60) : at])
+                self.found.append(f"{place}: {form}, after …{shown.decode()}")
+
+    def search_folder(self, folder):
+        for path in sorted(pathlib.Path(folder).rglob("*")):
+            if path.is_file():
+                self.search(f"file {path.relative_to(folder)}", path.read_bytes())
+
+
+class Arguments(threading.Thread):
+    """Reads the arguments of every process there is, over and over."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen = set()
+        self.ends = threading.Event()
+
+    def run(self):
+        while not self.ends.is_set():
+            for entry in pathlib.Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    try:
+                        self.seen.add((entry / "cmdline").read_bytes())
+                    except OSError:
+                        pass
+            time.sleep(0.002)
+
+
+def bodies(hunt):
+    """Bodies that hold a value where a value stands, or where a client's mistake may have put it."""
+    text, number, token = hunt.text, hunt.number, new_token()
+    encoded = base64.b64encode(text.encode()).decode()
+    large = text * (70_000 // len(text))
+    yield "malformed", b'{"Name":"leak/a","SecretString":"' + text.encode()
+    yield "a value without a comma", b'{"SecretString":"' + text.encode() + b'" "Name":"leak/a"}'
+    yield "a value without quotes", b'{"Name":"leak/a","SecretString":' + text.encode() + b"}"
+    yield "an escape that is none", b'{"Name":"leak/a","SecretString":"' + text.encode() + b'\\q"}'
+    yield "a number", b'{"Name":"leak/a","SecretString":' + number.encode() + b"}"
+    yield "a number for a token", b'{"Name":"leak/a","ClientRequestToken":' + number.encode() + b',"SecretString":"x"}'
+    yield "only the value", json.dumps(text).encode()
+    yield "only a number", number.encode()
+    yield "a list", [text, number]
+    yield "an object for a string", {"Name": "leak/a", "SecretId": "leak/a", "SecretString": {"key": text}}
+    yield "a list for a string", {"Name": "leak/a", "SecretId": "leak/a", "SecretString": [text]}
+    yield "twice", b'{"Name":"leak/a","SecretString":"' + text.encode() + b'","SecretString":"' + text.encode() + b'"}'
+    yield "base64 that is none", {"Name": "leak/a", "SecretId": "leak/a", "SecretBinary": text + "!"}
+    yield "a list for base64", {"Name": "leak/a", "SecretId": "leak/a", "SecretBinary": [encoded]}
+    both = {"Name": "leak/a", "SecretId": "leak/a", "ClientRequestToken": token}
+    yield "both kinds", both | {"SecretString": text, "SecretBinary": encoded}
+    yield "too large a string", both | {"SecretString": large}
+    yield "too large a binary", both | {"SecretBinary": base64.b64encode(large.encode()).decode()}
+    yield "too large a body", both | {"SecretString": large * 9}
+    yield "no token", {"Name": "leak/a", "SecretId": "leak/a", "SecretString": text}
+    yield "too short a token", both | {"ClientRequestToken": "short", "SecretString": text}
+    yield "a bad name", both | {"Name": "bad name", "SecretId": "bad name", "SecretString": text}
+    yield "a secret that is not there", both | {"SecretId": "leak/none", "SecretString": text}
+    yield "a misspelt member", both | {"SecretSting": text, "secretString": text, "Secret": {"k": text}}
+    yield "a key that is not served", both | {"KmsKeyId": "alias/none", "SecretString": text}
+    yield "parameters not served", both | {"AddReplicaRegions": [{"Region": "eu-west-1"}], "SecretString": text}
+    yield "a rotation token", both | {"RotationToken": text + "-" + text, "SecretString": text}
+    yield "labels of a wrong type", both | {"VersionStages": text, "SecretString": text}
+    yield "deep", b'{"SecretString":' + b"[" * 5000 + json.dumps(text).encode() + b"]" * 5000 + b"}"
+
+
+def over_the_wire(hunt, target):
+    """Every operation with every body; every answer but those to GetSecretValue must be clean."""
+    client = target.client()
+    client.create_secret(Name="leak/a", SecretString=hunt.text)
+    client.put_secret_value(SecretId="leak/a", SecretString=json.dumps({"key": hunt.text, "pin": int(hunt.number)}))
+    client.put_secret_value(SecretId="leak/a", SecretBinary=hunt.text.encode())
+    client.put_secret_value(SecretId="leak/a", SecretBinary=b"x" + hunt.text.encode())
+    client.put_secret_value(SecretId="leak/a", SecretBinary=b"xx" + hunt.text.encode())
+    for operation in [*OPERATIONS, "UpdateSecret", "TagResource", "NoSuchOperation"]:
+        for case, body in bodies(hunt):
+            try:
+                answer = target.call(operation, body)
+            except urllib3.exceptions.HTTPError:
+                continue  # a body too large may end the connection
+            # "a misspelt member" is a good request to read leak/a, which holds the marker.
+            if operation != "GetSecretValue" or answer.status != 200:
+                hunt.search(f"answer to {operation}, {case}", answer.body + str(dict(answer.headers)).encode())
+    for case, body in bodies(hunt):
+        for keys in ((target.keys[0], "wrong"), ("AKIAUNKNOWN000000000", "x")):
+            signed = signing.signed(target.endpoint, "CreateSecret", body, keys, serving.REGION)
+            try:
+                hunt.search(f"answer to a stranger, {case}", signing.send(target.endpoint, body, signed).body)
+            except urllib3.exceptions.HTTPError:
+                continue
+    token = new_token()
+    client.create_secret(Name="leak/b", SecretString=hunt.text, ClientRequestToken=token)
+    attempts = [
+        lambda: client.create_secret(Name="leak/b", SecretString=hunt.text + "x", ClientRequestToken=token),
+        lambda: client.create_secret(Name="leak/b", SecretString=hunt.text),
+        lambda: client.put_secret_value(SecretId="leak/b", SecretString=hunt.text + "x", ClientRequestToken=token),
+        lambda: client.update_secret_version_stage(SecretId="leak/b", VersionStage="A", MoveToVersionId=token),
+        lambda: client.describe_secret(SecretId="leak/b"),
+        lambda: client.list_secrets(),
+        lambda: client.list_secret_version_ids(SecretId="leak/b", IncludeDeprecated=True),
+        lambda: client.delete_secret(SecretId="leak/b"),
+        lambda: client.put_secret_value(SecretId="leak/b", SecretString=hunt.text),
+        lambda: client.create_secret(Name="leak/b", SecretString=hunt.text),
+        lambda: client.restore_secret(SecretId="leak/b"),
+    ]
+    for attempt in attempts:
+        try:
+            hunt.search("answer to boto3", repr(attempt()).encode())
+        except ClientError as refusal:
+            hunt.search("refusal to boto3", repr(refusal.response).encode())
+    assert client.get_secret_value(SecretId="leak/b")["SecretString"] == hunt.text
+
+
+ENV_FILES = {
+    "good": 'KEY={text}\nOTHER="{text}"\nPIN={number}\n',
+    "an open quote": 'GOOD=1\nKEY="{text}\n',
+    "no equals sign": "GOOD=1\n{text}\n",
+    "a bad key": "GOOD=1\n{text} x={text}\n",
+    "text after a quote": "KEY='{text}'{text}\n",
+    "a key of yaml": "KEY: {text}\n",
+    "not UTF-8": None,
+}
+
+
+def by_command(hunt, store):
+    """Every command that takes or shows a value, right and wrong; in place or over the socket, as it comes."""
+
+    def run(*arguments, may_show=False, **how):
+        done = store.run(*arguments, check=False, **how)
+        hunt.search(f"stderr of `coffer {' '.join(arguments)}`", done.stderr)
+        if not may_show:
+            hunt.search(f"stdout of `coffer {' '.join(arguments)}`", done.stdout)
+        return done
+
+    for case, pattern in ENV_FILES.items():
+        # Outside the folders that are searched: this file is the user's own.
+        file = store.folder / "app" / f"{case.replace(' ', '-')}.env"
+        file.parent.mkdir(exist_ok=True)
+        if pattern is None:
+            file.write_bytes(b"KEY=" + hunt.text.encode() + b"\xff\n")
+        else:
+            file.write_text(pattern.format(text=hunt.text, number=hunt.number))
+        for more in ([], ["--split"], ["--json"]):
+            done = run("import", str(file), "--name", f"leak/file{'-split' if '--split' in more else ''}", *more)
+            assert (done.returncode == 0) == (case == "good"), (case, more, done.returncode, done.stderr)
+    assert hunt.text.encode() in run("get", "leak/file#KEY", may_show=True).stdout, "the marker never went in"
+    for more in ([], ["--json"]):
+        run("get", "leak/file", *more, may_show=True)
+        run("get", "leak/file#NONE", *more)
+        run("get", "leak/none", *more)
+        run("get", "leak/file#KEY#KEY", *more)
+        run("put", "leak/stdin", *more, input=hunt.text.encode())
+        run("get", "leak/stdin#KEY", *more)
+        run("put", "leak/stdin", *more, input=(hunt.text * 4000).encode())
+        run("put", "bad name", *more, input=hunt.text.encode())
+        run("put", "leak/stdin", *more, input=b"\xff" + hunt.text.encode())
+        run("put", "leak/env", "--from-env", "LEAK_VALUE", *more, LEAK_VALUE=hunt.text)
+        run("put", "leak/env", "--from-env", "LEAK_ABSENT", *more)
+        run("list", *more)
+        run("versions", "leak/stdin", *more)
+        run("versions", "leak/none", *more)
+        run("audit", "tail", "-n", "1000", *more)
+        run("audit", "verify", *more)
+        run("status", *more)
+
+
+def main():
+    hunt, store, arguments = Hunt(), serving.Store(), Arguments()
+    serving.binary_path()
+    arguments.start()
+    try:
+        store.init()
+        by_command(hunt, store)
+        server = store.start()
+        over_the_wire(hunt, Target("store", server.endpoint, store.keys, store))
+        by_command(hunt, store)
+        hunt.search("what the server said", server.log.read_bytes())
+        hunt.search_folder(store.home)
+        assert server.stop() == 0, server.said()
+        hunt.search("what the server said", server.log.read_bytes())
+        hunt.search_folder(store.home)
+        hunt.search_folder(store.data)
+        arguments.ends.set()
+        arguments.join()
+        for command in arguments.seen:
+            hunt.search("arguments of a process", command)
+        assert any(b"coffer" in command for command in arguments.seen), "no process was seen at all"
+        prove_the_search(hunt)
+    finally:
+        if store.server and store.server.process.poll() is None:
+            store.server.kill()
+        store.remove()
+    print(f"{len(hunt.needles)} forms of the marker, searched for in {hunt.places} places, {hunt.bytes / 1e6:.1f} MB")
+    for place in sorted(set(hunt.found))[:40]:
+        print(f"LEAK in {place}", file=sys.stderr)
+    print(f"{len(hunt.found)} leaks" if hunt.found else "no leak")
+    return 1 if hunt.found else 0
+
+
+def prove_the_search(hunt):
+    """A search that finds nothing proves nothing unless it would have found something."""
+    for shift in range(3):
+        probe = Hunt.__new__(Hunt)
+        probe.needles, probe.found, probe.bytes, probe.places = hunt.needles, [], 0, 0
+        probe.search("a probe", base64.b64encode(b"x" * shift + hunt.text.encode() + b"tail"))
+        assert probe.found, f"base64 shifted by {shift} is not found"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

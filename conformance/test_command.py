@@ -1,0 +1,316 @@
+"""The command line as README.md tells it: what it promises there is run here, its code blocks included."""
+
+import hashlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+import serving
+
+ENV_FILE = serving.ROOT / "examples" / "btc-agent" / ".env"
+NAME = "btc-agent/twitter/credentials"
+README = (serving.ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def store():
+    made = serving.Store()
+    yield made
+    if made.server and made.server.process.poll() is None:
+        made.server.kill()
+    made.remove()
+
+
+@pytest.fixture
+def up(store):
+    """The README's first command, on a free port; answers the server once it serves."""
+
+    def run(*arguments):
+        store.server = serving.start([serving.binary_path(), "up", *arguments], store.folder, store.environment())
+        return store.server
+
+    return run
+
+
+def python_blocks():
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_screen(store, up):
+    """Command one, `coffer env`, and the snippet in Python with nothing of coffer in it."""
+    server = up(str(ENV_FILE), "--name", NAME)
+    said = server.said()
+    assert NAME in said and "coffer" in said and server.endpoint in said
+    for line in ENV_FILE.read_text().splitlines():
+        key, _, value = line.partition("=")
+        if value.strip("'\""):
+            assert value.strip("'\"") not in said, f"the value of {key} was printed"
+    script = f'eval "$("{serving.binary_path()}" env)"; exec "{sys.executable}" -c "$SNIPPET"'
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env=store.environment(SNIPPET=python_blocks()[0]),
+        cwd=store.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    keys = [line.partition("=")[0] for line in ENV_FILE.read_text().splitlines() if re.match(r"[A-Z_]+=", line)]
+    assert done.stdout.strip() == str(sorted(keys))
+    assert server.stop() == 0
+
+
+def test_the_example_application(store, up):
+    server = up(str(ENV_FILE), "--name", NAME)
+    agent = serving.ROOT / "examples" / "btc-agent" / "agent.py"
+    script = f'eval "$("{serving.binary_path()}" env)"; exec "{sys.executable}" "{agent}"'
+    done = subprocess.run(
+        ["sh", "-c", script], env=store.environment(), cwd=store.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TWITTER_API_KEY" in done.stdout
+    assert server.stop() == 0
+
+
+def test_the_fixture_for_tests(tmp_path):
+    """README's fixture, as somebody would paste it."""
+    port = str(serving.free_port())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "coffer").symlink_to(serving.binary_path())
+    (tmp_path / "test_it.py").write_text(
+        python_blocks()[1].replace("8201", port)
+        + "\n\ndef test_it(secrets):\n"
+        + "    secrets.create_secret(Name='a', SecretString='v')\n"
+        + "    assert secrets.get_secret_value(SecretId='a')['SecretString'] == 'v'\n"
+        + "\n\ndef test_it_was_emptied(secrets):\n    assert secrets.list_secrets()['SecretList'] == []\n"
+    )
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_it.py")],
+        env=serving.clean_environment(HOME=tmp_path, PATH=path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_up_again_changes_only_what_changed(store, up):
+    file = store.folder / "app" / ".env"
+    file.parent.mkdir()
+    file.write_text("KEEP=1\nCHANGE=one\nDROP=x\n")
+    up(str(file)).stop()
+    before = json.loads(store.run("versions", "app", "--json").stdout)["versions"]
+    up(str(file)).stop()
+    assert json.loads(store.run("versions", "app", "--json").stdout)["versions"] == before
+    file.write_text("KEEP=1\nCHANGE=two\nNEW=y\n")
+    said = up(str(file))
+    said.stop()
+    assert all(key in said.said() for key in ("CHANGE", "DROP", "NEW"))
+    assert len(json.loads(store.run("versions", "app", "--json").stdout)["versions"]) == len(before) + 1
+
+
+def test_up_beside_a_running_server_imports_through_it(store):
+    store.init()
+    server = store.start()
+    done = store.run("up", str(ENV_FILE), "--name", NAME, "--listen", f"127.0.0.1:{serving.free_port()}")
+    assert server.endpoint in done.stdout.decode()
+    assert NAME in store.run("list").stdout.decode()
+
+
+def test_output_is_the_same_in_place_and_over_the_socket(store):
+    store.init()
+    store.run("import", str(ENV_FILE), "--name", NAME)
+    store.run("put", "app/binary", input=bytes(range(256)))
+    commands = [
+        ["get", NAME],
+        ["get", f"{NAME}#TWITTER_API_KEY"],
+        ["get", NAME, "--json"],
+        ["get", "app/binary"],
+        ["get", "app/none"],
+        ["get", f"{NAME}#NONE"],
+        ["versions", NAME, "--json"],
+        ["versions", "app/none"],
+        ["list", "--json"],
+        ["put", "bad name"],
+        ["import", str(ENV_FILE), "--name", NAME],
+    ]
+
+    def outcomes():
+        done = [store.run(*command, input=b"v", check=False) for command in commands]
+        return [(each.args, each.returncode, each.stdout, each.stderr) for each in done]
+
+    in_place = outcomes()
+    server = store.start()
+    assert outcomes() == in_place
+    assert server.stop() == 0
+
+
+EXIT_CODES = [
+    (["get", "none"], 3, "not-found"),
+    (["versions", "none"], 3, "not-found"),
+    (["get"], 2, "usage"),
+    (["put", "a", "value-as-an-argument"], 2, "usage"),
+    (["init"], 5, "conflict"),
+    (["get", "bad name"], 7, "refused"),
+    (["import", "none.env", "--name", "a"], 7, "refused"),
+]
+
+
+@pytest.mark.parametrize("command, code, kind", EXIT_CODES, ids=lambda value: str(value))
+def test_exit_codes(store, command, code, kind):
+    store.init()
+    done = store.run(*command, check=False)
+    assert done.returncode == code, done.stderr
+    assert b"value-as-an-argument" not in done.stderr
+    done = store.run(*command, "--json", check=False)
+    assert done.returncode == code, done.stderr
+    if kind != "usage":
+        assert json.loads(done.stderr)["error"]["kind"] == kind
+
+
+def test_without_a_store(store):
+    done = store.run("list", check=False)
+    assert done.returncode == 3
+    assert b"hint:" in done.stderr
+
+
+def test_a_taken_port(store):
+    store.init()
+    server = store.start()
+    other = serving.Store()
+    try:
+        other.init()
+        assert other.run("serve", "--listen", f"127.0.0.1:{server.port}", check=False).returncode == 6
+    finally:
+        other.remove()
+
+
+@pytest.mark.parametrize("dev", [[], ["--dev"]], ids=["a store", "a throw-away"])
+def test_beyond_loopback_is_refused(store, dev):
+    store.init()
+    done = store.run("serve", *dev, "--listen", f"0.0.0.0:{serving.free_port()}", check=False, timeout=10)
+    assert done.returncode != 0
+    assert b"0.0.0.0" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["get", NAME], ["env"]], ids=["get", "env"])
+def test_nothing_secret_goes_to_a_terminal_unasked(store, command):
+    store.init()
+    store.run("import", str(ENV_FILE), "--name", NAME)
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [serving.binary_path(), *command],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env=store.environment(),
+        cwd=store.folder,
+    )
+    os.close(theirs)
+    try:
+        shown = os.read(ours, 65536)
+    except OSError:
+        shown = b""  # Linux answers so when nothing was written
+    os.close(ours)
+    assert (done.returncode, shown) == (2, b"")
+
+
+def test_the_folders_are_the_owners_alone(store):
+    store.init()
+    server = store.start()
+    for folder in (store.home, store.data):
+        for path in [folder, *folder.rglob("*")]:
+            open_to_others = path.stat().st_mode & 0o077
+            assert not open_to_others or path.parent.stat().st_mode & 0o077 == 0, path
+    for path in (store.data / "keys").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert (store.home / ".gitignore").read_text().strip() == "*"
+    server.stop()
+
+
+def test_a_passphrase(store):
+    good, bad = store.folder / "good", store.folder / "bad"
+    good.write_text("correct horse battery staple")
+    bad.write_text("wrong horse battery staple")
+    for file in (good, bad):
+        file.chmod(0o600)
+    store.run("init", "--seal", "passphrase", COFFER_PASSPHRASE_FILE=good)
+    store.run("put", "a", input=b"v", COFFER_PASSPHRASE_FILE=good)
+    assert store.run("get", "a", COFFER_PASSPHRASE_FILE=good).stdout == b"v"
+    refused = store.run("get", "a", check=False, COFFER_PASSPHRASE_FILE=bad)
+    assert (refused.returncode, refused.stdout) == (4, b"")
+    assert not list((store.data / "keys").glob("*")), "no key file is made beside a passphrase"
+
+
+def test_every_call_is_recorded_without_its_value(store):
+    store.init()
+    store.run("put", "app/key", input=b"the value itself")
+    store.run("get", "app/key")
+    store.run("get", "app/none", check=False)
+    records = [json.loads(line) for line in store.run("audit", "tail", "-n", "100", "--json").stdout.splitlines()]
+    seen = [(record["eventName"], record.get("errorCode")) for record in records]
+    assert ("CreateSecret", None) in seen
+    assert ("GetSecretValue", None) in seen
+    assert ("GetSecretValue", "ResourceNotFoundException") in seen
+    reads = [record["userIdentity"] for record in records if record["eventName"] == "GetSecretValue"]
+    assert {identity["principalId"] for identity in reads} == {f"local:{os.getuid()}"}
+    assert "the value itself" not in json.dumps(records)
+
+
+READS = b'"eventName":"GetSecretValue"'
+
+
+def change_a_byte(data):
+    at = data.rindex(READS) + len(READS) - 2
+    return data[:at] + b"P" + data[at + 1 :]
+
+
+def drop_a_line(data):
+    lines = data.rstrip(b"\0").split(b"\n")
+    middle = next(n for n, line in enumerate(lines) if READS in line)
+    gone = lines.pop(middle)
+    return b"\n".join(lines) + b"\0" * (len(data) - len(data.rstrip(b"\0")) + len(gone) + 1)
+
+
+def cut_the_end(data):
+    lines = data.rstrip(b"\0").rstrip(b"\n").split(b"\n")
+    return (b"\n".join(lines[:-2]) + b"\n").ljust(len(data), b"\0")
+
+
+@pytest.mark.parametrize("tamper", [change_a_byte, drop_a_line, cut_the_end])
+def test_a_changed_log_does_not_verify(store, tamper):
+    store.init()
+    server = store.start()
+    store.run("put", "app/key", input=b"v")
+    for _ in range(5):
+        store.run("get", "app/key")
+    server.stop()
+    assert store.run("audit", "verify").returncode == 0
+    (path,) = [path for path in (store.home / "audit").rglob("*") if path.is_file() and READS in path.read_bytes()]
+    path.write_bytes(tamper(path.read_bytes()))
+    done = store.run("audit", "verify", check=False)
+    assert done.returncode == 8, (done.stdout, done.stderr)
+
+
+def test_a_file_that_was_changed_is_not_served(store):
+    """A byte changed anywhere in the store's file must end in a refusal, or in the right value."""
+    store.init()
+    store.run("put", "app/key", input=b"the value itself")
+    file = store.home / "store.redb"
+    whole = file.read_bytes()
+    digest = hashlib.sha256(whole).digest()
+    used = [at for at in range(0, len(whole), 4096) if whole[at : at + 4096].strip(b"\0")]
+    for n in range(12):
+        page = used[digest[n] % len(used)]
+        at = page + int.from_bytes(digest[n % 31 : n % 31 + 2], "big") % 4096
+        if at >= len(whole):
+            continue
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+        done = store.run("get", "app/key", check=False)
+        assert done.returncode in (0, 1, 3, 6, 8), (at, done.stderr)
+        assert done.stdout == (b"the value itself" if done.returncode == 0 else b"")
+        assert done.returncode == 0 or done.stderr.splitlines()[-1].startswith((b"error:", b"hint:")), (at, done.stderr)

@@ -1,0 +1,111 @@
+"""Where moto 5.2.5, the emulator most tests are written against, answers otherwise than AWS does.
+
+A test that passes on moto and fails on AWS (or the other way round) usually meets one of these. Only those are
+here that concern operations coffer serves; several are spelled out further in the other files.
+"""
+
+import pytest
+from conftest import SCHEDULED_FOR_DELETION, new_token, refused
+
+
+def test_not_found_is_status_400_and_json(target, name):
+    for operation in ("GetSecretValue", "DescribeSecret", "ListSecretVersionIds"):
+        answer = target.call(operation, {"SecretId": name})
+        assert (answer.status, answer.code) == (400, "ResourceNotFoundException")
+        assert answer.headers["Content-Type"] == "application/x-amz-json-1.1"
+
+
+def test_listed_versions_carry_the_arn_and_real_dates(client, name):
+    arn = client.create_secret(Name=name, SecretString="1")["ARN"]
+    first = client.list_secret_version_ids(SecretId=name)
+    assert first["ARN"] == arn
+    assert "LastAccessedDate" not in first["Versions"][0]
+    again = client.list_secret_version_ids(SecretId=name)
+    assert again["Versions"][0]["CreatedDate"] == first["Versions"][0]["CreatedDate"]
+    assert "NextToken" not in again
+
+
+def test_include_deprecated_and_paging_of_versions_are_honoured(client, name):
+    client.create_secret(Name=name, SecretString="1")
+    for value in "23":
+        client.put_secret_value(SecretId=name, SecretString=value)
+    assert len(client.list_secret_version_ids(SecretId=name)["Versions"]) == 2
+    assert len(client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True, MaxResults=1)["Versions"]) == 1
+
+
+def test_versions_stop_growing_only_after_a_day(client, name):
+    """Beyond 100, versions without labels are pruned, but never one younger than a day."""
+    client.create_secret(Name=name, SecretString="0")
+    for n in range(130):
+        client.put_secret_value(SecretId=name, SecretString=str(n))
+    count, more = 0, {}
+    while True:
+        page = client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True, MaxResults=100, **more)
+        count += len(page["Versions"])
+        if "NextToken" not in page:
+            break
+        more = {"NextToken": page["NextToken"]}
+    assert count == 131
+
+
+def test_creating_over_a_scheduled_deletion(client, name):
+    client.create_secret(Name=name, SecretString="v")
+    client.delete_secret(SecretId=name)
+    with refused("InvalidRequestException", SCHEDULED_FOR_DELETION):
+        client.create_secret(Name=name, SecretString="v")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Name": "x", "SecretString": "v"},
+        {"Name": "bad name", "SecretString": "v", "ClientRequestToken": "t" * 36},
+        {"Name": "x", "SecretString": "v" * 65_537, "ClientRequestToken": "t" * 36},
+        {"Name": "x", "SecretString": "v", "Description": "d" * 2049, "ClientRequestToken": "t" * 36},
+        {"Name": "x", "SecretString": "v", "Tags": [{"Key": "k" * 129, "Value": ""}], "ClientRequestToken": "t" * 36},
+    ],
+    ids=["no token", "a bad name", "too large a value", "too long a description", "too long a tag"],
+)
+def test_limits_are_checked(target, region, body):
+    assert target.call("CreateSecret", body, region=region).status == 400
+    assert target.client(region).list_secrets()["SecretList"] == []
+
+
+def test_a_label_leaves_the_version_it_was_on(client, name):
+    client.create_secret(Name=name, SecretString="1")
+    client.put_secret_value(SecretId=name, SecretString="2", VersionStages=["A", "B"])
+    client.put_secret_value(SecretId=name, SecretString="3", VersionStages=["B"])
+    stages = client.describe_secret(SecretId=name)["VersionIdsToStages"]
+    assert sorted(sum(stages.values(), [])) == ["A", "AWSCURRENT", "B"]
+
+
+def test_removal_from_another_label_must_be_named_too(client, name):
+    """moto asks for RemoveFromVersionId only for AWSCURRENT, and otherwise lets a label sit twice."""
+    first = client.create_secret(Name=name, SecretString="1")["VersionId"]
+    client.put_secret_value(SecretId=name, SecretString="2", VersionStages=["BLUE"])
+    with refused("InvalidParameterException"):
+        client.update_secret_version_stage(SecretId=name, VersionStage="BLUE", MoveToVersionId=first)
+
+
+def test_listing_is_sorted_as_asked(target, region):
+    client = target.client(region)
+    for name in "cab":
+        client.create_secret(Name=name)
+    assert [entry["Name"] for entry in client.list_secrets(SortOrder="desc")["SecretList"]] == ["b", "a", "c"]
+
+
+def test_an_arn_ends_in_letters_or_digits_and_is_new_each_time(target, region):
+    client = target.client(region)
+    suffixes = set()
+    for _ in range(8):
+        arn = client.create_secret(Name="again", ClientRequestToken=new_token())["ARN"]
+        client.delete_secret(SecretId="again", ForceDeleteWithoutRecovery=True)
+        suffixes.add(arn.rsplit("-", 1)[1])
+    assert len(suffixes) == 8
+    assert all(len(suffix) == 6 and suffix.isalnum() for suffix in suffixes)
+
+
+def test_an_arn_with_a_colon_in_no_name_is_not_cut_at_its_last_colon(target, client, name):
+    client.create_secret(Name=name, SecretString="v")
+    answer = target.call("GetSecretValue", {"SecretId": f"arn:aws:s3:us-east-1:{target.account}:secret:{name}"})
+    assert answer.status == 400
