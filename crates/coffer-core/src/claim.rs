@@ -33,8 +33,6 @@ pub struct SigV4Claim {
     pub string_to_sign: Vec<u8>,
     /// The signature, decoded from hex.
     pub signature: [u8; 32],
-    /// The canonical request, for the message AWS answers a wrong signature with.
-    pub canonical_request: String,
 }
 
 /// What is known of a request besides the claim; all of it goes into the record.

@@ -16,6 +16,9 @@ use crate::core::Inner;
 use crate::records::{OutboxEntry, view};
 use crate::{Error, keys};
 
+/// How many changes may be under way, and so in memory. More wait.
+pub(crate) const COMMITS_MAX: usize = 256;
+
 /// How often a change of unknown fate is asked about before coffer gives up and stops serving.
 const SETTLE_ATTEMPTS_MAX: usize = 16;
 
@@ -79,6 +82,8 @@ impl Inner {
         change.guards.push(Guard::Absent(outbox_key.clone()));
         change.writes.push(Write::Put(outbox_key.clone(), entry));
 
+        // Waited for here and held to the commit's end: whoever hangs up does not make room for more.
+        let permit = self.commit_permits.acquire_arc().await;
         self.in_flight.enter(outbox_key.clone());
         let (sender, receiver) = oneshot::channel();
         let inner = Arc::clone(self);
@@ -88,6 +93,7 @@ impl Inner {
             if !matches!(committed, Committed::Unknown(_)) {
                 inner.in_flight.leave(&outbox_key);
             }
+            drop(permit);
             // If nobody waits any more, the change stands all the same.
             let _ = sender.send(committed);
         }));

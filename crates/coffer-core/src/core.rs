@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) node: NodeId,
     pub(crate) outbox_count: AtomicU64,
     pub(crate) in_flight: InFlight,
+    pub(crate) commit_permits: Arc<async_lock::Semaphore>,
     pub(crate) refusals: Mutex<RefusalMeter>,
     /// Held by whoever drains and maintains: one at a time, across its waits.
     pub(crate) maintenance: async_lock::Mutex<Maintenance>,

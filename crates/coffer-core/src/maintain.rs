@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::commit::{Committed, StoreBroken};
 use crate::core::{Core, Inner};
 use crate::records::view::View;
-use crate::records::{OutboxEntry, StoredCheckpoint, SweepJob, Version, view};
+use crate::records::{DueDeletion, OutboxEntry, Secret, StoredCheckpoint, SweepJob, Version, view};
 use crate::{Error, keys};
 
 /// How many outbox entries go into the log at a time.
@@ -26,6 +26,8 @@ const REMOVE_BATCH: usize = 90;
 const CHECKPOINT_MILLIS: i64 = 1000;
 /// How long a tombstone keeps a change of unknown fate from landing: far above any store's time-out.
 const TOMBSTONE_MILLIS: i64 = 10 * 60 * 1000;
+/// How many secrets whose time has come are deleted in one round.
+const DUE_BATCH: usize = 16;
 /// How many versions of a deleted secret go in one change, each with its index.
 const SWEEP_BATCH: usize = 40;
 
@@ -53,6 +55,7 @@ impl Core {
             // What fails here is tried again in the next round; requests see the failure themselves.
             let _ = inner.summarise_refusals().await;
             let _ = inner.checkpoint_if_due(&mut maintenance).await;
+            let _ = inner.delete_due().await;
             let _ = inner.sweep().await;
         }
     }
@@ -212,6 +215,44 @@ impl Inner {
     fn acknowledged_but_missing(&self) -> Error {
         self.stop_serving();
         Error::unavailable(StoreBroken::AcknowledgedButMissing)
+    }
+
+    /// Deletes secrets whose recovery window is over, soonest first. Their versions are left to the sweep.
+    async fn delete_due(self: &Arc<Self>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let mut view = View::new(Arc::clone(self));
+        let due = view.range::<DueDeletion>(keys::due_deletions(), Order::Ascending, DUE_BATCH).await?;
+        for (due_key, deletion) in due {
+            let deletion = deletion.record;
+            if deletion.due > now {
+                break;
+            }
+            let secret_key = keys::secret(deletion.account, &deletion.region, &deletion.name);
+            // The index changes only with the secret, so the two agree.
+            let Some(found) = view.get_from_snapshot::<Secret>(&secret_key).await? else { continue };
+            let secret = found.record;
+            let arn = secret.arn(deletion.account, &deletion.region, &deletion.name);
+            let creation = keys::creation(deletion.account, &deletion.region, secret.created, secret.uid);
+            let job_key = keys::sweep_job(secret.uid);
+            let job = self.seal_record(&job_key, &SweepJob { uid: secret.uid, arn: arn.clone() });
+            let guards = vec![Guard::At(secret_key.clone(), found.revision), Guard::Absent(job_key.clone())];
+            let writes = vec![
+                Write::Delete(secret_key),
+                Write::Delete(creation),
+                Write::Delete(due_key),
+                Write::Put(job_key, job),
+            ];
+            let data = json!({"SecretId": arn.to_string(), "DeletionDate": deletion.due.to_string()});
+            let record = self.service_record("StartSecretVersionDelete", &data).into_body();
+            match self.commit_recorded(Change { guards, writes }, record).await {
+                // After a conflict somebody has restored or deleted it meanwhile.
+                Committed::Landed | Committed::Conflict => {}
+                Committed::Failed(cause) | Committed::Unknown(cause) => {
+                    return Err(Error::unavailable(cause));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is left of deleted secrets, a batch of versions a change. A job that is cut short goes on at

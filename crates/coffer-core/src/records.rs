@@ -223,6 +223,20 @@ impl Record for CreationIndex {
     const KIND: &'static str = "creation-index";
 }
 
+/// A scheduled deletion. Written and removed with the secret's own record, which tells whether it still holds.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DueDeletion {
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+    pub(crate) name: SecretName,
+    pub(crate) due: Timestamp,
+    pub(crate) uid: Uid,
+}
+
+impl Record for DueDeletion {
+    const KIND: &'static str = "due-deletion";
+}
+
 /// The versions of a deleted secret that are still to be removed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SweepJob {

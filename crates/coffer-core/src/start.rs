@@ -12,7 +12,7 @@ use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Writ
 use coffer_types::{AccountId, Region, SecretBytes};
 use serde_json::json;
 
-use crate::commit::Committed;
+use crate::commit::{COMMITS_MAX, Committed};
 use crate::core::{Core, Inner};
 use crate::maintain::Maintenance;
 use crate::records::cache::RecordCache;
@@ -238,6 +238,7 @@ impl Core {
             node: NODE.parse().expect("a constant that is a node id"),
             outbox_count: AtomicU64::new(0),
             in_flight: Default::default(),
+            commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
             refusals: Mutex::new(RefusalMeter::new(now)),
             maintenance: async_lock::Mutex::new(Maintenance::new(known, now)),
             audit_failed: AtomicBool::new(false),

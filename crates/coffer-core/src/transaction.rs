@@ -67,6 +67,11 @@ impl<'a> Transaction<'a> {
         self.change.writes.push(Write::Delete(key));
     }
 
+    /// Removes a record that only ever changes together with another, which the change guards.
+    pub(crate) fn remove_with_its_owner(&mut self, key: Bytes) {
+        self.change.writes.push(Write::Delete(key));
+    }
+
     pub(crate) fn make_uid(&self) -> Uid {
         let mut bytes = [0; 16];
         self.inner.random.fill(&mut bytes);
@@ -99,7 +104,7 @@ impl<'a> Transaction<'a> {
             }
             None => self.make_encryption_key(arn.account, &arn.region),
         };
-        let text = arn.to_string();
+        let text = arn.to_text();
         let context = value_context(&text, version_id, matches!(value, SecretValue::String(_)));
         let sealed = encryption_key.seal_value(&*self.inner.random, &context, value.bytes());
         Ok(StoredValue { is_string: matches!(value, SecretValue::String(_)), generation: number, sealed })
@@ -119,7 +124,7 @@ impl<'a> Transaction<'a> {
             .find(|generation| generation.number == stored.generation)
             .ok_or(Error::DecryptionFailure)?;
         let encryption_key = self.inner.open_generation(arn.account, &arn.region, generation)?;
-        let text = arn.to_string();
+        let text = arn.to_text();
         let context = value_context(&text, version_id, stored.is_string);
         let opened: Result<SecretBytes, OpenError> = encryption_key.open_value(&context, &stored.sealed);
         let bytes = opened.map_err(|_| Error::DecryptionFailure)?;

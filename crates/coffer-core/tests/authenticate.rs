@@ -56,7 +56,6 @@ impl Signer {
             signed_at: self.signed_at,
             signature: key.sign(&string_to_sign),
             string_to_sign,
-            canonical_request: String::new(),
         }
     }
 

@@ -358,14 +358,31 @@ fn a_deletion_is_taken_back_or_it_is_not() {
     });
 }
 
+fn two_secrets(world: &World) {
+    world.create("kept", 1, Some("kept")).unwrap();
+    world.create("s", 1, Some("v")).unwrap();
+    (2..=45).for_each(|number| drop(world.put("s", number, "v", None).unwrap()));
+}
+
 #[test]
 fn a_sweep_that_is_cut_short_goes_on_and_is_recorded_once() {
-    fn prepare(world: &World) {
-        world.create("kept", 1, Some("kept")).unwrap();
-        world.create("s", 1, Some("v")).unwrap();
-        (2..=45).for_each(|number| drop(world.put("s", number, "v", None).unwrap()));
+    check_sweep(0, |world| {
+        two_secrets(world);
         world.delete("s", true).unwrap();
-    }
+    });
+}
+
+#[test]
+fn a_deletion_whose_time_has_come_happens_once_whatever_cuts_it_short() {
+    check_sweep(1, |world| {
+        two_secrets(world);
+        world.delete("s", false).unwrap();
+        world.clock.advance_millis(31 * 86_400_000);
+    });
+}
+
+/// Cuts the maintenance after `prepare` short at every commit; `started` is how often it begins a deletion itself.
+fn check_sweep(started: usize, prepare: fn(&World)) {
     const ROUNDS: usize = 5;
     for place in 0..6 {
         for script in scripts().into_iter().filter(|script| script.len() == 1 || script.contains(&LATE)) {
@@ -386,7 +403,9 @@ fn a_sweep_that_is_cut_short_goes_on_and_is_recorded_once() {
                 let picture = Picture::take(&world, &truth);
                 assert_eq!(picture.secrets.keys().collect::<Vec<_>>(), ["kept"], "{what}");
                 assert_eq!((picture.keys[&'v'], picture.keys[&'j']), (1, 0), "{what}");
-                assert_eq!(Tally::take(&world).by_service("EndSecretVersionDelete"), 1, "{what}");
+                let tally = Tally::take(&world);
+                assert_eq!(tally.by_service("StartSecretVersionDelete"), started, "{what}");
+                assert_eq!(tally.by_service("EndSecretVersionDelete"), 1, "{what}");
             }
         }
     }

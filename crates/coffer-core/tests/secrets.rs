@@ -237,6 +237,41 @@ fn a_scheduled_deletion_hides_the_value_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_deletion_that_was_not_taken_back_happens_when_its_time_has_come() {
+    const DAY_MILLIS: i64 = 86_400_000;
+    let table = Table::new();
+    let delete = |name: &str, days| {
+        let mode = DeletionMode::Recoverable { days };
+        table.run(DeleteSecret { secret_id: id(name), mode }).map(|_| ())
+    };
+    for (token, name) in [(1, "gone"), (2, "restored"), (3, "later"), (4, "forced")] {
+        table.create(name, token, Some("v")).unwrap();
+        delete(name, if name == "later" { 8 } else { 7 }).unwrap();
+    }
+    table.run(RestoreSecret { secret_id: id("restored") }).unwrap();
+    table.run(DeleteSecret { secret_id: id("forced"), mode: DeletionMode::Immediate }).unwrap();
+    table.0.clock.advance_millis(7 * DAY_MILLIS - 1);
+    block_on(table.0.core.maintain());
+    assert!(table.run(DescribeSecret { secret_id: id("gone") }).is_ok(), "a millisecond is left");
+    table.0.clock.advance_millis(1);
+    for _ in 0..4 {
+        block_on(table.0.core.maintain());
+    }
+    assert!(matches!(table.run(DescribeSecret { secret_id: id("gone") }), Err(Error::SecretNotFound)));
+    assert!(table.run(DescribeSecret { secret_id: id("later") }).is_ok());
+    assert_eq!(table.get("restored", None, None).unwrap(), "v");
+    table.create("gone", 5, Some("again")).unwrap();
+    assert_eq!(table.get("gone", None, None).unwrap(), "again");
+    let records = table.0.records();
+    let of = |name: &str| records.iter().filter(|record| record.contains(name)).count();
+    assert_eq!((of("StartSecretVersionDelete"), of("EndSecretVersionDelete")), (1, 2));
+    table.0.clock.advance_millis(DAY_MILLIS);
+    block_on(table.0.core.maintain());
+    assert!(matches!(table.run(DescribeSecret { secret_id: id("later") }), Err(Error::SecretNotFound)));
+    assert_eq!(table.get("gone", None, None).unwrap(), "again");
+}
+
+#[test]
 fn an_immediate_deletion_frees_the_name_at_once_and_the_versions_follow() {
     let table = Table::new();
     let first = table.create("s", 1, Some("one")).unwrap();

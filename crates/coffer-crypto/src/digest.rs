@@ -11,7 +11,9 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
 
 /// The SHA-256 of `data` in lowercase hex, as SigV4 writes it.
 pub fn sha256_hex(data: &[u8]) -> String {
-    hex::encode(sha256(data))
+    let mut text = [0; 64];
+    hex::encode_to_slice(sha256(data), &mut text).expect("64 digits hold 32 bytes");
+    text.iter().map(|&digit| char::from(digit)).collect()
 }
 
 /// SHA-256 of data that comes in pieces. Cloning it keeps the state of a common prefix.

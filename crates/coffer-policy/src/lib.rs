@@ -4,6 +4,9 @@
 //! resources; the policy language's text, conditions and the other kinds of policy come with its parser.
 //! Invariant: nothing is allowed unless a statement allows it, and a denying statement always wins.
 
+// Strangers' bytes arrive here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
+
 mod pattern;
 
 pub use pattern::Pattern;

@@ -36,6 +36,8 @@ fn glob(pattern: &[u8], text: &[u8], same: impl Fn(u8, u8) -> bool) -> bool {
     let mut resume: Option<(usize, usize)> = None;
     while let Some(&byte) = text.get(t) {
         match pattern.get(p) {
+            // Nothing stands in the way of the rest.
+            Some(b'*') if p + 1 == pattern.len() => return true,
             Some(b'*') => {
                 resume = Some((p + 1, t));
                 p += 1;

@@ -23,11 +23,22 @@ impl AccountId {
     pub fn from_number(number: u64) -> Result<Self, AccountIdError> {
         if number < 1_000_000_000_000 { Ok(Self(number)) } else { Err(AccountIdError) }
     }
+
+    /// Its twelve digits.
+    pub fn digits(self) -> [u8; 12] {
+        let mut digits = [b'0'; 12];
+        let mut rest = self.0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        digits
+    }
 }
 
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -20,11 +20,13 @@ impl SecretSuffix {
     /// A suffix out of random bytes, each character equally likely: bytes of 248 and above are passed over.
     /// `None` if fewer than six bytes are usable; the caller draws again.
     pub fn from_random(bytes: &[u8]) -> Option<Self> {
-        let mut characters =
-            bytes.iter().filter(|&&byte| byte < 248).map(|&byte| Self::ALPHABET[usize::from(byte % 62)]);
+        let mut characters = bytes
+            .iter()
+            .filter(|&&byte| byte < 248)
+            .filter_map(|&byte| Self::ALPHABET.get(usize::from(byte % 62)));
         let mut suffix = [0; 6];
         for slot in &mut suffix {
-            *slot = characters.next()?;
+            *slot = *characters.next()?;
         }
         Some(Self(suffix))
     }
@@ -82,10 +84,26 @@ pub struct SecretArn {
     pub suffix: SecretSuffix,
 }
 
+impl SecretArn {
+    /// Its text, in one allocation.
+    pub fn to_text(&self) -> String {
+        let (region, name) = (self.region.as_str(), self.name.as_str());
+        let mut text = String::with_capacity(52 + region.len() + name.len());
+        text.push_str("arn:aws:secretsmanager:");
+        text.push_str(region);
+        text.push(':');
+        text.push_str(std::str::from_utf8(&self.account.digits()).unwrap_or_default());
+        text.push_str(":secret:");
+        text.push_str(name);
+        text.push('-');
+        text.push_str(self.suffix.as_str());
+        text
+    }
+}
+
 impl fmt::Display for SecretArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { region, account, name, suffix } = self;
-        write!(f, "arn:aws:secretsmanager:{region}:{account}:secret:{name}-{suffix}")
+        f.write_str(&self.to_text())
     }
 }
 

@@ -3,6 +3,9 @@
 //! Pure: no I/O, no clock, no randomness. Invariant: a value that exists is valid, so nothing that takes one
 //! of these types checks it again. The public interface is the list of re-exports below.
 
+// Strangers' bytes arrive here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
+
 mod account;
 mod action;
 mod arn;

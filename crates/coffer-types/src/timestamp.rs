@@ -53,8 +53,20 @@ impl Timestamp {
         if text.len() != 16 || !text.is_ascii() {
             return None;
         }
-        let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
-        Some(Self(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond()))
+        let number = |range: std::ops::Range<usize>| -> Option<i16> {
+            let digits = text.as_bytes().get(range)?;
+            digits.iter().try_fold(0i16, |number, byte| {
+                byte.is_ascii_digit().then(|| number * 10 + i16::from(byte - b'0'))
+            })
+        };
+        let part = |at: usize| number(at..at + 2).and_then(|part| i8::try_from(part).ok());
+        if text.get(8..9) != Some("T") || text.get(15..) != Some("Z") {
+            return None;
+        }
+        let civil =
+            jiff::civil::DateTime::new(number(0..4)?, part(4)?, part(6)?, part(9)?, part(11)?, part(13)?, 0)
+                .ok()?;
+        Some(Self(jiff::tz::Offset::UTC.to_timestamp(civil).ok()?.as_millisecond()))
     }
 
     /// `Sun, 22 Nov 2026 10:30:00 GMT`, the form of an HTTP `Date` header (RFC 9110, 5.6.7).

@@ -5,6 +5,7 @@
 //! nothing is refused without a record; each answer has a request id and the server's time, which clients
 //! correct their clocks by.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use coffer_core::ops::secrets::{
     PutSecretValue, RestoreSecret, UpdateSecretVersionStage,
 };
 use coffer_core::{Claim, Context, Core, Operation, OperationName, Refusal, RequestInfo};
-use coffer_types::Region;
+use coffer_types::{Region, Timestamp};
 use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -310,10 +311,26 @@ fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Re
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, CONTENT_TYPE_JSON);
-    for (name, value) in [(X_AMZN_REQUEST_ID, request_id), (DATE, &core.now().to_http_date())] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert(X_AMZN_REQUEST_ID, request_id);
     }
+    headers.insert(DATE, date_header(core.now()));
     response
+}
+
+thread_local! {
+    /// The newest `Date`, which stays the same for a second.
+    static DATE_HEADER: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
+}
+
+fn date_header(now: Timestamp) -> HeaderValue {
+    let second = now.as_millis().div_euclid(1000);
+    DATE_HEADER.with_borrow_mut(|(known, value)| {
+        if *known != second
+            && let Ok(fresh) = HeaderValue::from_str(&now.to_http_date())
+        {
+            (*known, *value) = (second, fresh);
+        }
+        value.clone()
+    })
 }

@@ -5,6 +5,9 @@
 //! goes out as AWS writes it ([`to_wire`], [`errors`]). [`answer`] does all of that; [`OPERATIONS`] lists what is
 //! served. Invariant: any bytes of a stranger's are answered or refused, and never cause a panic.
 
+// Strangers' bytes arrive here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
+
 mod door;
 pub mod errors;
 pub mod from_wire;

@@ -284,8 +284,6 @@ pub fn parse(head: &Parts, body: &[u8], service: &str) -> Result<SigV4Claim, Rej
         signed_at,
         string_to_sign,
         signature: signature_bytes,
-        canonical_request: String::from_utf8(canonical_request)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
     })
 }
 

@@ -4,6 +4,8 @@
 //! buffer that is large enough from the start and is wiped when the last reader lets go of it; what hyper, TLS
 //! and the kernel copy from it is out of reach.
 
+use std::io::Write as _;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -189,7 +191,7 @@ impl Object<'_> {
     }
 
     fn reference(&mut self, arn: &SecretArn) {
-        self.member("ARN").text(&arn.to_string());
+        self.member("ARN").text(&arn.to_text());
         self.member("Name").text(arn.name.as_str());
     }
 
@@ -272,11 +274,11 @@ impl Json<'_> {
     }
 
     /// Seconds since 1970 with three digits after the point.
+    #[allow(clippy::expect_used, reason = "a vector takes any write")]
     fn time(&mut self, time: Timestamp) {
         let sign = if time.as_millis() < 0 { "-" } else { "" };
         let millis = time.as_millis().unsigned_abs();
-        let text = format!("{sign}{}.{:03}", millis / 1000, millis % 1000);
-        self.bytes.extend_from_slice(text.as_bytes());
+        write!(self.bytes, "{sign}{}.{:03}", millis / 1000, millis % 1000).expect("a vector takes any write");
     }
 
     fn text(&mut self, text: &str) {
@@ -314,6 +316,7 @@ impl Json<'_> {
         self.bytes.extend_from_slice(&[b'\\', short]);
     }
 
+    #[allow(clippy::expect_used, reason = "the room is made to measure three lines up")]
     fn base64(&mut self, bytes: &[u8]) {
         self.bytes.push(b'"');
         let from = self.bytes.len();

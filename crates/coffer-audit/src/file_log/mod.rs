@@ -39,8 +39,8 @@ use crate::{
 /// The largest segment that may be configured.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Buffers kept for reuse, and how large they may be.
-const POOLED_BUFFERS_MAX: usize = 4;
-const POOLED_BYTES_MAX: usize = 1024 * 1024;
+const POOLED_BUFFERS_MAX: usize = 16;
+const POOLED_BYTES_MAX: usize = 256 * 1024;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -491,7 +491,8 @@ impl Shared {
         wake: &mut Vec<Waker>,
     ) -> MutexGuard<'a, State> {
         let Some(mut writer) = state.writer.take() else { return state };
-        let fresh = state.pool.pop().unwrap_or_default();
+        // The next batch will be about as large as this one.
+        let fresh = state.pool.pop().unwrap_or_else(|| Vec::with_capacity(state.pending.bytes.len()));
         let bytes = std::mem::replace(&mut state.pending.bytes, fresh);
         let batch = std::mem::take(&mut state.pending.batch);
         let (last, time, written) = (state.chain, state.pending.last_time, state.written);

@@ -11,9 +11,10 @@ use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
 
 use super::Uid;
 
-/// Builds `letter ‖ 0 ‖ part ‖ 0 ‖ part ‖ 0 …`.
-fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(2 + parts.iter().map(|part| part.len() + 1).sum::<usize>() + 24);
+/// Builds `letter ‖ 0 ‖ part ‖ 0 ‖ part ‖ 0 …`, with room for exactly `more` bytes that follow: a vector that is
+/// full becomes `Bytes` without another allocation.
+fn key(letter: u8, parts: &[&[u8]], more: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + parts.iter().map(|part| part.len() + 1).sum::<usize>() + more);
     key.push(letter);
     key.push(0);
     for part in parts {
@@ -23,58 +24,59 @@ fn key(letter: u8, parts: &[&[u8]]) -> Vec<u8> {
     key
 }
 
-fn place(letter: u8, account: AccountId, region: &Region) -> Vec<u8> {
-    key(letter, &[account.to_string().as_bytes(), region.as_str().as_bytes()])
+fn place(letter: u8, account: AccountId, region: &Region, more: usize) -> Vec<u8> {
+    key(letter, &[&account.digits(), region.as_str().as_bytes()], more)
 }
 
 pub(crate) fn store_meta() -> Bytes {
-    key(b'm', &[]).into()
+    key(b'm', &[], 0).into()
 }
 
 pub(crate) fn tree_key(purpose: &str) -> Bytes {
-    key(b'x', &[purpose.as_bytes()]).into()
+    key(b'x', &[purpose.as_bytes()], 0).into()
 }
 
 pub(crate) fn policy_epoch(account: AccountId) -> Bytes {
-    key(b'a', &[account.to_string().as_bytes()]).into()
+    key(b'a', &[&account.digits()], 0).into()
 }
 
 pub(crate) fn access_key(id: &str) -> Bytes {
-    key(b'k', &[id.as_bytes()]).into()
+    key(b'k', &[id.as_bytes()], 0).into()
 }
 
 pub(crate) fn user(account: AccountId, name: &str) -> Bytes {
-    key(b'u', &[account.to_string().as_bytes(), name.as_bytes()]).into()
+    key(b'u', &[&account.digits(), name.as_bytes()], 0).into()
 }
 
 pub(crate) fn encryption_key(account: AccountId, region: &Region) -> Bytes {
-    place(b'e', account, region).into()
+    place(b'e', account, region, 0).into()
 }
 
 pub(crate) fn secret(account: AccountId, region: &Region, name: &SecretName) -> Bytes {
-    let mut key = place(b's', account, region);
+    let mut key = place(b's', account, region, name.as_str().len());
     key.extend_from_slice(name.as_str().as_bytes());
     key.into()
 }
 
 /// The index that lists secrets by creation.
 pub(crate) fn creation(account: AccountId, region: &Region, created: Timestamp, uid: Uid) -> Bytes {
-    let mut key = place(b'c', account, region);
+    let mut key = place(b'c', account, region, 24);
     key.extend_from_slice(&created.as_millis().to_be_bytes());
     key.extend_from_slice(&uid.0);
     key.into()
 }
 
 pub(crate) fn creations(account: AccountId, region: &Region) -> KeyRange {
-    KeyRange::prefix(place(b'c', account, region))
+    KeyRange::prefix(place(b'c', account, region, 0))
 }
 
 pub(crate) fn secrets_everywhere() -> KeyRange {
-    KeyRange::prefix(key(b's', &[]))
+    KeyRange::prefix(key(b's', &[], 0))
 }
 
 pub(crate) fn version(uid: Uid, ordinal: u64) -> Bytes {
-    let mut key = vec![b'v', 0];
+    let mut key = Vec::with_capacity(26);
+    key.extend_from_slice(b"v\0");
     key.extend_from_slice(&uid.0);
     key.extend_from_slice(&ordinal.to_be_bytes());
     key.into()
@@ -103,20 +105,32 @@ pub(crate) fn sweep_jobs() -> KeyRange {
     KeyRange::prefix(vec![b'j', 0])
 }
 
+/// The index of scheduled deletions, soonest first, over all accounts and regions.
+pub(crate) fn due_deletion(due: Timestamp, uid: Uid) -> Bytes {
+    let mut key = vec![b'd', 0];
+    key.extend_from_slice(&due.as_millis().to_be_bytes());
+    key.extend_from_slice(&uid.0);
+    key.into()
+}
+
+pub(crate) fn due_deletions() -> KeyRange {
+    KeyRange::prefix(vec![b'd', 0])
+}
+
 /// An outbox entry: the node, its counter, and the event's id, which no other change ever has.
 pub(crate) fn outbox(node: &NodeId, count: u64, event_id: EventId) -> Bytes {
-    let mut key = key(b'o', &[node.to_string().as_bytes()]);
+    let mut key = key(b'o', &[node.to_string().as_bytes()], 24);
     key.extend_from_slice(&count.to_be_bytes());
     key.extend_from_slice(event_id.as_bytes());
     key.into()
 }
 
 pub(crate) fn outbox_of(node: &NodeId) -> KeyRange {
-    KeyRange::prefix(key(b'o', &[node.to_string().as_bytes()]))
+    KeyRange::prefix(key(b'o', &[node.to_string().as_bytes()], 0))
 }
 
 pub(crate) fn checkpoint(node: &NodeId) -> Bytes {
-    key(b'h', &[node.to_string().as_bytes()]).into()
+    key(b'h', &[node.to_string().as_bytes()], 0).into()
 }
 
 #[cfg(test)]
@@ -147,6 +161,8 @@ mod tests {
         check(version(uid, 2), b"v\x000123456789abcdef\0\0\0\0\0\0\0\x02");
         check(version_by_id(uid, &version_id), b"i\x000123456789abcdef00000000-0000-4000-8000-000000000001");
         check(sweep_job(uid), b"j\x000123456789abcdef");
+        let due = due_deletion(Timestamp::from_millis(1), uid);
+        check(due, b"d\0\0\0\0\0\0\0\0\x010123456789abcdef");
         let entry = outbox(&node, 3, event_id);
         check(entry, &[b"o\0node-1\0\0\0\0\0\0\0\0\x03".as_slice(), &[7; 16]].concat());
         check(checkpoint(&node), b"h\0node-1\0");

@@ -66,7 +66,7 @@ fn the_published_vectors() {
             continue;
         }
         let claim = claim.map_err(|rejection| format!("{name}: {rejection:?}")).unwrap();
-        assert_eq!(claim.canonical_request, file("header-canonical-request.txt"), "{name}");
+        // Its last line is the hash of the canonical request.
         assert_eq!(
             String::from_utf8_lossy(&claim.string_to_sign),
             file("header-string-to-sign.txt"),
@@ -339,7 +339,7 @@ proptest! {
     #[test]
     fn what_the_official_signer_signs_verifies(request in any_signed_request()) {
         let claim = parse_request(&request, SERVICE).map_err(|r| TestCaseError::fail(format!("{r:?}")))?;
-        prop_assert!(verifies(&claim), "{}", claim.canonical_request);
+        prop_assert!(verifies(&claim));
     }
 
     #[test]

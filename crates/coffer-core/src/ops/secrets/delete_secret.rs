@@ -8,7 +8,7 @@ use super::{DeleteSecret, DeletedSecret, DeletionMode};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::cache::Loaded;
 use crate::records::view::View;
-use crate::records::{CreationIndex, Secret, SweepJob};
+use crate::records::{CreationIndex, DueDeletion, Secret, SweepJob};
 use crate::transaction::Transaction;
 use crate::{Context, Error, keys};
 
@@ -74,6 +74,10 @@ impl Operation for DeleteSecret {
                     return Err(Error::AlreadyScheduledForDeletion);
                 }
                 let due = now.plus_days(days);
+                let (account, region) = (found.secret.account, found.secret.region.clone());
+                let uid = loaded.record.uid;
+                let deletion = DueDeletion { account, region, name: name.clone(), due, uid };
+                transaction.replace(keys::due_deletion(due, uid), None, &deletion);
                 let mut secret = loaded.record.as_ref().clone();
                 secret.deletion_due = Some(due);
                 secret.last_changed = now;
@@ -100,6 +104,9 @@ fn delete_now(found: &Found, loaded: &Loaded<Secret>, transaction: &mut Transact
     if let Some(creation) = &found.creation {
         let key = keys::creation(found.secret.account, &found.secret.region, secret.created, secret.uid);
         transaction.remove(key, creation.revision);
+    }
+    if let Some(due) = secret.deletion_due {
+        transaction.remove_with_its_owner(keys::due_deletion(due, secret.uid));
     }
     transaction.replace(keys::sweep_job(secret.uid), None, &SweepJob { uid: secret.uid, arn });
 }

@@ -80,7 +80,7 @@ impl FoundSecret {
         let resource = self
             .secret
             .as_ref()
-            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_string());
+            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_text());
         Requirements(vec![Requirement { action, resource, as_supplied }])
     }
 }

@@ -67,7 +67,7 @@ impl ListSecretVersionIds {
         view: &mut View,
         secret: &Secret,
     ) -> Result<(Vec<VersionDescription>, Option<String>), Error> {
-        let listing = format!("ListSecretVersionIds {}", secret.suffix);
+        let listing = format!("ListSecretVersionIds {:?}", secret.uid);
         let wanted = self.max_results as usize;
         let all = keys::versions(secret.uid);
         let mut range =

@@ -7,7 +7,7 @@ use super::{RestoreSecret, SecretReference};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::View;
 use crate::transaction::Transaction;
-use crate::{Context, Error};
+use crate::{Context, Error, keys};
 
 /// The secret.
 pub struct Found(FoundSecret);
@@ -39,7 +39,8 @@ impl Operation for RestoreSecret {
         let loaded = found.existing()?;
         let mut secret = loaded.record.as_ref().clone();
         // One that isn't scheduled for deletion is left as it is, which is what was asked for.
-        if secret.deletion_due.take().is_some() {
+        if let Some(due) = secret.deletion_due.take() {
+            transaction.remove_with_its_owner(keys::due_deletion(due, secret.uid));
             secret.last_changed = transaction.now();
             transaction.replace(found.key.clone(), Some(loaded.revision), &secret);
         }

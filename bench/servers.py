@@ -1,0 +1,252 @@
+"""The servers that are compared: started on one core, filled with the same secrets, ended by their process id.
+
+I/O: makes folders under bench/.work, runs processes on 127.0.0.1. Invariant: what was started here is ended here,
+and its folder goes with it.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import boto3
+import botocore.awsrequest
+import botocore.config
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORK = ROOT / "bench" / ".work"
+REGION = "us-east-1"
+KEYS = ("AKIABENCHMARKS000001", "benchmark/secret/key/that/is/only/for/measuring")
+SECRETS = 1000
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 20
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def secret(number):
+    """The name and the value of one of the secrets that every store holds."""
+    value = {"username": f"service-{number:04}", "password": f"correct-horse-battery-staple-{number:04}"}
+    return f"production/service-{number:04}/credentials", json.dumps(value)
+
+
+MEASURED_NAME, MEASURED_VALUE = secret(SECRETS // 2)
+
+
+class Request:
+    """One signed request as boto3 sends it, taken from boto3 before it reaches the wire."""
+
+    def __init__(self, endpoint):
+        taken = []
+
+        def take(request, **_):
+            taken.append(request)
+            # An answer from here keeps boto3 from sending.
+            return botocore.awsrequest.AWSResponse(request.url, 200, {}, Empty())
+
+        client = client_of(endpoint)
+        client.meta.events.register("before-send.secretsmanager.GetSecretValue", take)
+        client.get_secret_value(SecretId=MEASURED_NAME)
+        (sent,) = taken
+        text = {name: value.decode() if isinstance(value, bytes) else value for name, value in sent.headers.items()}
+        # These two are urllib3's; the first is among what boto3 signed.
+        self.headers = {"Host": endpoint.removeprefix("http://"), "Accept-Encoding": "identity", **text}
+        self.body = sent.body if isinstance(sent.body, bytes) else sent.body.encode()
+
+    def bytes_sent(self):
+        """How long it is on the wire."""
+        lines = sum(len(name) + len(value) + 4 for name, value in self.headers.items())
+        return len("POST / HTTP/1.1\r\n") + lines + 2 + len(self.body)
+
+    def lua(self):
+        """The script that has wrk send it over and over, and print what came of it as one line of JSON."""
+        headers = "".join(
+            f"wrk.headers[{lua_string(name)}] = {lua_string(value)}\n"
+            for name, value in self.headers.items()
+            # wrk counts by itself.
+            if name.lower() != "content-length"
+        )
+        return f"""wrk.method = "POST"
+wrk.body = {lua_string(self.body.decode())}
+{headers}
+done = function(summary, latency)
+    local errors = summary.errors
+    io.write(string.format(
+        '\\nRESULT {{"requests":%d,"microseconds":%d,"refused":%d,"broken":%d,"p50":%d,"p99":%d}}\\n',
+        summary.requests, summary.duration, errors.status,
+        errors.connect + errors.read + errors.write + errors.timeout,
+        latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+class Empty:
+    """The body of the answer that boto3 gets instead of a server's."""
+
+    def stream(self, **_):
+        return iter([b"{}"])
+
+
+def lua_string(text):
+    return '"' + "".join(c if c.isalnum() or c in " -_./:;=," else f"\\{ord(c):03}" for c in text) + '"'
+
+
+def client_of(endpoint):
+    """A boto3 client with nothing taken from the caller's environment."""
+    session = boto3.session.Session(*KEYS, region_name=REGION)
+    config = botocore.config.Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
+    return session.client("secretsmanager", endpoint_url=endpoint, config=config)
+
+
+def clean_environment(**more):
+    """The caller's environment without anything that coffer or an AWS client would listen to."""
+    dropped = ("AWS_", "COFFER_", "BOTO_", "XDG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)} | {
+        name: str(value) for name, value in more.items()
+    }
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running server, all of whose threads are kept to one core."""
+
+    def __init__(self, name, core, command, environment, folder):
+        self.name, self.port, self.folder = name, free_port(), folder
+        self.log = folder / "log"
+        words = [str(word).replace("{port}", str(self.port)) for word in command]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(core), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=folder,
+            )
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not self.listens():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = self.log.read_text(errors="replace")
+                self.stop()
+                sys.exit(f"error: {name} did not start; it said:\n{said}")
+            time.sleep(0.05)
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def fill(self):
+        """Gives it the secrets."""
+        client = client_of(self.endpoint)
+        for number in range(SECRETS):
+            name, value = secret(number)
+            client.create_secret(Name=name, SecretString=value)
+
+    def ask(self):
+        """Sends the request once and answers its headers and body, if they are what they must be."""
+        request = Request(self.endpoint)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("POST", "/", body=request.body, headers=request.headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        if answer.status != 200:
+            sys.exit(f"error: {self.name} answered {answer.status}: {body.decode(errors='replace')}")
+        content = json.loads(body)
+        if content["Name"] != MEASURED_NAME or content["SecretString"] != MEASURED_VALUE:
+            sys.exit(f"error: {self.name} answered another secret than was asked for")
+        return answer.headers, body
+
+    def cpu_seconds(self):
+        """The processor's time it has used, in user and in kernel mode."""
+        # The second field, the name, is in brackets and may hold spaces.
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+    def resident_mib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Servers(contextlib.ExitStack):
+    """Starts servers, and ends them all on the way out."""
+
+    def __init__(self, binaries, core):
+        super().__init__()
+        self.binaries, self.core = binaries, core
+
+    def _start(self, name, command, **environment):
+        folder = WORK / f"{os.getpid()}-{name.replace(' ', '-').replace('=', '-')}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        command = command(folder) if callable(command) else command
+        server = Server(name, self.core, command, clean_environment(HOME=folder, **environment), folder)
+        self.callback(server.stop)
+        return server
+
+    def coffer(self, name="coffer", *options):
+        """A persistent store and its server, with the secrets in it."""
+        binary = self.binaries / "coffer"
+
+        def make(folder):
+            folders = {"COFFER_HOME": folder / "store", "COFFER_DATA_DIR": folder / "data"}
+            keys = {"COFFER_ADMIN_ACCESS_KEY_ID": KEYS[0], "COFFER_ADMIN_SECRET_ACCESS_KEY": KEYS[1]}
+            environment = clean_environment(HOME=folder, **folders, **keys)
+            command = [binary, "init", "--region", REGION]
+            done = subprocess.run(command, check=False, env=environment, cwd=folder, capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(f"error: `coffer init` failed:\n{done.stderr}")
+            settings = [f"{name}={path}" for name, path in folders.items()]
+            return ["env", *settings, binary, "serve", "--listen", "127.0.0.1:{port}", *options]
+
+        server = self._start(name, make)
+        server.fill()
+        return server
+
+    def coffer_can_sync_always(self):
+        """Whether this coffer's command line offers it."""
+        told = subprocess.run([self.binaries / "coffer", "serve", "--help"], capture_output=True, check=True)
+        return b"--sync" in told.stdout
+
+    def moto(self):
+        """moto's server, with the secrets in it."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]
+        server = self._start("moto", command, PYTHONWARNINGS="ignore")
+        server.fill()
+        return server
+
+    def floor(self, headers, body):
+        """hyper, answering what coffer answered."""
+
+        def make(folder):
+            (folder / "answer").write_bytes(body)
+            fixed = [headers["content-type"], headers["x-amzn-requestid"]]
+            return [self.binaries / "hyper_floor", "127.0.0.1:{port}", folder / "answer", *fixed]
+
+        return self._start("hyper", make)

@@ -1,0 +1,78 @@
+//! The limit that coffer is measured against: hyper, one thread, and one answer that was made beforehand.
+//!
+//! I/O: reads the answer's body from a file, listens on loopback. Invariant: what goes over the wire is what
+//! coffer's answer to the same request is made of (the same headers, the same bytes), and nothing between reading
+//! the request and writing the answer depends on the request but its method.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID";
+const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// The answer to every POST.
+#[derive(Clone)]
+struct Answer {
+    content_type: HeaderValue,
+    request_id: HeaderValue,
+    body: Bytes,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [address, body_file, content_type, request_id] = arguments.as_slice() else { bail!(USAGE) };
+    let address: SocketAddr = address.parse().with_context(|| format!("cannot read address `{address}`"))?;
+    let answer = Answer {
+        content_type: HeaderValue::from_str(content_type).context("the content type is no header value")?,
+        request_id: HeaderValue::from_str(request_id).context("the request id is no header value")?,
+        body: std::fs::read(body_file).with_context(|| format!("cannot read `{body_file}`"))?.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(address, answer))
+}
+
+async fn serve(address: SocketAddr, answer: Answer) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::task::spawn_local(serve_connection(stream, answer.clone()));
+    }
+}
+
+async fn serve_connection(stream: TcpStream, answer: Answer) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(|request| respond(request, &answer));
+    let connection =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+    // An error here is a client that left in the middle of a request.
+    drop(connection.await);
+}
+
+/// Reads the whole body, then answers. hyper adds the length and the date.
+async fn respond(request: Request<Incoming>, answer: &Answer) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, mut body) = request.into_parts();
+    while let Some(Ok(_)) = body.frame().await {}
+    if head.method != Method::POST {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(response);
+    }
+    let mut response = Response::new(Full::new(answer.body.clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, answer.content_type.clone());
+    headers.insert(X_AMZN_REQUEST_ID, answer.request_id.clone());
+    Ok(response)
+}
