@@ -10,10 +10,10 @@ use std::time::Duration;
 use coffer_core::Core;
 use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir};
 use coffer_server::{RuntimeSpawn, local};
-use coffer_types::{SecretBytes, SecretName, SecretValue, Stage, VersionId};
+use coffer_types::{Region, SecretBytes, SecretName, SecretValue, Stage, VersionId};
 use coffer_wire_local::{
-    AuditVerification, CallError, Client, Failure, FailureKind, PutVersion, ReadValue, Request, Response,
-    SecretDescription, Status, VersionDescription, WireValue,
+    AuditVerification, CallError, Client, Failure, FailureKind, FrameError, PutVersion, ReadValue, Request,
+    Response, SecretDescription, Status, VersionDescription, WireValue,
 };
 use tokio::runtime::Runtime;
 
@@ -28,17 +28,20 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The store a command is about, and how it is opened if nobody serves it.
 pub(crate) struct Place {
     pub(crate) home: Home,
+    /// The region to work in; the store's if none.
+    pub(crate) region: Option<Region>,
     pub(crate) options: OpenOptions,
 }
 
 impl Place {
     /// The same store, opened although its audit log has lost records if `accept` is set.
     pub(crate) fn accepting_audit_loss(&self, accept: bool) -> Self {
-        Self { home: self.home.clone(), options: OpenOptions { accept_audit_loss: accept, ..self.options } }
+        let options = OpenOptions { accept_audit_loss: accept, ..self.options };
+        Self { home: self.home.clone(), region: self.region.clone(), options }
     }
 
     fn way_in(&self, command: &str) -> Result<WayIn, Stop> {
-        Ok(self.home.way_in(command, LOCK_WAIT_MAX).map_err(Failure::from)?)
+        Ok(self.home.way_in(command, self.region.as_ref(), LOCK_WAIT_MAX).map_err(Failure::from)?)
     }
 }
 
@@ -54,6 +57,7 @@ pub(crate) enum Access {
 pub(crate) struct InPlace {
     pub(crate) runtime: Runtime,
     pub(crate) opened: Opened,
+    region: Option<Region>,
 }
 
 impl Access {
@@ -71,7 +75,7 @@ impl Access {
                         place.home.open(lock, &data_dir, passphrase, place.options, spawn).await
                     })
                     .map_err(Failure::from)?;
-                Ok(Self::InPlace(InPlace { runtime, opened }))
+                Ok(Self::InPlace(InPlace { runtime, opened, region: place.region.clone() }))
             }
         }
     }
@@ -121,7 +125,7 @@ impl Access {
     pub(crate) fn close(self) -> Result<(), Stop> {
         match self {
             Self::Socket(_) => Ok(()),
-            Self::InPlace(InPlace { runtime, opened }) => {
+            Self::InPlace(InPlace { runtime, opened, region: _ }) => {
                 Ok(runtime.block_on(opened.close()).map_err(Failure::from)?)
             }
         }
@@ -129,13 +133,9 @@ impl Access {
 
     fn call(&mut self, request: Request) -> Result<Response, Stop> {
         match self {
-            Self::Socket(client) => client.call(&request).map_err(|error| match error {
-                CallError::Failure(failure) => failure.into(),
-                error => Stop::of(FailureKind::Unavailable, &error)
-                    .with_hint("see whether the server still runs: `coffer status`"),
-            }),
-            Self::InPlace(InPlace { runtime, opened }) => {
-                Ok(runtime.block_on(serve_in_place(&opened.core, request))?)
+            Self::Socket(client) => client.call(&request).map_err(call_failed),
+            Self::InPlace(InPlace { runtime, opened, region }) => {
+                Ok(runtime.block_on(serve_in_place(&opened.core, region.clone(), request))?)
             }
         }
     }
@@ -178,8 +178,24 @@ impl Access {
         }
     }
 
+    /// Makes a secret, or writes a new version if there is one by that name, as one that has no value yet: the
+    /// version's id, and whether the secret is new.
+    pub(crate) fn create_or_put(
+        &mut self,
+        name: &SecretName,
+        value: SecretValue,
+    ) -> Result<(VersionId, bool), Stop> {
+        match self.create(name, copy_of(&value)) {
+            Ok(version_id) => Ok((version_id, true)),
+            Err(Stop::Failure(failure)) if failure.kind == FailureKind::Conflict => {
+                Ok((self.put(name.as_str(), WireValue(value))?.version_id, false))
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
     /// Makes a secret with a first version; that version's id.
-    pub(crate) fn create(&mut self, name: &SecretName, value: WireValue) -> Result<VersionId, Stop> {
+    fn create(&mut self, name: &SecretName, value: WireValue) -> Result<VersionId, Stop> {
         let name = name.clone();
         let request = Request::CreateSecret { name, token: None, description: None, value, tags: Vec::new() };
         match self.call(request)? {
@@ -249,8 +265,8 @@ fn copy_of(value: &SecretValue) -> WireValue {
 }
 
 /// As the socket of a server does it: each request is authenticated for itself, by the kernel's word on the uid.
-async fn serve_in_place(core: &Core, request: Request) -> Result<Response, Failure> {
-    let context = local::authenticate_self(core, PROGRAM).await?;
+async fn serve_in_place(core: &Core, region: Option<Region>, request: Request) -> Result<Response, Failure> {
+    let context = local::authenticate_self(core, PROGRAM, region).await?;
     local::serve(core, &context, request).await
 }
 
@@ -259,6 +275,22 @@ fn passphrase() -> io::Result<SecretBytes> {
         Some((message, _)) => io::Error::other(message.to_owned()),
         None => io::ErrorKind::Other.into(),
     })
+}
+
+/// A call that came to no answer.
+fn call_failed(error: CallError) -> Stop {
+    match error {
+        CallError::Failure(failure) => failure.into(),
+        // In words of our own, whatever it was: what can't be read may hold a value.
+        CallError::Frame(FrameError::Json(_)) => {
+            Stop::new(FailureKind::Unavailable, "the server's answer is not one that this coffer can read")
+                .with_hint("start the server again with the same coffer as this command")
+        }
+        error @ (CallError::Transport(_) | CallError::Frame(FrameError::TooLarge)) => {
+            Stop::of(FailureKind::Unavailable, &error)
+                .with_hint("see whether the server still runs: `coffer status`")
+        }
+    }
 }
 
 fn unexpected() -> Stop {

@@ -51,11 +51,14 @@ pub(crate) enum Command {
     /// Write a new version of a secret, from standard input unless told otherwise.
     Put(Put),
     /// List the secrets held.
-    List,
+    List(Scope),
     /// List the versions of a secret.
     Versions {
         /// The secret's name or ARN.
         name: String,
+        /// Where.
+        #[command(flatten)]
+        scope: Scope,
     },
     /// Look at the audit log.
     Audit {
@@ -69,6 +72,30 @@ pub(crate) enum Command {
     Env(Env),
 }
 
+impl Command {
+    /// The region to work in, if one is named.
+    pub(crate) fn region(&self) -> Option<&Region> {
+        match self {
+            // A new store's region is the one to work in, too.
+            Self::Up(Up { founding, .. }) => founding.region.as_ref(),
+            Self::List(scope)
+            | Self::Versions { scope, .. }
+            | Self::Import(Import { scope, .. })
+            | Self::Get(Get { scope, .. })
+            | Self::Put(Put { scope, .. }) => scope.region.as_ref(),
+            Self::Init(_) | Self::Serve(_) | Self::Audit { .. } | Self::Status | Self::Env(_) => None,
+        }
+    }
+}
+
+/// Which of a store's secrets a command is about: names are told apart by region.
+#[derive(Args)]
+pub(crate) struct Scope {
+    /// The region to work in; the store's unless given.
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+}
+
 /// What a new store is like.
 #[derive(Args)]
 pub(crate) struct Founding {
@@ -78,7 +105,7 @@ pub(crate) struct Founding {
     /// The store's account, 12 digits; random unless given.
     #[arg(long, value_name = "ID")]
     pub(crate) account_id: Option<AccountId>,
-    /// The store's region; us-east-1 unless given.
+    /// A new store's region, us-east-1 unless given. Where there is a store, `up` works in this region of it.
     #[arg(long)]
     pub(crate) region: Option<Region>,
 }
@@ -141,6 +168,9 @@ pub(crate) struct Import {
     /// Make a secret of each key, NAME/KEY.
     #[arg(long)]
     pub(crate) split: bool,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
 }
 
 #[derive(Args)]
@@ -157,6 +187,9 @@ pub(crate) struct Get {
     /// The version, by its label; AWSCURRENT unless given.
     #[arg(long, value_name = "LABEL")]
     pub(crate) stage: Option<Stage>,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
 }
 
 #[derive(Args)]
@@ -166,6 +199,9 @@ pub(crate) struct Put {
     /// Take the value from this environment variable.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) from_env: Option<OsString>,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
     /// Caught here, so that a value given as an argument is refused without being repeated.
     #[arg(hide = true, allow_hyphen_values = true)]
     pub(crate) value: Vec<OsString>,

@@ -122,11 +122,15 @@ impl Plan {
         self.secrets.first().map(|secret| &secret.name)
     }
 
-    /// Writes what differs from what the store holds: a new secret, or one new version, or nothing.
+    /// Writes what differs from what the store holds: a new secret, or one new version, or nothing. Secrets are
+    /// written one by one, and a failure tells which were.
     pub(crate) fn import(self, access: &mut Access) -> Result<Imported, Stop> {
         let mut secrets = Vec::with_capacity(self.secrets.len());
         for secret in self.secrets {
-            secrets.push(import_secret(access, secret)?);
+            match import_secret(access, secret) {
+                Ok(imported) => secrets.push(imported),
+                Err(stop) => return Err(after(&secrets, stop)),
+            }
         }
         Ok(Imported { secrets, warnings: self.warnings })
     }
@@ -193,8 +197,9 @@ fn import_secret(access: &mut Access, secret: PlannedSecret) -> Result<ImportedS
     let new_fields = keys.and_then(|_| Fields::parse(value.bytes().expose_secret()));
     let Some(held) = held else {
         let fields = new_fields.map(|fields| shown(fields.differences(&Fields::none())));
-        let version_id = access.create(&name, WireValue(value))?;
-        return Ok(ImportedSecret { name, outcome: Outcome::Created, version_id, fields, keys });
+        let (version_id, created) = access.create_or_put(&name, value)?;
+        let outcome = if created { Outcome::Created } else { Outcome::Changed };
+        return Ok(ImportedSecret { name, outcome, version_id, fields, keys });
     };
     let held_bytes = held.value.0.bytes().expose_secret();
     let (same, fields) = match new_fields {
@@ -211,6 +216,23 @@ fn import_secret(access: &mut Access, secret: PlannedSecret) -> Result<ImportedS
     }
     let version_id = access.put(name.as_str(), WireValue(value))?.version_id;
     Ok(ImportedSecret { name, outcome: Outcome::Changed, version_id, fields, keys })
+}
+
+/// The failure, and what had been written before it.
+fn after(imported: &[ImportedSecret], stop: Stop) -> Stop {
+    let written: Vec<String> = imported
+        .iter()
+        .filter(|secret| secret.outcome != Outcome::Unchanged)
+        .map(|secret| format!("`{}`", secret.name))
+        .collect();
+    match stop {
+        Stop::Failure(mut failure) if !written.is_empty() => {
+            failure.message.push_str("; written before that: ");
+            failure.message.push_str(&written.join(", "));
+            Stop::Failure(failure)
+        }
+        stop => stop,
+    }
 }
 
 /// The names as a message may show them.

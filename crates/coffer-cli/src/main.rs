@@ -56,7 +56,8 @@ fn run_command() -> ExitCode {
 fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
     let home = Home::at(&arguments.home).map_err(Failure::from)?;
     let options = OpenOptions { sync: arguments.sync.unwrap_or_default(), accept_audit_loss: false };
-    let place = Place { home, options };
+    let region = arguments.command.region().cloned();
+    let place = Place { home, region, options };
     match arguments.command {
         Command::Up(arguments) => commands::up::up(&place, &arguments, output),
         Command::Init(founding) => commands::init::init(&place, &founding, output),
@@ -64,8 +65,8 @@ fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
         Command::Import(arguments) => commands::value::import(&place, &arguments, output),
         Command::Get(arguments) => commands::value::get(&place, arguments, output),
         Command::Put(arguments) => commands::value::put(&place, arguments, output),
-        Command::List => commands::list::list(&place, output),
-        Command::Versions { name } => commands::list::versions(&place, &name, output),
+        Command::List(_) => commands::list::list(&place, output),
+        Command::Versions { name, scope: _ } => commands::list::versions(&place, &name, output),
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(&place, count, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(&place, output),
         Command::Status => commands::status::status(&place, output),

@@ -26,7 +26,7 @@ const PASSPHRASE_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) fn passphrase() -> Result<SecretBytes, Stop> {
     match passphrase_file()? {
         Some(passphrase) => Ok(passphrase),
-        None => prompt("Passphrase: "),
+        None => prompt("Passphrase: ", &passphrase_hint()),
     }
 }
 
@@ -35,8 +35,9 @@ pub(crate) fn new_passphrase() -> Result<SecretBytes, Stop> {
     if let Some(passphrase) = passphrase_file()? {
         return Ok(passphrase);
     }
-    let passphrase = prompt("New passphrase: ")?;
-    let again = prompt("The same again: ")?;
+    let hint = passphrase_hint();
+    let passphrase = prompt("New passphrase: ", &hint)?;
+    let again = prompt("The same again: ", &hint)?;
     if passphrase.expose_secret() == again.expose_secret() {
         Ok(passphrase)
     } else {
@@ -44,13 +45,12 @@ pub(crate) fn new_passphrase() -> Result<SecretBytes, Stop> {
     }
 }
 
-/// A line typed without echo.
-pub(crate) fn prompt(question: &str) -> Result<SecretBytes, Stop> {
+/// A line typed without echo. `hint` tells what to do where nobody can be asked.
+pub(crate) fn prompt(question: &str, hint: &str) -> Result<SecretBytes, Stop> {
     let asked = Silence::begin().and_then(|_silence| rpassword::prompt_password(question));
     let typed = asked.map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => refused("interrupted"),
-        _ => refused("there is no terminal to ask on")
-            .with_hint(format!("name a file that holds the passphrase in {PASSPHRASE_FILE}")),
+        _ => refused("there is no terminal to ask on").with_hint(hint),
     })?;
     if typed.is_empty() { Err(refused("nothing was typed")) } else { Ok(SecretBytes::from(typed)) }
 }
@@ -101,6 +101,10 @@ pub(crate) fn standard_input(bytes_max: usize) -> Result<SecretBytes, Stop> {
     read(io::stdin().lock(), bytes_max as u64)
         .map_err(|error| Stop::new(FailureKind::Other, format!("cannot read standard input: {error}")))?
         .ok_or_else(|| refused(&format!("a value has at most {bytes_max} bytes")))
+}
+
+fn passphrase_hint() -> String {
+    format!("name a file that holds the passphrase in {PASSPHRASE_FILE}")
 }
 
 fn passphrase_file() -> Result<Option<SecretBytes>, Stop> {

@@ -150,6 +150,40 @@ fn a_split_import_is_a_secret_of_each_key() {
 }
 
 #[test]
+fn an_import_into_a_secret_without_a_value_gives_it_one() {
+    let folder = Folder::with_store();
+    folder.make_secret_without_value("app");
+    folder.make_secret_without_value("app/A");
+    folder.write("app/.env", "A=1\n");
+    let imported = folder.run(&["import", "app/.env"]);
+    assert_eq!((imported.code, imported.stderr.as_str()), (0, ""));
+    let mut lines = imported.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("secret `app` has a new version "), "{}", imported.stdout);
+    assert_eq!(lines.collect::<Vec<_>>(), ["  added: A"]);
+    assert_eq!(folder.run(&["get", "app#A"]).stdout, "1");
+    let object = folder.json(&["import", "app/.env", "--split"]);
+    assert_eq!(object["secrets"][0]["outcome"], "changed");
+    assert_eq!(folder.run(&["get", "app/A"]).stdout, "1");
+}
+
+#[test]
+fn a_split_import_that_fails_midway_says_what_it_has_written() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "app/A"], b"1");
+    folder.run_with_input(&["put", "app/B"], b"1");
+    folder.run_with_input(&["put", "app/D"], b"1");
+    folder.delete_secret("app/D");
+    folder.write("app/.env", "A=1\nB=hunter2\nC=hunter2\nD=hunter2\nE=hunter2\n");
+    let failed = folder.run(&["import", "app/.env", "--split"]);
+    assert_eq!((failed.code, failed.stdout.as_str()), (5, ""));
+    let (error, _) = failed.stderr.split_once("\nhint: ").unwrap();
+    assert_eq!(error, "error: secret `app/D` is marked for deletion; written before that: `app/B`, `app/C`");
+    let again = folder.run(&["import", "app/.env", "--split"]);
+    assert!(again.stderr.starts_with("error: secret `app/D` is marked for deletion\n"), "{}", again.stderr);
+    assert!(![failed.stderr, again.stderr].concat().contains("hunter2"));
+}
+
+#[test]
 fn what_cannot_be_imported_leaves_nothing_behind_and_shows_nothing() {
     let folder = Folder::with_store();
     folder.write("app/.env", "A=1\nhunter2\n");
@@ -234,6 +268,22 @@ fn what_is_typed_is_never_echoed_and_the_terminal_is_left_as_it_was() {
 }
 
 #[test]
+fn where_nobody_can_be_asked_the_hint_is_that_of_the_question() {
+    let folder = Folder::with_store();
+    for (arguments, hint) in [
+        (&["put", "a"][..], "send it to standard input, or name an environment variable with --from-env"),
+        (
+            &["init", "--home", "other", "--seal", "passphrase"],
+            "name a file that holds the passphrase in COFFER_PASSPHRASE_FILE",
+        ),
+    ] {
+        let Some((code, said)) = folder.unasked(arguments) else { return };
+        assert_eq!(code, 7, "{said}");
+        assert_eq!(said, format!("error: there is no terminal to ask on\nhint: {hint}\n"));
+    }
+}
+
+#[test]
 fn colour_only_on_a_terminal() {
     let folder = Folder::new();
     assert!(!folder.run(&["list"]).stderr.contains('\u{1b}'));
@@ -258,11 +308,99 @@ fn env_exports_what_a_client_needs() {
             r"export AWS_SECRET_ACCESS_KEY='it'\''s/made+up'",
             "export AWS_REGION='us-east-1'",
             "export AWS_DEFAULT_REGION='us-east-1'",
-            "unset AWS_SESSION_TOKEN",
+            "unset AWS_SESSION_TOKEN AWS_ENDPOINT_URL_SECRETS_MANAGER",
         ]
     );
     assert!(folder.run(&["env", "--region", "eu-west-1"]).stdout.contains("AWS_REGION='eu-west-1'"));
     assert_eq!(folder.json(&["env"])["AWS_SECRET_ACCESS_KEY"], "it's/made+up");
+}
+
+#[test]
+fn an_access_key_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let no_text = std::ffi::OsStr::from_bytes(b"hunter2\xff");
+    for (id, secret, named) in [
+        (no_text, "secret".as_ref(), "COFFER_ADMIN_ACCESS_KEY_ID"),
+        ("AKIAEXAMPLE000000001".as_ref(), no_text, "COFFER_ADMIN_SECRET_ACCESS_KEY"),
+        (no_text, no_text, "COFFER_ADMIN_ACCESS_KEY_ID"),
+    ] {
+        let init = folder
+            .command(&["init"])
+            .env("COFFER_ADMIN_ACCESS_KEY_ID", id)
+            .env("COFFER_ADMIN_SECRET_ACCESS_KEY", secret)
+            .output()
+            .unwrap();
+        assert_eq!(init.status.code(), Some(7));
+        assert_eq!(
+            String::from_utf8(init.stderr).unwrap(),
+            format!("error: the value of {named} is not UTF-8\n")
+        );
+        assert!(!folder.path().join(".coffer").exists());
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_not_repeated() {
+    const ANSWERS: [&str; 3] = [
+        r#"{"response":{"operation":"GetSecretValue","result":{"arn":"a","name":"a","version_id":"hunter2"}}}"#,
+        r#"{"response":{"operation":"GetSecretValue","result":"hunter2"}}"#,
+        r#"{"response":{"operation":"hunter2","result":{}}}"#,
+    ];
+    let folder = Folder::with_store();
+    for answer in ANSWERS {
+        let server = folder.pretend_to_serve(answer);
+        let ran = folder.run(&["get", "a"]);
+        server.join().unwrap();
+        assert_eq!((ran.code, ran.stdout.as_str()), (6, ""));
+        assert_eq!(
+            ran.stderr,
+            "error: the server's answer is not one that this coffer can read\n\
+             hint: start the server again with the same coffer as this command\n"
+        );
+    }
+}
+
+#[test]
+fn a_region_has_secrets_of_its_own_either_way_in() {
+    let folder = Folder::with_store();
+    let in_west = |arguments: &[&str], input: &[u8]| {
+        folder.run_with_input(&[arguments, &["--region", "eu-west-1"]].concat(), input)
+    };
+    let names_in = |region: &[&str]| -> Vec<String> {
+        let listed = folder.json(&[&["list"], region].concat());
+        let names = listed["secrets"].as_array().unwrap().iter();
+        names.map(|secret| secret["name"].as_str().unwrap().to_owned()).collect()
+    };
+    folder.write("app/.env", "A=west\n");
+    folder.run_with_input(&["put", "a"], b"home");
+    let put_and_read = |imported: &str| {
+        assert_eq!(in_west(&["put", "a"], b"west").code, 0);
+        assert_eq!(in_west(&["get", "a"], b"").stdout, "west");
+        assert_eq!(folder.run(&["get", "a"]).stdout, "home");
+        assert_eq!(folder.run(&["get", "a", "--region", "us-east-1"]).stdout, "home");
+        assert_eq!(in_west(&["import", "app/.env"], b"").stdout, imported);
+        assert_eq!(folder.run(&["get", "app"]).code, 3);
+        assert_eq!(names_in(&[]), ["a"]);
+        assert_eq!(names_in(&["--region", "eu-west-1"]), ["a", "app"]);
+    };
+    put_and_read("made secret `app` with 1 field\n");
+    assert_eq!(in_west(&["versions", "a"], b"").stdout.lines().count(), 2);
+
+    let server = folder.serve(&["up", "app/.env", "--region", "eu-west-1", "--listen", "127.0.0.1:0"]);
+    assert_eq!(server.object["imported"]["secrets"][0]["outcome"], "unchanged");
+    let names: Vec<_> = server.object["secrets"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["a", "app"]);
+    let evaluate = server.object["environment_command"].as_str().unwrap();
+    assert!(evaluate.ends_with(" env --region eu-west-1)\""), "{evaluate}");
+    put_and_read("secret `app` is unchanged\n");
+    assert_eq!(in_west(&["versions", "a"], b"").stdout.lines().count(), 3);
+    assert_eq!(folder.json(&["status"])["region"], "us-east-1");
+    let beside = folder.json(&["up", "app/.env"]);
+    assert_eq!(beside["imported"]["secrets"][0]["outcome"], "created");
+    assert_eq!(folder.run(&["up", "--account-id", "000000000000"]).code, 5);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(folder.run(&["get", "app"]).code, 0);
 }
 
 #[test]
@@ -619,7 +757,7 @@ fn a_secret_marked_for_deletion_says_until_when_it_can_be_restored() {
     let folder = Folder::with_store();
     folder.run_with_input(&["put", "app/key"], b"x");
     let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
-    let mut client = Client::connect(&folder.path().join(".coffer/coffer.sock")).unwrap();
+    let mut client = Client::connect(&folder.path().join(".coffer/coffer.sock"), None).unwrap();
     let delete = Request::DeleteSecret { secret_id: "app/key".to_owned(), mode: DeletionMode::Days(7) };
     assert!(client.call(&delete).is_ok());
     for arguments in [&["get", "app/key"][..], &["put", "app/key", "--from-env", "PATH"]] {
@@ -696,5 +834,10 @@ fn dev_serves_a_throw_away() {
     assert!(!folder.path().join(".coffer").exists());
     assert_eq!(server.stop(), 0);
     assert_eq!(folder.run(&["serve", "--dev-expose"]).code, 2);
-    assert_eq!(folder.run(&["serve", "--dev", "--listen", "0.0.0.0:0"]).code, 7);
+    let refused = folder.run(&["serve", "--dev", "--listen", "0.0.0.0:0"]);
+    assert_eq!(refused.code, 7);
+    let hint = refused.stderr.split_once("\nhint: ").unwrap().1;
+    assert!(hint.contains("--dev-expose"), "{}", refused.stderr);
+    let refused = folder.run(&["up", "--listen", "0.0.0.0:0"]);
+    assert!(refused.code == 7 && !refused.stderr.contains("--dev-expose"), "{}", refused.stderr);
 }

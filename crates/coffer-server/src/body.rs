@@ -1,11 +1,12 @@
-//! The body of a request as it arrives: bounded, and wiped once it is done with.
+//! The body of a request as it arrives: bounded, and wiped once it is done with. What it takes of the budget of all
+//! bodies it gives back when its request is answered.
 //!
 //! A body in one piece is handed on as it came. One of several pieces is copied together, into buffers that are wiped
 //! when they are outgrown and when the last reader of the whole lets go of it.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
@@ -16,15 +17,29 @@ use crate::route::Early;
 /// Unit of the budget of arriving bodies.
 const BUDGET_UNIT_BYTES: usize = 1024;
 
+/// A whole body.
+pub(crate) struct Received<'a> {
+    pub(crate) bytes: Bytes,
+    /// Its share of the budget, to be held for as long as the bytes are.
+    pub(crate) share: Option<SemaphorePermit<'a>>,
+}
+
 /// The whole body. Time is looked after elsewhere.
-pub(crate) async fn receive(mut body: Incoming, limits: &Limits, budget: &Semaphore) -> Result<Bytes, Early> {
+pub(crate) async fn receive<'a, B>(
+    mut body: B,
+    limits: &Limits,
+    budget: &'a Semaphore,
+) -> Result<Received<'a>, Early>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let announced = body.size_hint().lower();
     if announced > limits.body_bytes_max as u64 {
         return Err(Early::BodyTooLarge);
     }
     let announced = usize::try_from(announced).map_err(|_| Early::BodyTooLarge)?;
     let mut gathered = Gathered::Nothing;
-    let mut reserved: Option<SemaphorePermit<'_>> = None;
+    let mut share: Option<SemaphorePermit<'a>> = None;
     while let Some(frame) = body.frame().await {
         // Trailers are not signed and mean nothing here.
         let Ok(data) = frame.map_err(|_| Early::Unreadable)?.into_data() else { continue };
@@ -32,10 +47,10 @@ pub(crate) async fn receive(mut body: Incoming, limits: &Limits, budget: &Semaph
         if length > limits.body_bytes_max {
             return Err(Early::BodyTooLarge);
         }
-        reserve(budget, &mut reserved, length)?;
+        reserve(budget, &mut share, length)?;
         gathered = gathered.with(data, announced);
     }
-    Ok(gathered.into_bytes())
+    Ok(Received { bytes: gathered.into_bytes(), share })
 }
 
 /// Takes from the budget what a body of `length` bytes needs beyond what it has.
@@ -58,7 +73,7 @@ fn reserve<'a>(
     Ok(())
 }
 
-/// The budget of all bodies that are arriving.
+/// The budget of all bodies that arrive or are being answered.
 pub(crate) fn arriving_budget(limits: &Limits) -> Semaphore {
     Semaphore::new((limits.arriving_bytes_max / BUDGET_UNIT_BYTES).min(Semaphore::MAX_PERMITS))
 }
@@ -158,6 +173,23 @@ mod tests {
             assert_eq!(gathered.into_bytes(), whole);
             assert!(copies <= copies_max, "{copies} copies of {announced}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_whole_body_holds_its_share_until_it_is_let_go() {
+        let limits = Limits { body_bytes_max: BODY_BYTES_FREE + 10_240, ..Limits::default() };
+        let budget = Semaphore::new(10);
+        let receive = |length| receive(http_body_util::Full::from(vec![7; length]), &limits, &budget);
+        let small = receive(BODY_BYTES_FREE).await.ok().unwrap();
+        assert!(small.share.is_none());
+        let large = receive(BODY_BYTES_FREE + 10_240).await.ok().unwrap();
+        assert_eq!((large.bytes.len(), budget.available_permits()), (BODY_BYTES_FREE + 10_240, 0));
+        assert!(matches!(receive(BODY_BYTES_FREE + 1).await, Err(Early::Overloaded)));
+        assert!(receive(BODY_BYTES_FREE).await.is_ok());
+        drop(large);
+        assert_eq!(budget.available_permits(), 10);
+        assert!(matches!(receive(BODY_BYTES_FREE + 10_241).await, Err(Early::BodyTooLarge)));
+        assert_eq!(budget.available_permits(), 10);
     }
 
     #[test]

@@ -127,9 +127,11 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let response = match body::receive(body, worker.limits(), worker.arriving_budget()).await {
-        Ok(body) => {
+        Ok(body::Received { bytes, share }) => {
             progress.received();
-            route::answer(worker, source, Request::from_parts(parts, body)).await
+            let response = route::answer(worker, source, Request::from_parts(parts, bytes)).await;
+            drop(share);
+            response
         }
         Err(early) => {
             progress.received();

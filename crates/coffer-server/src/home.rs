@@ -149,7 +149,7 @@ pub enum HomeError {
         path: PathBuf,
         /// Why not. Says where in the file, and nothing of what stands there.
         #[source]
-        source: serde_json::Error,
+        source: coffer_wire_local::JsonFault,
     },
     /// The file system refused.
     #[error("cannot {action} `{}`", path.display())]

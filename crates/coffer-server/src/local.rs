@@ -9,7 +9,7 @@ use coffer_core::ops::secrets::{
     ListSecrets, PutSecretValue, RestoreSecret, SecretDescription, UpdateSecretVersionStage,
 };
 use coffer_core::{AuthenticationError, Claim, Context, Core, Error, Refusal, RequestInfo};
-use coffer_types::{SecretArn, SecretId, limits};
+use coffer_types::{Region, SecretArn, SecretId, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
 
@@ -23,12 +23,25 @@ const TAIL_BYTES_MAX: usize = wire::ANSWER_BYTES_MAX - 1024;
 
 /// Who a process of this machine is to core. `program` goes into the record as its user agent.
 ///
+/// The request works in `region`: a secret named by its name alone is that region's, and its record says so. With
+/// `None` it works in the store's default.
+///
 /// A uid that does not own the store is refused, and that is recorded.
-pub async fn authenticate(core: &Core, uid: u32, program: &str) -> Result<Context, Failure> {
+pub async fn authenticate(
+    core: &Core,
+    uid: u32,
+    program: &str,
+    region: Option<Region>,
+) -> Result<Context, Failure> {
     let request =
         RequestInfo { request_id: core.new_request_id(), source: None, user_agent: program.to_owned() };
     let error = match core.authenticate(Claim::Local { uid }, request.clone(), EVENT_SOURCE).await {
-        Ok(context) => return Ok(context),
+        Ok(mut context) => {
+            if let Some(region) = region {
+                context.region = region;
+            }
+            return Ok(context);
+        }
         Err(error) => error,
     };
     let failure = match &error {
@@ -61,9 +74,13 @@ pub async fn authenticate(core: &Core, uid: u32, program: &str) -> Result<Contex
     }
 }
 
-/// This process's own user, for a command that has opened the store itself.
-pub async fn authenticate_self(core: &Core, program: &str) -> Result<Context, Failure> {
-    authenticate(core, rustix::process::geteuid().as_raw(), program).await
+/// This process's own user, for a command that has opened the store itself. `region` is as in [`authenticate`].
+pub async fn authenticate_self(
+    core: &Core,
+    program: &str,
+    region: Option<Region>,
+) -> Result<Context, Failure> {
+    authenticate(core, rustix::process::geteuid().as_raw(), program, region).await
 }
 
 /// Does what is asked.
@@ -72,7 +89,7 @@ pub async fn serve(core: &Core, context: &Context, request: Request) -> Result<R
     match run(core, context, request).await {
         Ok(response) => Ok(response),
         Err(Failed::Core(error)) => Err(failure_of(&error, subject.as_deref())),
-        Err(Failed::Input { operation, failure }) => {
+        Err(Failed::Input { operation, failure, recorded }) => {
             let refusal = Refusal {
                 context: Some(context.clone()),
                 request: context.request.clone(),
@@ -81,7 +98,7 @@ pub async fn serve(core: &Core, context: &Context, request: Request) -> Result<R
                 region: None,
                 access_key_id: None,
                 code: "InvalidParameterException",
-                message: failure.message.clone(),
+                message: recorded,
             };
             match core.refuse(refusal).await {
                 Ok(()) => Err(failure),
@@ -96,7 +113,13 @@ enum Failed {
     /// By core, which has recorded it.
     Core(Error),
     /// It did not become an operation.
-    Input { operation: &'static str, failure: Failure },
+    Input {
+        operation: &'static str,
+        failure: Failure,
+        /// What the record says of it. Unlike the answer it repeats nothing of what the caller wrote, who may
+        /// have put the value in the wrong place.
+        recorded: String,
+    },
 }
 
 impl From<Error> for Failed {
@@ -228,8 +251,9 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let verification = core.execute(context, VerifyAudit).await?;
             let verified = verification.outcome.map_err(|what| {
                 // Recorded by core as an operation that was done: the check was.
+                let recorded = what.clone();
                 let failure = Failure::new(FailureKind::Verification, what).with_hint(AUDIT_EVIDENCE_HINT);
-                Failed::Input { operation: "VerifyAudit", failure }
+                Failed::Input { operation: "VerifyAudit", failure, recorded }
             })?;
             Response::VerifyAudit(verification_of(&verified))
         }
@@ -296,7 +320,9 @@ fn arn_text(arn: &SecretArn) -> String {
 fn secret_id_of(operation: &'static str, text: &str) -> Result<SecretId, Failed> {
     text.parse().map_err(|error| {
         let shown: String = text.chars().take(limits::SECRET_NAME_CHARS_MAX).collect();
-        refused(operation, format!("`{}` names no secret: {error}", shown.escape_debug()))
+        let message = format!("`{}` names no secret: {error}", shown.escape_debug());
+        let failure = Failure::new(FailureKind::Refused, message);
+        Failed::Input { operation, failure, recorded: "what was given names no secret".to_owned() }
     })
 }
 
@@ -309,8 +335,10 @@ fn page_entries(operation: &'static str, asked: Option<u32>) -> Result<u32, Fail
     }
 }
 
+/// `message` repeats no text of the caller's; it is recorded too.
 fn refused(operation: &'static str, message: String) -> Failed {
-    Failed::Input { operation, failure: Failure::new(FailureKind::Refused, message) }
+    let recorded = message.clone();
+    Failed::Input { operation, failure: Failure::new(FailureKind::Refused, message), recorded }
 }
 
 /// The newest of `lines` that fit an answer, in their order.

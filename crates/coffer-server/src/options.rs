@@ -32,7 +32,7 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Most bytes of a body.
     pub body_bytes_max: usize,
-    /// Most bytes of all bodies that are still arriving, beyond [`BODY_BYTES_FREE`] of each.
+    /// Most bytes of all bodies that arrive or are being answered, beyond [`BODY_BYTES_FREE`] of each.
     pub arriving_bytes_max: usize,
     /// Longest time from the first byte of a request to its last, and longest a client may leave an answer unread.
     pub request_time_max: Duration,

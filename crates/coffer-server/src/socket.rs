@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_core::{Context, Refusal};
+use coffer_types::Region;
 use coffer_wire_local::{
     ANSWER_BYTES_MAX, Answer, Failure, FailureKind, FrameError, Hello, PROTOCOL, REQUEST_BYTES_MAX, Request,
     decode, encode, length_of,
@@ -32,6 +33,8 @@ use crate::{Bound, Limits, local};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Most bytes of a client's greeting.
 const HELLO_BYTES_MAX: usize = 4096;
+/// A client that has not said its version, in records.
+const UNNAMED_PROGRAM: &str = "coffer";
 /// Most characters of what a client says of itself that are recorded.
 const PROGRAM_CHARS_MAX: usize = 64;
 /// Longest time between two requests.
@@ -124,17 +127,38 @@ struct Connection<S> {
     stopping: watch::Receiver<bool>,
 }
 
+/// What a client's greeting says of all its requests.
+struct Greeted {
+    /// The program, as it is recorded.
+    program: String,
+    /// The region they work in; the store's default if `None`.
+    region: Option<Region>,
+}
+
+/// Whether a request reads for as long as the log, or the list of secrets, is long: then not on the thread that
+/// everything else is on.
+fn is_long(request: &Request) -> bool {
+    matches!(request, Request::VerifyAudit {} | Request::TailAudit { .. } | Request::Status {})
+}
+
 /// Why a connection ends: the client left, broke off, or has been told why.
 struct Over;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(mut self) {
-        let Ok(program) = self.greet().await else { return };
-        while self.answer_one(&program).await.is_ok() {}
+        let Ok(greeted) = self.greet().await else { return };
+        while self.answer_one(&greeted).await.is_ok() {}
     }
 
-    /// Exchanges greetings. Another user is told so and recorded; a client of another protocol is told so.
-    async fn greet(&mut self) -> Result<String, Over> {
+    /// Exchanges greetings. Another user is recorded, whatever it sends or does not send, and told so; a client of
+    /// another protocol is told so.
+    async fn greet(&mut self) -> Result<Greeted, Over> {
+        if let Err(failure) = local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None).await {
+            // A client reads only after it has written.
+            self.read_frame(HELLO_BYTES_MAX).await?;
+            self.write_frame(&Answer::Failure(failure)).await?;
+            return Err(Over);
+        }
         let json = self.read_frame(HELLO_BYTES_MAX).await?;
         let hello: Hello = match decode(&json) {
             Ok(hello) => hello,
@@ -142,11 +166,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let named: String =
             hello.coffer.chars().filter(char::is_ascii_graphic).take(PROGRAM_CHARS_MAX).collect();
-        let program = format!("coffer/{named}");
-        if let Err(failure) = local::authenticate(&self.core.get(), self.uid, &program).await {
-            self.write_frame(&Answer::Failure(failure)).await?;
-            return Err(Over);
-        }
         if hello.protocol != PROTOCOL {
             let theirs = hello.protocol;
             let message = format!("this server speaks protocol {PROTOCOL}, and you speak {theirs}");
@@ -154,22 +173,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let greeting = self.greeting.clone();
         self.write_frame(&greeting).await?;
-        Ok(program)
+        Ok(Greeted { program: format!("{UNNAMED_PROGRAM}/{named}"), region: hello.region })
     }
 
-    async fn refuse_greeting(&mut self, message: &str) -> Result<String, Over> {
+    async fn refuse_greeting(&mut self, message: &str) -> Result<Greeted, Over> {
         let failure = Failure::new(FailureKind::Other, message)
             .with_hint("use the same version of coffer for server and commands");
         self.write_frame(&Answer::Failure(failure)).await?;
         Err(Over)
     }
 
-    async fn answer_one(&mut self, program: &str) -> Result<(), Over> {
+    async fn answer_one(&mut self, greeted: &Greeted) -> Result<(), Over> {
         let json = self.read_frame(REQUEST_BYTES_MAX).await?;
         let request = decode::<Request>(&json);
         drop(json);
         // Anew for each request: who owns the store may be asked once, what time it is may not.
-        let context = match local::authenticate(&self.core.get(), self.uid, program).await {
+        let Greeted { program, region } = greeted;
+        let context = match local::authenticate(&self.core.get(), self.uid, program, region.clone()).await {
             Ok(context) => context,
             Err(failure) => {
                 self.write_frame(&Answer::Failure(failure)).await?;
@@ -185,9 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn serve(&self, context: Context, request: Request) -> Answer {
         let core = self.core.get();
-        let is_long = matches!(request, Request::VerifyAudit {} | Request::TailAudit { .. });
-        let served = if is_long {
-            // Reads files for as long as the log is long, so not on the thread that everything else is on.
+        let served = if is_long(&request) {
             let here = Handle::current();
             let long = move || here.block_on(local::serve(&core, &context, request));
             tokio::task::spawn_blocking(long).await.map_err(|_| Panicked)
@@ -206,13 +224,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             FrameError::TooLarge => error.to_string(),
             FrameError::Json(json) => json.to_string(),
         };
+        // Neither says what stood in the request.
         let failure = Failure::new(FailureKind::Refused, format!("the request cannot be read: {cause}"));
         self.record(Some(context), "SerializationException", &error.to_string()).await;
         failure
     }
 
     async fn refuse_panicked(&self) -> Failure {
-        let context = local::authenticate(&self.core.get(), self.uid, "coffer").await.ok();
+        let context = local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None).await.ok();
         self.record(context, "InternalServiceError", "a fault of coffer's").await;
         Failure::new(FailureKind::Unavailable, "coffer failed at this request through a fault of its own")
     }
@@ -277,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 #[cfg(test)]
 mod tests {
-    use coffer_core::Spawn;
+    use coffer_core::{Core, Spawn};
     use coffer_wire_local::Response;
     use tokio::io::DuplexStream;
 
@@ -334,17 +353,125 @@ mod tests {
             assert_eq!(receive(&mut client).await, None);
 
             let core = core.get();
-            let context = local::authenticate(&core, own_uid(), "test").await.unwrap();
-            let Ok(Response::TailAudit { lines }) =
-                local::serve(&core, &context, Request::TailAudit { count: 10 }).await
-            else {
-                panic!("no tail");
-            };
-            assert!(
-                lines.iter().any(|line| line.contains(&format!("uid {stranger} does not own this store"))),
-                "{lines:#?}"
-            );
+            assert!(is_stranger_recorded(&core, stranger).await);
         });
+    }
+
+    /// The newest records, newest last.
+    async fn records(core: &Core) -> Vec<String> {
+        let context = local::authenticate(core, own_uid(), "test", None).await.unwrap();
+        match local::serve(core, &context, Request::TailAudit { count: 100 }).await {
+            Ok(Response::TailAudit { lines }) => lines,
+            _ => panic!("no tail"),
+        }
+    }
+
+    async fn is_stranger_recorded(core: &Core, uid: u32) -> bool {
+        let said = format!("uid {uid} does not own this store");
+        records(core).await.iter().any(|line| line.contains(&said))
+    }
+
+    #[test]
+    fn another_user_is_recorded_whatever_it_sends() {
+        block_on(async {
+            let stranger = own_uid() + 1;
+            for greeting in [Some(&b"hello"[..]), Some(b"{}"), Some(br#"{"protocol":2}"#), None] {
+                let (mut client, core, _stop) = connected(stranger, Limits::default()).await;
+                match greeting {
+                    Some(greeting) => {
+                        send(&mut client, greeting).await;
+                        let answer = receive(&mut client).await.unwrap();
+                        assert!(answer.contains(r#""kind":"Denied""#), "{answer}");
+                        assert_eq!(receive(&mut client).await, None);
+                    }
+                    None => drop(client),
+                }
+                tokio::task::yield_now().await;
+                assert!(is_stranger_recorded(&core.get(), stranger).await, "{greeting:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_client_wrote_in_the_wrong_place_is_not_recorded() {
+        block_on(async {
+            let (mut client, core, _stop) = connected(own_uid(), Limits::default()).await;
+            exchange(&mut client, r#"{"protocol":1}"#).await.unwrap();
+            for (request, is_repeated) in [
+                (r#"{"operation":"GetSecretValue","parameters":{"secret_id":"hunter 2"}}"#, true),
+                (
+                    r#"{"operation":"DeleteSecret","parameters":{"secret_id":"hunter 2","mode":"immediate"}}"#,
+                    true,
+                ),
+                (r#"{"operation":"hunter 2","parameters":{}}"#, false),
+                (
+                    r#"{"operation":"PutSecretValue","parameters":{"secret_id":"a","value":"hunter 2"}}"#,
+                    false,
+                ),
+                (
+                    r#"{"operation":"CreateSecret","parameters":{"name":"hunter 2","value":{"string":"YQ=="}}}"#,
+                    false,
+                ),
+            ] {
+                let answer = exchange(&mut client, request).await.unwrap();
+                assert!(answer.contains(r#""kind":"Refused""#), "{answer}");
+                assert_eq!(answer.contains("hunter 2"), is_repeated, "{answer}");
+            }
+            let records = records(&core.get()).await;
+            assert!(
+                records.iter().any(|record| record.contains("what was given names no secret")),
+                "{records:#?}"
+            );
+            assert!(!records.iter().any(|record| record.contains("hunter 2")), "{records:#?}");
+        });
+    }
+
+    #[test]
+    fn a_greeting_names_the_region_of_its_requests() {
+        block_on(async {
+            let (mut client, core, _stop) = connected(own_uid(), Limits::default()).await;
+            exchange(&mut client, r#"{"protocol":1,"region":"eu-west-1"}"#).await.unwrap();
+            let create =
+                r#"{"operation":"CreateSecret","parameters":{"name":"a","value":{"string":"YQ=="}}}"#;
+            let answer = exchange(&mut client, create).await.unwrap();
+            assert!(answer.contains("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-"), "{answer}");
+            let get = r#"{"operation":"GetSecretValue","parameters":{"secret_id":"a"}}"#;
+            let answer = exchange(&mut client, get).await.unwrap();
+            assert!(answer.contains(r#""string":"YQ==""#), "{answer}");
+
+            // Another region's secret, by its name alone.
+            let core = core.get();
+            for (region, is_there) in [(None, false), (Some("us-east-1"), false), (Some("eu-west-1"), true)] {
+                let region = region.map(|region| region.parse().unwrap());
+                let context = local::authenticate_self(&core, "test", region).await.unwrap();
+                let get = decode::<Request>(get.as_bytes()).unwrap();
+                assert_eq!(local::serve(&core, &context, get).await.is_ok(), is_there);
+            }
+            let records = records(&core).await;
+            let made =
+                records.iter().find(|record| record.contains(r#""eventName":"CreateSecret""#)).unwrap();
+            assert!(made.contains(r#""awsRegion":"eu-west-1""#), "{made}");
+
+            let (mut client, _core, _stop) = connected(own_uid(), Limits::default()).await;
+            let answer = exchange(&mut client, r#"{"protocol":1,"region":"nowhere"}"#).await.unwrap();
+            assert!(answer.contains("the greeting cannot be read"), "{answer}");
+        });
+    }
+
+    #[test]
+    fn what_reads_as_long_as_there_is_something_is_long() {
+        for (request, long) in [
+            (Request::VerifyAudit {}, true),
+            (Request::TailAudit { count: 1 }, true),
+            (Request::Status {}, true),
+            (Request::DescribeSecret { secret_id: "a".to_owned() }, false),
+            (
+                Request::ListSecrets { include_planned_deletion: false, max_results: None, next_token: None },
+                false,
+            ),
+        ] {
+            assert_eq!(is_long(&request), long);
+        }
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn what_is_refused_is_recorded() {
     }
     // What hyper has answered is recorded right after.
     std::thread::sleep(LIMIT);
-    let mut client = Client::connect(&socket).unwrap();
+    let mut client = Client::connect(&socket, None).unwrap();
     let Ok(Response::TailAudit { lines }) = client.call(&Request::TailAudit { count: 100 }) else {
         panic!("no tail")
     };

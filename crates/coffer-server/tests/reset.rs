@@ -41,7 +41,7 @@ fn nothing_is_left_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("coffer.sock");
     let server = Server::dev(|options| options.socket = Some(socket.clone()));
-    let mut client = Client::connect(&socket).unwrap();
+    let mut client = Client::connect(&socket, None).unwrap();
     let count = |client: &mut Client| {
         let request =
             Request::ListSecrets { include_planned_deletion: true, max_results: None, next_token: None };

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use coffer_types::Region;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -79,14 +80,17 @@ enum Greeting {
 impl Client {
     /// Connects to the socket at `path` and exchanges greetings. A path longer than the kernel takes is reached
     /// through its folder's descriptor.
-    pub fn connect(path: &Path) -> Result<Self, ConnectError> {
+    ///
+    /// All requests of this connection work in `region`, or in the store's default: a secret named without it,
+    /// by its name alone, is that region's.
+    pub fn connect(path: &Path, region: Option<Region>) -> Result<Self, ConnectError> {
         let mut stream = connect(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NobodyListens(error),
             _ => ConnectError::Transport(error),
         })?;
         stream.set_read_timeout(Some(GREETING_TIMEOUT)).map_err(ConnectError::Transport)?;
         stream.set_write_timeout(Some(GREETING_TIMEOUT)).map_err(ConnectError::Transport)?;
-        let greeting = match exchange(&mut stream, &Hello::of_client()) {
+        let greeting = match exchange(&mut stream, &Hello::of_client(region)) {
             Ok(greeting) => greeting,
             Err(CallError::Transport(error)) => return Err(ConnectError::Transport(error)),
             Err(CallError::Frame(error)) => return Err(ConnectError::Greeting(error)),
@@ -161,7 +165,7 @@ mod tests {
             stream.write_all(&(json.len() as u32).to_be_bytes()).unwrap();
             stream.write_all(json.as_bytes()).unwrap();
         });
-        let client = Client::connect(&path);
+        let client = Client::connect(&path, None);
         server.join().unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         client
@@ -182,10 +186,35 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_cannot_be_read_is_not_repeated() {
+        use std::error::Error;
+        for answer in [
+            r#"{"response":{"operation":"GetSecretValue","result":"hunter2"}}"#,
+            r#"{"response":"hunter2"}"#,
+            r#"{"hunter2":{}}"#,
+            r#""hunter2""#,
+        ] {
+            let (mut stream, mut server) = UnixStream::pair().unwrap();
+            server.write_all(&(answer.len() as u32).to_be_bytes()).unwrap();
+            server.write_all(answer.as_bytes()).unwrap();
+            let error = match exchange::<Answer>(&mut stream, &Request::Status {}) {
+                Err(error @ CallError::Frame(_)) => error,
+                _ => panic!("{answer} was read"),
+            };
+            let mut cause: Option<&dyn Error> = Some(&error);
+            while let Some(error) = cause {
+                let text = format!("{error} {error:?}");
+                assert!(!text.contains("hunter2"), "{text}");
+                cause = error.source();
+            }
+        }
+    }
+
+    #[test]
     fn where_nobody_listens() {
         let long = std::env::temp_dir().join("x".repeat(200)).join("socket");
         for path in [Path::new("/nonexistent/socket"), &long] {
-            assert!(matches!(Client::connect(path), Err(ConnectError::NobodyListens(_))));
+            assert!(matches!(Client::connect(path, None), Err(ConnectError::NobodyListens(_))));
         }
     }
 }

@@ -4,8 +4,10 @@
 
 use std::io::{self, Write};
 
+use coffer_types::Region;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use zeroize::Zeroizing;
 
 /// The version of the protocol.
@@ -26,6 +28,10 @@ pub struct Hello {
     /// The version of coffer.
     #[serde(default)]
     pub coffer: String,
+    /// From a client: the region that all its requests work in; the store's default if absent. It holds for the
+    /// whole connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// From a server: where its AWS door listens, such as `http://127.0.0.1:8200`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -35,14 +41,15 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// What a client says.
-    pub fn of_client() -> Self {
-        Self { protocol: PROTOCOL, coffer: env!("CARGO_PKG_VERSION").to_owned(), endpoint: None, pid: None }
+    /// What a client says that works in `region`, or in the store's default.
+    pub fn of_client(region: Option<Region>) -> Self {
+        let coffer = env!("CARGO_PKG_VERSION").to_owned();
+        Self { protocol: PROTOCOL, coffer, region, endpoint: None, pid: None }
     }
 
     /// What a server says.
     pub fn of_server(endpoint: String, pid: u32) -> Self {
-        Self { endpoint: Some(endpoint), pid: Some(pid), ..Self::of_client() }
+        Self { endpoint: Some(endpoint), pid: Some(pid), ..Self::of_client(None) }
     }
 }
 
@@ -54,9 +61,39 @@ pub enum FrameError {
         "a frame is too large: requests have at most {REQUEST_BYTES_MAX} bytes and answers {ANSWER_BYTES_MAX}"
     )]
     TooLarge,
-    /// Not the JSON expected here. The text says where and what was expected, and never repeats a value.
+    /// Not the JSON expected here.
     #[error("a frame is not what was expected here")]
-    Json(#[source] serde_json::Error),
+    Json(#[source] JsonFault),
+}
+
+/// Where some JSON is not what was expected.
+///
+/// Made of [`serde_json::Error`], whose text repeats what it found there, such as a secret value in the wrong
+/// place. Of that, nothing is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{} at line {line} column {column}", words_of(*.category))]
+pub struct JsonFault {
+    /// The line, from 1; 0 if it has none.
+    pub line: usize,
+    /// The column, from 1; 0 if it has none.
+    pub column: usize,
+    /// What is wrong there.
+    pub category: Category,
+}
+
+fn words_of(category: Category) -> &'static str {
+    match category {
+        Category::Syntax => "it is no JSON",
+        Category::Data => "something else was expected",
+        Category::Eof => "it ends too early",
+        Category::Io => "it cannot be read",
+    }
+}
+
+impl From<&serde_json::Error> for JsonFault {
+    fn from(error: &serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column(), category: error.classify() }
+    }
 }
 
 /// A whole frame, wiped when dropped.
@@ -100,7 +137,7 @@ pub fn encode(value: &impl Serialize, json_bytes_max: usize) -> Result<FrameBuff
     let mut frame = FrameBuffer { bytes, bytes_max: LENGTH_BYTES + json_bytes_max };
     serde_json::to_writer(&mut frame, value).map_err(|error| match error.io_error_kind() {
         Some(_) => FrameError::TooLarge,
-        None => FrameError::Json(error),
+        None => FrameError::Json(JsonFault::from(&error)),
     })?;
     let length = u32::try_from(frame.bytes.len() - LENGTH_BYTES).map_err(|_| FrameError::TooLarge)?;
     if let Some(front) = frame.bytes.first_chunk_mut::<LENGTH_BYTES>() {
@@ -115,9 +152,9 @@ pub fn length_of(front: [u8; LENGTH_BYTES], json_bytes_max: usize) -> Result<usi
     if length > json_bytes_max { Err(FrameError::TooLarge) } else { Ok(length) }
 }
 
-/// The value in a frame's bytes of JSON.
+/// The value in a frame's bytes of JSON. An error repeats nothing of them.
 pub fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, FrameError> {
-    serde_json::from_slice(json).map_err(FrameError::Json)
+    serde_json::from_slice(json).map_err(|error| FrameError::Json(JsonFault::from(&error)))
 }
 
 #[cfg(test)]
@@ -147,6 +184,31 @@ mod tests {
         assert!(matches!(encode(&"a".repeat(99), 100), Err(FrameError::TooLarge)));
         assert_eq!(length_of([0, 16, 0, 0], REQUEST_BYTES_MAX).unwrap(), REQUEST_BYTES_MAX);
         assert!(matches!(length_of([0, 16, 0, 1], REQUEST_BYTES_MAX), Err(FrameError::TooLarge)));
+    }
+
+    #[test]
+    fn a_client_may_name_a_region_and_an_older_one_names_none() {
+        let json_of = |hello: &Hello| serde_json::to_string(hello).unwrap();
+        assert!(!json_of(&Hello::of_client(None)).contains("region"));
+        let region: Region = "eu-west-1".parse().unwrap();
+        let json = json_of(&Hello::of_client(Some(region.clone())));
+        assert_eq!(decode::<Hello>(json.as_bytes()).unwrap().region, Some(region));
+        assert_eq!(decode::<Hello>(br#"{"protocol":1,"coffer":"0.1.0"}"#).unwrap().region, None);
+        assert!(decode::<Hello>(br#"{"protocol":1,"region":"nowhere"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_place() {
+        for (json, said) in [
+            (r#"{"operation":"hunter2","parameters":{}}"#, "something else was expected at line 1 column 22"),
+            ("{\n\"hunter2\"", "it ends too early at line 2 column 9"),
+            ("hunter2", "it is no JSON at line 1 column 1"),
+        ] {
+            match decode::<Request>(json.as_bytes()) {
+                Err(FrameError::Json(fault)) => assert_eq!(fault.to_string(), said, "{json}"),
+                _ => panic!("{json}"),
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! known to the kernel and never part of a frame.
 //!
 //! Invariants: no frame of a stranger makes a panic, or a buffer larger than a frame; secret values are in wiped
-//! buffers and have no `Debug`.
+//! buffers and have no `Debug`, and no error repeats what stood in a frame.
 
 mod answer;
 mod client;
@@ -23,7 +23,8 @@ pub use answer::{
 };
 pub use client::{CallError, Client, ConnectError};
 pub use frame::{
-    ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, PROTOCOL, REQUEST_BYTES_MAX, decode, encode, length_of,
+    ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, JsonFault, PROTOCOL, REQUEST_BYTES_MAX, decode, encode,
+    length_of,
 };
 pub use request::{DeletionMode, Request};
 pub use value::WireValue;

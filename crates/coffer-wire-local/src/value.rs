@@ -116,6 +116,7 @@ impl<'de> Deserialize<'de> for Base64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Request, decode};
 
     fn text_of(json: &str) -> Result<Vec<u8>, String> {
         match serde_json::from_str::<WireValue>(json) {
@@ -134,6 +135,18 @@ mod tests {
         assert_eq!(text_of(r#"{"binary":"/w=="}"#).unwrap(), [0xff]);
     }
 
+    /// Everything that an error says, its causes and its `Debug` included.
+    fn said_of<T: serde::de::DeserializeOwned>(json: &str) -> String {
+        let error = decode::<T>(json.as_bytes()).err().expect(json);
+        let mut said = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            said.push_str(&format!(" {error} {error:?}"));
+            cause = error.source();
+        }
+        said
+    }
+
     #[test]
     fn what_is_no_value_is_refused_without_repeating_it() {
         for bad in [
@@ -145,9 +158,33 @@ mod tests {
             r#"{"string":"YQ==","binary":"YQ=="}"#,
             r#"{"hunter2":"YQ=="}"#,
             r#"{"string":5}"#,
+            r#"{"string":4242}"#,
+            r#"{"string":["hunter2"]}"#,
+            r#"{"string":{"hunter2":"hunter2"}}"#,
+            r#""hunter2""#,
+            r#"hunter2"#,
+            r#"4242"#,
+            r#"-4242.5"#,
+            r#"["hunter2"]"#,
+            r#"[["hunter2"]]"#,
+            r#"true"#,
+            r#"null"#,
         ] {
-            let error = text_of(bad).unwrap_err();
-            assert!(!error.contains("hunter2") && !error.contains("aHVudGVyMg"), "{error}");
+            for json in [
+                format!(r#"{{"operation":"PutSecretValue","parameters":{{"secret_id":"a","value":{bad}}}}}"#),
+                format!(r#"{{"parameters":{{"secret_id":"a","value":{bad}}},"operation":"PutSecretValue"}}"#),
+                format!(r#"{{"operation":"hunter2","parameters":{{"value":{bad}}}}}"#),
+                format!(r#"{{"operation":{bad},"parameters":{{}}}}"#),
+            ] {
+                assert_silent(&said_of::<Request>(&json), &json);
+            }
+            assert_silent(&said_of::<WireValue>(bad), bad);
+        }
+    }
+
+    fn assert_silent(said: &str, json: &str) {
+        for secret in ["hunter2", "aHVudGVyMg", "4242"] {
+            assert!(!said.contains(secret), "{json} {said}");
         }
     }
 }

@@ -67,8 +67,8 @@ pub(crate) fn env(home: &Home, arguments: &Env, output: Output) -> Result<(), St
             let line = Zeroizing::new(format!("export {name}={}\n", &*Zeroizing::new(shell::quoted(value))));
             text.extend_from_slice(line.as_bytes());
         }
-        // One left over from elsewhere would be sent along, and is not ours.
-        text.extend_from_slice(b"unset AWS_SESSION_TOKEN\n");
+        // Left over from elsewhere, the one would be sent along, and the other would win over AWS_ENDPOINT_URL.
+        text.extend_from_slice(b"unset AWS_SESSION_TOKEN AWS_ENDPOINT_URL_SECRETS_MANAGER\n");
     }
     output.bytes(&text)
 }

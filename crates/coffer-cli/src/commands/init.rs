@@ -1,5 +1,6 @@
 //! `init`: makes a store.
 
+use std::env::VarError;
 use std::sync::Arc;
 
 use coffer_server::RuntimeSpawn;
@@ -106,13 +107,23 @@ impl NewStore {
 
 /// The first access key, if the environment fixes it.
 pub(crate) fn admin_key() -> Result<Option<(String, SecretBytes)>, Stop> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match (variable(ADMIN_ACCESS_KEY_ID), variable(ADMIN_SECRET_ACCESS_KEY)) {
+    match (variable(ADMIN_ACCESS_KEY_ID)?, variable(ADMIN_SECRET_ACCESS_KEY)?) {
         (Some(id), Some(secret)) => Ok(Some((id, SecretBytes::from(secret)))),
         (None, None) => Ok(None),
         _ => Err(Stop::new(
             FailureKind::Refused,
             format!("{ADMIN_ACCESS_KEY_ID} and {ADMIN_SECRET_ACCESS_KEY} are set both or neither"),
         )),
+    }
+}
+
+/// An environment variable, if it is set to something. One that is no text is refused, not passed over.
+fn variable(name: &str) -> Result<Option<String>, Stop> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(Stop::new(FailureKind::Refused, format!("the value of {name} is not UTF-8")))
+        }
     }
 }

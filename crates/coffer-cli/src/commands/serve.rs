@@ -56,7 +56,7 @@ pub(crate) fn serve_store(
     output: Output,
     ready: impl FnOnce(&Bound) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let InPlace { runtime, opened } = store;
+    let InPlace { runtime, opened, .. } = store;
     let mut options = ServeOptions::on(listen);
     options.socket = Some(home.socket_path());
     let ready = |bound: &Bound| {
@@ -89,7 +89,13 @@ pub(crate) fn serve_store(
 /// Serves a store in memory that nobody will miss.
 fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
     if !arguments.dev_expose {
-        ensure_free(arguments.listen)?;
+        let listen = arguments.listen;
+        ensure_free(listen).map_err(|stop| match is_of_this_machine(listen) {
+            true => stop,
+            false => stop.with_hint(
+                "to let others reach a throw-away with known keys, add --dev-expose; else --listen 127.0.0.1:8200",
+            ),
+        })?;
     }
     let mut settings = DevSettings { expose: arguments.dev_expose, ..DevSettings::default() };
     let own_key = admin_key()?;
@@ -148,13 +154,18 @@ fn publish_endpoint(home: &Home, endpoint: &str) -> Result<(), Stop> {
 
 /// A listener that can't be had is told before anything is opened, made or imported.
 pub(crate) fn ensure_free(listen: SocketAddr) -> Result<(), Stop> {
-    if !listen.ip().to_canonical().is_loopback() {
+    if !is_of_this_machine(listen) {
         return Err(serve_failed(ServeError::BeyondLoopback { address: listen }));
     }
     match TcpListener::bind(listen) {
         Ok(_) => Ok(()),
         Err(source) => Err(serve_failed(ServeError::Listen { address: listen, source })),
     }
+}
+
+/// Whether only programs of this machine can connect.
+fn is_of_this_machine(listen: SocketAddr) -> bool {
+    listen.ip().to_canonical().is_loopback()
 }
 
 fn serve_failed(error: ServeError) -> Stop {

@@ -7,7 +7,7 @@ use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
 use crate::access::{Access, Place};
-use crate::arguments::{Founding, Up};
+use crate::arguments::Up;
 use crate::commands::init::NewStore;
 use crate::commands::list::Secrets;
 use crate::commands::serve::{ensure_free, serve_store};
@@ -70,12 +70,16 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
         }
     };
     let tried = tried.or_else(|| secrets.first_name().cloned());
+    let env = match &place.region {
+        Some(region) if store.is_none() => format!("env --region {region}"),
+        _ => "env".to_owned(),
+    };
     let object = |endpoint: String| UpObject {
         home: home.path().display().to_string(),
         store,
         endpoint,
         imported,
-        environment_command: format!("eval \"$({})\"", shell::command(home.path(), "env")),
+        environment_command: format!("eval \"$({})\"", shell::command(home.path(), &env)),
         try_command: tried.as_ref().map(try_command),
         secrets,
     };
@@ -99,23 +103,14 @@ fn look_at(access: &mut Access, arguments: &Up) -> Result<(), Stop> {
     if access.server().is_none() {
         ensure_free(arguments.listen)?;
     }
-    let Founding { account_id, region, .. } = &arguments.founding;
-    if account_id.is_none() && region.is_none() {
+    let Some(asked_for) = arguments.founding.account_id else { return Ok(()) };
+    let account = access.status()?.account;
+    if account == asked_for {
         return Ok(());
     }
-    let status = access.status()?;
-    let other = |what: &str, is: String| {
-        Err(Stop::new(
-            FailureKind::Conflict,
-            format!("this store's {what} is {is}, and was settled when it was made"),
-        )
+    let message = format!("this store's account is {account}, and was settled when it was made");
+    Err(Stop::new(FailureKind::Conflict, message)
         .with_hint("leave the option out, or name another folder with --home"))
-    };
-    match (account_id, region) {
-        (Some(account), _) if *account != status.account => other("account", status.account.to_string()),
-        (_, Some(region)) if *region != status.region => other("region", status.region.to_string()),
-        _ => Ok(()),
-    }
 }
 
 fn try_command(name: &SecretName) -> String {

@@ -20,6 +20,10 @@ use crate::import::Plan;
 use crate::output::{Output, stdout_is_terminal};
 use crate::terminal;
 
+/// The hint for who tried another way.
+const WAYS_TO_GIVE_A_VALUE: &str =
+    "send it to standard input, or name an environment variable with --from-env";
+
 /// `get --json`.
 #[derive(Serialize)]
 struct ValueObject<'a> {
@@ -137,7 +141,7 @@ pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), S
     if !arguments.value.is_empty() {
         return Err(Stop::Usage {
             message: "a value is never an argument: every user of this machine can read arguments".into(),
-            hint: "send it to standard input, or name an environment variable with --from-env".into(),
+            hint: WAYS_TO_GIVE_A_VALUE.into(),
         });
     }
     let name: SecretName = arguments.name.parse().map_err(|error| {
@@ -183,7 +187,7 @@ fn given_value(arguments: &Put) -> Result<SecretBytes, Stop> {
         };
     }
     if std::io::stdin().is_terminal() {
-        return terminal::prompt(&format!("Value of {}: ", arguments.name));
+        return terminal::prompt(&format!("Value of {}: ", arguments.name), WAYS_TO_GIVE_A_VALUE);
     }
     terminal::standard_input(SECRET_VALUE_BYTES_MAX)
 }

@@ -5,11 +5,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use coffer_core::Core;
+use coffer_core::ops::secrets::{CreateSecret, DeleteSecret, DeletionMode};
+use coffer_server::home::{Home, OpenOptions, WayIn};
+use coffer_server::local;
 use serde_json::Value;
 
 /// What every dialect reads alike.
@@ -169,6 +174,83 @@ impl Folder {
         let status = within_a_minute(|| child.try_wait().unwrap());
         read(&mut printed);
         Some((code_of(status), printed, [echoed_while, echoes()]))
+    }
+
+    /// Runs the command with a terminal to read from that is not its own to ask on; its exit code and what it said.
+    /// `None` if this machine has no `setsid`.
+    pub(crate) fn unasked(&self, arguments: &[&str]) -> Option<(i32, String)> {
+        let (_controller, terminal) = new_terminal();
+        let plain = self.command(arguments);
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(plain.get_program()).args(arguments).current_dir(self.path());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.stdin(terminal).output().ok()?;
+        Some((code_of(output.status), String::from_utf8(output.stderr).unwrap()))
+    }
+
+    /// Asks the store's core for something the command has no word for.
+    fn execute<O: coffer_core::Operation>(&self, operation: impl FnOnce(&Core) -> O) {
+        let home = Home::at(self.path().join(".coffer")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let Ok(WayIn::InPlace(lock)) = home.way_in("a test", None, Duration::from_secs(5)) else {
+                panic!("the store is held")
+            };
+            let spawn = std::sync::Arc::new(coffer_server::RuntimeSpawn::here());
+            let options = OpenOptions { sync: Default::default(), accept_audit_loss: false };
+            let unsealed = || Err(std::io::ErrorKind::Unsupported.into());
+            let opened = home.open(lock, self.data_dir(), unsealed, options, spawn).await.unwrap();
+            let core = &opened.core;
+            let context = local::authenticate_self(core, "a test", None).await.unwrap();
+            assert!(core.execute(&context, operation(core)).await.is_ok());
+            opened.close().await.unwrap();
+        });
+    }
+
+    /// Makes a secret as programs may: with a name and nothing else.
+    pub(crate) fn make_secret_without_value(&self, name: &str) {
+        self.execute(|core| CreateSecret {
+            name: name.parse().unwrap(),
+            token: core.new_version_id(),
+            description: None,
+            kms_key_id: None,
+            value: None,
+            tags: None,
+        });
+    }
+
+    /// Marks a secret for deletion.
+    pub(crate) fn delete_secret(&self, name: &str) {
+        self.execute(|_| DeleteSecret {
+            secret_id: name.parse().unwrap(),
+            mode: DeletionMode::Recoverable { days: 7 },
+        });
+    }
+
+    /// Holds the store as a server does, greets one client, and answers its first request with `answer`.
+    pub(crate) fn pretend_to_serve(&self, answer: &'static str) -> JoinHandle<()> {
+        let folder = self.path().join(".coffer");
+        let lock = fs::File::open(folder.join("lock")).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let _ = fs::remove_file(folder.join("coffer.sock"));
+        let listener = UnixListener::bind(folder.join("coffer.sock")).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for said in [r#"{"protocol":1}"#, answer] {
+                let mut front = [0; 4];
+                stream.read_exact(&mut front).unwrap();
+                let mut heard = vec![0; u32::from_be_bytes(front).try_into().unwrap()];
+                stream.read_exact(&mut heard).unwrap();
+                stream.write_all(&u32::try_from(said.len()).unwrap().to_be_bytes()).unwrap();
+                stream.write_all(said.as_bytes()).unwrap();
+            }
+            drop(lock);
+        })
     }
 
     /// Starts a command that serves, and waits until it does.

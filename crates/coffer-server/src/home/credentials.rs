@@ -46,8 +46,7 @@ impl Credentials {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        let file: File<String> =
-            serde_json::from_slice(&json).map_err(|source| HomeError::Credentials { path, source })?;
+        let file: File<String> = serde_json::from_slice(&json).map_err(|error| unreadable(&path, &error))?;
         Ok(Some(Self {
             access_key_id: file.access_key_id,
             secret_access_key: SecretBytes::from(file.secret_access_key),
@@ -74,9 +73,43 @@ impl Credentials {
         };
         // Large enough at once, so that it leaves no copy behind as it grows.
         let mut json = Zeroizing::new(Vec::with_capacity(4096));
-        serde_json::to_writer_pretty(&mut *json, &file)
-            .map_err(|source| HomeError::Credentials { path: path.clone(), source })?;
+        serde_json::to_writer_pretty(&mut *json, &file).map_err(|error| unreadable(&path, &error))?;
         json.push(b'\n');
         files::write_private_file(&path, &json)
+    }
+}
+
+/// Without the parser's text, which repeats what stands in the file.
+fn unreadable(path: &Path, error: &serde_json::Error) -> HomeError {
+    HomeError::Credentials { path: path.to_owned(), source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_crypto::SystemRandom;
+    use coffer_wire_local::Failure;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let store_id = StoreId::make(&SystemRandom);
+        let path = Credentials::path(folder.path(), store_id);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        for json in [
+            r#""hunter2""#,
+            r#"{"secret_access_key":["hunter2"]}"#,
+            r#"{"access_key_id":"a","secret_access_key":"hunter2","region":"hunter2"}"#,
+            r#"{"secret_access_key":"hunter2"#,
+            r#"{"account":"hunter2"}"#,
+        ] {
+            std::fs::write(&path, json).unwrap();
+            let error = Credentials::read(folder.path(), store_id).err().unwrap();
+            let debug = format!("{error:?}");
+            let message = Failure::from(error).message;
+            assert!(message.contains(" at line 1 column "), "{message}");
+            assert!(!message.contains("hunter2") && !debug.contains("hunter2"), "{message} {debug}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use coffer_types::Region;
 use coffer_wire_local::{Client, ConnectError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -52,8 +53,10 @@ impl Home {
     /// Finds the way in: the lock if it is free, the socket of the server that holds it otherwise. Held by
     /// somebody without a socket, such as another command, it is waited for up to `wait`.
     ///
-    /// Blocks. `command` is what others are told of this process while it holds the lock, without secrets.
-    pub fn way_in(&self, command: &str, wait: Duration) -> Result<WayIn, HomeError> {
+    /// Blocks. `command` is what others are told of this process while it holds the lock, without secrets. A
+    /// server is asked to work in `region`, or in the store's default; who opens the store in place says so to
+    /// [`local::authenticate_self`](crate::local::authenticate_self).
+    pub fn way_in(&self, command: &str, region: Option<&Region>, wait: Duration) -> Result<WayIn, HomeError> {
         if !self.exists() {
             return Err(HomeError::NotThere { path: self.path.clone() });
         }
@@ -63,7 +66,7 @@ impl Home {
                 Ok(lock) => return Ok(WayIn::InPlace(lock)),
                 Err(holder) => holder,
             };
-            match Client::connect(&self.socket_path()) {
+            match Client::connect(&self.socket_path(), region.cloned()) {
                 Ok(client) => return Ok(WayIn::Server(client)),
                 // Not a server, or not yet, or no more.
                 Err(ConnectError::NobodyListens(_)) => {}
