@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Kills a serving coffer with SIGKILL under concurrent writes, again and again, and looks for what was lost.
 
-Each round: eight writers create secrets, put versions, move labels, delete and restore; at a moment drawn at
-random the server is killed, and sometimes killed again while it starts. Then it must be true that
+Each round: eight writers create secrets, put versions, move labels, delete, restore, and remove for good; at a
+moment drawn at random the server is killed, and sometimes killed again while it starts. Then it must be true that
 
 - every acknowledged write is readable, with exactly its value and under its version id;
 - no version that can be seen is torn: its value is the one that belongs to its id, whole;
 - the labels of each secret are those after its last acknowledged write, or after the one write that was under way;
-- the audit log verifies, holds a record of every acknowledged change, and holds no record of a version that is
-  not there.
+- the audit log verifies, and holds one record of every change that happened, acknowledged or only found to be done,
+  and none of a change that did not;
+- at the end the versions of each secret that was removed for good are swept away, which is recorded once, however
+  often the sweep was killed.
 
 A store is also killed while `coffer init` makes it: afterwards there is a whole one or none.
 
@@ -38,9 +40,13 @@ SEED = int(os.environ.get("COFFER_CRASH_SEED", random.SystemRandom().randrange(2
 WRITERS = 8
 LIFE_SECONDS = (0.02, 0.6)
 DRAIN_SECONDS_MAX = 10
+SWEEP_SECONDS_MAX = 120
+# How many versions a secret has when it is removed for good: fewer and more than a sweep takes at a time (40).
+REMOVED_WITH_VERSIONS = (2, 5, 15, 60)
 READERS = 4
 SHARED = "crash/shared"
 CHANGES = {"CreateSecret", "PutSecretValue", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret"}
+SWEPT = "EndSecretVersionDelete"
 
 
 def value_of(token):
@@ -66,6 +72,14 @@ class Secret:
     def state(self):
         return (self.exists, self.deleted, self.current, self.previous)
 
+    def become(self, state, token):
+        """Takes on a state. A secret that is no more has no versions, and its name is free for another."""
+        self.exists, self.deleted, self.current, self.previous = state
+        if token:
+            self.versions.add(token)
+        if not self.exists:
+            self.versions = set()
+
 
 class Writer(threading.Thread):
     """Writes to secrets of its own, and puts to one that all share, until the server is gone."""
@@ -74,9 +88,10 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.number, self.port, self.random, self.secrets = number, port, choices, secrets
         self.signer = signing.Signer(f"127.0.0.1:{port}", serving.STORE_KEYS, serving.REGION)
-        self.acknowledged = []  # (operation, request id, token or None)
+        self.acknowledged = []  # (operation, request id)
         self.shared = set()  # tokens put to the shared secret and acknowledged
-        self.pending = None  # (secret or None, token or None, state after)
+        self.pending = None  # (operation, secret or None, token or None, state after)
+        self.removes_at = self.random.choice(REMOVED_WITH_VERSIONS)  # versions; None once it has, for this round
         self.failure = None
 
     def run(self):
@@ -96,17 +111,15 @@ class Writer(threading.Thread):
 
     def step(self, connection):
         operation, body, secret, token, after = self.choose()
-        self.pending = (secret, token, after)
+        self.pending = (operation, secret, token, after)
         status, headers, answer = connection.call(self.signer.request(operation, body))
         if status != 200:
             raise Failed(f"{operation} was refused with {status}: {answer[:300]!r}")
-        self.acknowledged.append((operation, headers["x-amzn-requestid"], token))
+        self.acknowledged.append((operation, headers["x-amzn-requestid"]))
         if secret is None:
             self.shared.add(token)
         else:
-            secret.exists, secret.deleted, secret.current, secret.previous = after
-            if token:
-                secret.versions.add(token)
+            secret.become(after, token)
         self.pending = None
 
     def choose(self):
@@ -120,16 +133,23 @@ class Writer(threading.Thread):
             body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
             return "CreateSecret", body, secret, token, (True, False, token, None)
         secret = self.random.choice(self.secrets[-20:])
+        largest = max(self.secrets[-20:], key=lambda secret: len(secret.versions))
+        if self.removes_at and len(largest.versions) >= self.removes_at:
+            self.removes_at = None
+            body = {"SecretId": largest.name, "ForceDeleteWithoutRecovery": True}
+            return "DeleteSecret", body, largest, None, (False, False, None, None)
+        if draw < 0.55 and largest.exists:
+            secret = largest  # so that some have many versions
         if not secret.exists:
             body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
             return "CreateSecret", body, secret, token, (True, False, token, None)
         if secret.deleted:
             after = (True, False, secret.current, secret.previous)
             return "RestoreSecret", {"SecretId": secret.name}, secret, None, after
-        if draw < 0.5:
+        if 0.55 < draw < 0.65:
             after = (True, True, secret.current, secret.previous)
             return "DeleteSecret", {"SecretId": secret.name, "RecoveryWindowInDays": 7}, secret, None, after
-        if draw < 0.6 and secret.previous:
+        if 0.65 < draw < 0.8 and secret.previous:
             body = {
                 "SecretId": secret.name,
                 "VersionStage": "AWSCURRENT",
@@ -184,8 +204,9 @@ class AuditLog:
         self.folder = folder
         self.offsets = collections.defaultdict(int)
         self.requests = {}  # request id → event name, of changes without an error
-        self.versions = set()  # version ids that records say were written
-        self.bytes = 0
+        self.unmatched = {}  # request id → (event name, secret name, version id), of those not yet accounted for
+        self.removed = set()  # ARNs of secrets removed for good
+        self.swept = set()  # ARNs of those whose versions are gone
 
     def read_on(self):
         for path in sorted(self.folder.rglob("*")):
@@ -201,13 +222,23 @@ class AuditLog:
             self.offsets[path] += len(whole)
 
     def take(self, record):
-        if record["eventName"] not in CHANGES or record.get("errorCode"):
+        if record.get("errorCode"):
             return
-        if record["requestID"] in self.requests:
-            raise Failed(f"request {record['requestID']} is recorded twice")
-        self.requests[record["requestID"]] = record["eventName"]
-        if record["eventName"] in ("CreateSecret", "PutSecretValue"):
-            self.versions.add((record["responseElements"]["name"], record["responseElements"]["versionId"]))
+        name, request = record["eventName"], record.get("requestID")
+        if name == SWEPT:
+            arn = record["additionalEventData"]["SecretId"]
+            if arn in self.swept:
+                raise Failed(f"the end of {arn} is recorded twice")
+            self.swept.add(arn)
+        if name not in CHANGES:
+            return
+        if request in self.requests:
+            raise Failed(f"request {request} is recorded twice")
+        answer = record["responseElements"]
+        self.requests[request] = name
+        self.unmatched[request] = (name, answer["name"], answer.get("versionId"))
+        if name == "DeleteSecret" and record["requestParameters"].get("forceDeleteWithoutRecovery"):
+            self.removed.add(answer["arn"])
 
 
 class Trial:
@@ -223,6 +254,7 @@ class Trial:
         self.acknowledged = 0
         self.in_flight = collections.Counter()
         self.checked_versions = set()
+        self.landed = []  # changes without an answer that happened all the same, in the form of AuditLog.unmatched
 
     def run(self):
         server = self.store.start()
@@ -230,6 +262,7 @@ class Trial:
         token = str(uuid.UUID(int=self.random.getrandbits(128)))
         reader.ask("CreateSecret", {"Name": SHARED, "SecretString": value_of(token), "ClientRequestToken": token})
         self.shared.add(token)
+        self.landed.append(("CreateSecret", SHARED, token))
         started = time.monotonic()
         for number in range(1, ROUNDS + 1):
             server = self.round(number, server)
@@ -241,6 +274,7 @@ class Trial:
                     flush=True,
                 )
         self.check_everything(server)
+        self.check_swept()
         if server.stop() != 0:
             raise Failed(f"the last stop was not clean:\n{server.said()[-2000:]}")
         self.verify_log()
@@ -300,7 +334,7 @@ class Trial:
                 self.readable(reader, SHARED, token)
         for n, writer in enumerate(writers):
             self.secrets[n] = [secret for secret in writer.secrets if secret.exists]
-        self.check_log([entry for writer in writers for entry in writer.acknowledged], reader)
+        self.check_log([entry for writer in writers for entry in writer.acknowledged])
         reader.connection.close()
 
     def settle(self, reader, writer):
@@ -308,8 +342,9 @@ class Trial:
         if writer.pending is None:
             self.in_flight["none sent"] += 1
             return
-        secret, token, after = writer.pending
-        there = token is not None and reader.value(secret.name if secret else SHARED, token) is not None
+        operation, secret, token, after = writer.pending
+        name = secret.name if secret else SHARED
+        there = token is not None and reader.value(name, token) is not None
         if secret is None:
             if there:
                 self.shared.add(token)
@@ -318,10 +353,12 @@ class Trial:
             if token is not None and there != (state == after):
                 raise Failed(f"{secret.name}: version {token} is {'' if there else 'not '}there, the secret is {state}")
             if state == after and state != secret.state():
-                secret.exists, secret.deleted, secret.current, secret.previous = after
+                secret.become(after, token)
                 there = True
-                if token:
-                    secret.versions.add(token)
+            elif not after[0]:
+                self.checked_versions -= secret.versions  # it was not removed, so all of it is still there
+        if there:
+            self.landed.append((operation, name, token))
         self.in_flight["done" if there else "not done"] += 1
 
     def expect(self, reader, secret):
@@ -337,30 +374,52 @@ class Trial:
         if reader.value(name, token) is None:
             raise Failed(f"acknowledged version {token} of {name} is gone")
 
-    def check_log(self, acknowledged, reader):
-        """Records of committed changes reach the log at once or a little later: the drainer may still be at it."""
-        wanted = {request: operation for operation, request, _ in acknowledged}
-        before = set(self.log.versions)
+    def check_log(self, acknowledged):
+        """Records and changes are the same, one for one: those that were acknowledged, by their request ids, and
+        those whose answer the kill took away, by what they did.
+
+        Records reach the log a little later than their changes: the drainer may still be at it.
+        """
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
         while True:
             self.log.read_on()
-            missing = [request for request in wanted if request not in self.log.requests]
-            if not missing:
+            missing = [request for _, request in acknowledged if request not in self.log.requests]
+            if not missing and len(self.log.unmatched) >= len(acknowledged) + len(self.landed):
                 break
             if time.monotonic() > deadline:
-                raise Failed(f"{len(missing)} acknowledged changes have no record, such as {missing[0]}")
+                break
             time.sleep(0.02)
-        for request, operation in wanted.items():
-            if self.log.requests[request] != operation:
-                raise Failed(f"request {request} was {operation} and is recorded as {self.log.requests[request]}")
-        known = {token for secrets in self.secrets for secret in secrets for token in secret.versions} | self.shared
-        for name, version in self.log.versions - before:
-            if version not in known and not self.is_there(reader, name, version):
-                raise Failed(f"the log records version {version} of {name}, which is not there")
+        if missing:
+            raise Failed(f"{len(missing)} acknowledged changes have no record, such as {missing[0]}")
+        for operation, request in acknowledged:
+            recorded, _, _ = self.log.unmatched.pop(request)
+            if recorded != operation:
+                raise Failed(f"request {request} was {operation} and is recorded as {recorded}")
+        for request, (operation, name, version) in list(self.log.unmatched.items()):
+            done = (operation, name, version)
+            if done not in self.landed:
+                raise Failed(f"the log records {operation} of {name} ({version}, {request}), which did not happen")
+            self.landed.remove(done)
+            del self.log.unmatched[request]
+        if self.landed:
+            raise Failed(f"{len(self.landed)} changes were done and have no record, such as {self.landed[0]}")
 
-    def is_there(self, reader, name, version):
-        status, answer = reader.ask("GetSecretValue", {"SecretId": name, "VersionId": version})
-        return status == 200 or "marked for deletion" in answer["Message"]
+    def check_swept(self):
+        """What was removed for good is swept away, a little at a time, and the end of each is recorded."""
+        started = time.monotonic()
+        while (missing := self.log.removed - self.log.swept) and time.monotonic() - started < SWEEP_SECONDS_MAX:
+            time.sleep(0.1)
+            self.log.read_on()
+        if missing:
+            raise Failed(f"{len(missing)} secrets were removed and never swept away, such as {missing.pop()}")
+        if more := self.log.swept - self.log.removed:
+            raise Failed(f"the log records the end of {more.pop()}, which nobody removed")
+        there = 1 + sum(secret.exists for secrets in self.secrets for secret in secrets)
+        told = json.loads(self.store.run("status", "--json").stdout)["secrets"]
+        if told != there:
+            raise Failed(f"`coffer status` counts {told} secrets and there are {there}")
+        elapsed = time.monotonic() - started
+        print(f"  {len(self.log.removed)} secrets removed for good and swept away, the last {elapsed:.0f} s after all")
 
     def check_everything(self, server):
         """At the end all that was ever acknowledged is read once more, by a few readers at once."""

@@ -7,6 +7,10 @@ directory, and the arguments of every process while it all ran. Forms: plain, ba
 percent-encoded, and with JSON's escapes. Numbers have a marker of their own, since a wrong type is quoted as it
 stands by careless parsers.
 
+A value can also be put where something else belongs: at the AWS door, in frames on the local socket, as the name in
+`coffer get`. What is sent there has a third marker, with a space in it so that it is no legal name. The one who sent
+it may be told it again; the records, and all else that is kept, must not hold it.
+
 I/O: processes, a folder under the temporary directory, 127.0.0.1.
 """
 
@@ -15,6 +19,8 @@ import json
 import pathlib
 import random
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -62,6 +68,10 @@ class Hunt:
         draw = random.SystemRandom()
         self.text = "lk" + "".join(draw.choice(LETTERS) for _ in range(24))
         self.number = str(draw.randrange(10**17, 10**18))
+        self.misplaced = "wrong " + "".join(draw.choice(LETTERS) for _ in range(12)) + " place"
+        self.kept_needles = [
+            (f"misplaced ({form})", needle) for form, needle in forms(self.misplaced.split()[1]).items()
+        ]
         self.needles = [
             (f"{what} ({form})", needle)
             for what, marker in (("text", self.text), ("number", self.number))
@@ -71,18 +81,22 @@ class Hunt:
         self.bytes = 0
         self.places = 0
 
-    def search(self, place, data):
+    def search(self, place, data, needles=None):
         self.places += 1
         self.bytes += len(data)
-        for form, needle in self.needles:
+        for form, needle in needles or self.needles:
             if (at := data.find(needle)) >= 0:
                 shown = re.sub(rb"[^ -~]", b".", data[max(0, at - 60) : at])
                 self.found.append(f"{place}: {form}, after …{shown.decode()}")
 
+    def search_kept(self, place, data):
+        """In what stays behind nothing may be found that was put in a wrong place either."""
+        self.search(place, data, self.needles + self.kept_needles)
+
     def search_folder(self, folder):
         for path in sorted(pathlib.Path(folder).rglob("*")):
             if path.is_file():
-                self.search(f"file {path.relative_to(folder)}", path.read_bytes())
+                self.search_kept(f"file {path.relative_to(folder)}", path.read_bytes())
 
 
 class Arguments(threading.Thread):
@@ -187,6 +201,110 @@ def over_the_wire(hunt, target):
     assert client.get_secret_value(SecretId="leak/b")["SecretString"] == hunt.text
 
 
+class Frames:
+    """A connection to the local socket that sends whatever bytes it is given."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(10)
+        self.socket.connect(str(path))
+
+    def send(self, data):
+        """A frame, and the answer to it; nothing if the server hangs up."""
+        try:
+            self.socket.sendall(struct.pack(">I", len(data)) + data)
+            (length,) = struct.unpack(">I", self._exactly(4))
+            return self._exactly(length)
+        except ConnectionError:
+            return b""
+
+    def _exactly(self, count):
+        data = b""
+        while len(data) < count:
+            if not (more := self.socket.recv(count - len(data))):
+                raise ConnectionError("the server hung up")
+            data += more
+        return data
+
+    def close(self):
+        self.socket.close()
+
+
+def frames(marker):
+    """Requests to the local socket with the marker where a value does not belong."""
+
+    def request(operation, parameters):
+        return json.dumps({"operation": operation, "parameters": parameters}).encode()
+
+    value = {"string": "eA=="}
+    raw = marker.encode()
+    yield "only the value", json.dumps(marker).encode()
+    yield "not JSON", raw
+    yield "broken off", b'{"operation":"GetSecretValue","parameters":{"secret_id":"' + raw
+    yield "no escape", b'{"operation":"GetSecretValue","parameters":{"secret_id":"' + raw + b'\\q"}}'
+    yield "a list", json.dumps([marker]).encode()
+    yield "an operation", request(marker, {})
+    yield "a member of the request", json.dumps({"operation": "Status", "parameters": {}, marker: marker}).encode()
+    yield "the parameters", request("Status", marker)
+    yield "a parameter's name", request("GetSecretValue", {marker: "x"})
+    yield "a parameter too many", request("GetSecretValue", {"secret_id": "leak/a", marker: marker})
+    for operation, more in (
+        ("GetSecretValue", {}),
+        ("DescribeSecret", {}),
+        ("PutSecretValue", {"value": value}),
+        ("ListSecretVersionIds", {"include_deprecated": False}),
+        ("UpdateSecretVersionStage", {"stage": "A"}),
+        ("DeleteSecret", {"mode": {"days": 7}}),
+        ("RestoreSecret", {}),
+    ):
+        yield f"a secret's id, {operation}", request(operation, {"secret_id": marker, **more})
+    yield "a secret's name", request("CreateSecret", {"name": marker, "value": value})
+    yield "a version id", request("GetSecretValue", {"secret_id": "leak/a", "version_id": marker})
+    yield "a token", request("PutSecretValue", {"secret_id": "leak/a", "value": value, "token": marker})
+    yield "a label", request("GetSecretValue", {"secret_id": "leak/a", "stage": marker * 20})
+    labels = {"secret_id": "leak/a", "value": value, "stages": marker}
+    yield "labels that are no list", request("PutSecretValue", labels)
+    yield "a value without its kind", request("PutSecretValue", {"secret_id": "leak/a", "value": marker})
+    yield "a value's kind", request("PutSecretValue", {"secret_id": "leak/a", "value": {marker: "x"}})
+    yield "base64 that is none", request("PutSecretValue", {"secret_id": "leak/a", "value": {"binary": marker}})
+    yield "tags", request("CreateSecret", {"name": "leak/f", "value": value, "tags": marker})
+    yield "a page token", request("ListSecrets", {"include_planned_deletion": False, "next_token": marker})
+    yield "a count", request("TailAudit", {"count": marker})
+    yield "a deletion's mode", request("DeleteSecret", {"secret_id": "leak/a", "mode": marker})
+
+
+def in_wrong_frames(hunt, store, target):
+    """Both doors, with the marker where something else belongs. Each is refused."""
+    for case, frame in frames(hunt.misplaced):
+        connection = Frames(store.home / "coffer.sock")
+        greeting = connection.send(b'{"protocol":1,"coffer":"leak"}')
+        assert b'"protocol"' in greeting, greeting
+        answer = connection.send(frame)
+        # Members it does not know may be ignored; all else is refused.
+        assert b'"failure"' in answer or case in ("a member of the request", "a parameter too many"), (case, answer)
+        connection.close()
+    greeted = Frames(store.home / "coffer.sock")
+    greeted.send(json.dumps({"protocol": hunt.misplaced}).encode())
+    greeted.close()
+    for operation in OPERATIONS:
+        for body in (hunt.misplaced, {"SecretId": hunt.misplaced}, {"SecretId": "leak/a", hunt.misplaced: "x"}):
+            target.call(operation, body)
+
+
+def in_wrong_arguments(hunt, store):
+    """The command line, likewise; in place or over the socket, as it comes."""
+    for arguments in (
+        ("get", hunt.misplaced),
+        ("get", f"{hunt.misplaced}#KEY"),
+        ("versions", hunt.misplaced),
+        ("put", hunt.misplaced),
+        ("get", "leak/a", "--version-id", hunt.misplaced),
+        ("get", "leak/a", "--stage", hunt.misplaced * 20),
+    ):
+        done = store.run(*arguments, check=False, input=b"x")
+        assert done.returncode != 0, arguments
+
+
 ENV_FILES = {
     "good": 'KEY={text}\nOTHER="{text}"\nPIN={number}\n',
     "an open quote": 'GOOD=1\nKEY="{text}\n',
@@ -247,13 +365,16 @@ def main():
     try:
         store.init()
         by_command(hunt, store)
+        in_wrong_arguments(hunt, store)
         server = store.start()
         over_the_wire(hunt, Target("store", server.endpoint, store.keys, store))
         by_command(hunt, store)
-        hunt.search("what the server said", server.log.read_bytes())
+        in_wrong_arguments(hunt, store)
+        in_wrong_frames(hunt, store, Target("store", server.endpoint, store.keys, store))
+        hunt.search_kept("what the server said", server.log.read_bytes())
         hunt.search_folder(store.home)
         assert server.stop() == 0, server.said()
-        hunt.search("what the server said", server.log.read_bytes())
+        hunt.search_kept("what the server said", server.log.read_bytes())
         hunt.search_folder(store.home)
         hunt.search_folder(store.data)
         arguments.ends.set()

@@ -72,8 +72,15 @@ class Server:
 
     def resident_kib(self):
         """Resident memory in KiB, as the kernel counts it."""
+        return self._memory_kib("VmRSS")
+
+    def resident_peak_kib(self):
+        """The most resident memory it ever had since it was started, in KiB."""
+        return self._memory_kib("VmHWM")
+
+    def _memory_kib(self, name):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
         return int(line.split()[1])
 
     def kill(self):

@@ -6,7 +6,9 @@ Two parts, each against a persistent store of its own:
 - a flood: 5,000 unsigned or badly signed requests a second from one address. The audit log must not grow by more
   than 1 MiB, and a signed load at a fixed rate must be answered as before;
 - the limits: JSON nested 10,000 deep, bodies of 1 GB (announced, and in chunks), headers and bodies sent a byte at
-  a time. Each is refused within its limit, and the server's memory stays flat.
+  a time. Each is told why (400, 413, 408) within its limit.
+
+In both the server's memory stays flat: its peak, not only what is left afterwards.
 
 `--seconds N` sets how long the flood lasts (60). I/O: processes, a folder under the temporary directory,
 127.0.0.1 only; what is sent is bounded by that time.
@@ -29,6 +31,7 @@ SIGNED_PER_SECOND = 200
 CONNECTIONS = 16
 AUDIT_BYTES_MAX = 1024 * 1024
 ANSWERED_SHARE_MIN = 0.98
+LATE_MILLIS_MAX = 500  # the median, from when a request was due: loose, since a busy machine is no failure
 FLOOD_SHARE_MIN = 0.9
 RESIDENT_GROWTH_KIB_MAX = 32 * 1024
 BODY_BYTES = 1024**3
@@ -103,7 +106,7 @@ def flood(port, seconds, sent):
 
 
 def signed_load(port, seconds):
-    """Reads at a fixed rate, come what may; answers how many were offered and answered, and how late (ms)."""
+    """Reads at a fixed rate, come what may; tells how many were answered a second, and how late (ms, median)."""
     signer = signing.Signer(f"127.0.0.1:{port}", serving.STORE_KEYS, serving.REGION)
     connection = signing.Connection(port)
     offered = int(seconds * SIGNED_PER_SECOND)
@@ -119,13 +122,10 @@ def signed_load(port, seconds):
             late.append((time.monotonic() - due) * 1000)
     elapsed = time.monotonic() - started
     late.sort()
-    rate = len(late) / elapsed
-    print(
-        f"       signed: {len(late)} of {offered} answered, {rate:.1f}/s, "
-        f"p50 {late[len(late) // 2]:.2f} ms, p99 {late[int(len(late) * 0.99)]:.2f} ms",
-        flush=True,
-    )
-    return rate
+    require(late, f"{len(late)} of {offered} signed requests answered")
+    rate, half, most = len(late) / elapsed, late[len(late) // 2], late[int(len(late) * 0.99)]
+    print(f"       {rate:.1f}/s, p50 {half:.2f} ms, p99 {most:.2f} ms", flush=True)
+    return rate, half
 
 
 def signed_bytes(line):
@@ -146,7 +146,7 @@ def flooded(seconds):
     store = make_store()
     try:
         server = store.start()
-        before = signed_load(server.port, min(10, seconds))
+        before, _ = signed_load(server.port, min(10, seconds))
         resident = server.resident_kib()
         audit_before = sum(len(line) + 1 - signed_bytes(line) for line in store.audit_lines())
         sent = multiprocessing.get_context("spawn").Value("q", 0)
@@ -156,12 +156,12 @@ def flooded(seconds):
         while not sent.value and time.monotonic() < deadline:
             time.sleep(0.01)
         started = time.monotonic()
-        during = signed_load(server.port, seconds)
+        during, late = signed_load(server.port, seconds)
         attacker.join(seconds)
         rate = sent.value / max(time.monotonic() - started, seconds)
         if attacker.is_alive():
             attacker.kill()
-        growth = server.resident_kib() - resident
+        growth = server.resident_peak_kib() - resident
         require(server.stop() == 0, "the server stops cleanly after it")
         audit = sum(len(line) + 1 - signed_bytes(line) for line in store.audit_lines()) - audit_before
         require(attacker.exitcode == 0, f"{sent.value} requests refused, {rate:.0f} a second")
@@ -175,7 +175,8 @@ def flooded(seconds):
         require(
             share >= ANSWERED_SHARE_MIN, f"signed throughput {during:.1f}/s against {before:.1f}/s without the flood"
         )
-        require(growth <= RESIDENT_GROWTH_KIB_MAX, f"memory grew by {growth} KiB")
+        require(late <= LATE_MILLIS_MAX, f"signed requests answered within {late:.1f} ms, half of them")
+        require(growth <= RESIDENT_GROWTH_KIB_MAX, f"memory grew by {growth} KiB at its peak")
         require(store.run("audit", "verify", check=False).returncode == 0, "the audit log verifies")
     finally:
         end(store)
@@ -257,7 +258,7 @@ def limits():
             sent, slowest = max(each.sent for each in done), max(each.seconds for each in done)
             seen = sorted({each.status for each in done}, key=str)
             require(
-                all(each.status in (400, 413, None) for each in done) and sent <= BODY_BYTES_SENT_MAX,
+                seen == [413] and sent <= BODY_BYTES_SENT_MAX,
                 f"a body of 1 GB, {what}: {seen}, gone after {sent / 1e6:.1f} MB and {slowest:.1f} s",
             )
 
@@ -267,14 +268,15 @@ def limits():
         ):
             done = abuse(server.port, 100, begin, more, pause=0.5)
             slowest = max(each.seconds for each in done)
+            seen = sorted({each.status for each in done}, key=str)
             require(
-                slowest <= REQUEST_SECONDS_MAX + GRACE_SECONDS,
-                f"{what} a byte at a time, over 100 connections: ended after {slowest:.1f} s at most",
+                seen == [408] and slowest <= REQUEST_SECONDS_MAX + GRACE_SECONDS,
+                f"{what} a byte at a time, over 100 connections: {seen}, ended after {slowest:.1f} s at most",
             )
 
-        growth = server.resident_kib() - resident
-        require(growth <= RESIDENT_GROWTH_KIB_MAX, f"memory grew by {growth} KiB through all of it")
-        require(signed_load(server.port, 2) > 0, "and it still answers")
+        growth = server.resident_peak_kib() - resident
+        require(growth <= RESIDENT_GROWTH_KIB_MAX, f"memory grew by {growth} KiB at its peak through all of it")
+        signed_load(server.port, 2)  # it still answers
         require(server.stop() == 0, "the server stops cleanly after it")
         require("panicked" not in server.said(), "nothing panicked")
     finally:
