@@ -291,9 +291,10 @@ impl From<HomeError> for Failure {
             HomeError::Store { .. } | HomeError::Close(_) => (FailureKind::Unavailable, None),
             HomeError::Credentials { .. } => (FailureKind::Other, None),
             HomeError::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    (FailureKind::Denied, Some("only the owner of a store may open it"))
-                }
+                io::ErrorKind::PermissionDenied => (
+                    FailureKind::Denied,
+                    Some("the folder belongs to another user, or can't be written; name another with --home"),
+                ),
                 _ => (FailureKind::Other, None),
             },
         };

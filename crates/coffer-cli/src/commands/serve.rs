@@ -114,9 +114,11 @@ fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
     let ready = |bound: &Bound| {
         let serving = Serving { endpoint: bound.endpoint(), dev: true };
         let said = output.data(&serving, |text| {
-            for (name, value) in
-                [("AWS_ENDPOINT_URL", serving.endpoint.as_str()), ("AWS_REGION", region.as_str())]
-            {
+            let (endpoint, region) = (serving.endpoint.as_str(), region.as_str());
+            // boto3 reads one name of the region, the other SDKs the other.
+            let exports =
+                [("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", region), ("AWS_DEFAULT_REGION", region)];
+            for (name, value) in exports {
                 writeln!(text, "export {name}={}", shell::quoted(value))?;
             }
             if is_known {
@@ -177,7 +179,7 @@ fn serve_failed(error: ServeError) -> Stop {
             FailureKind::Unavailable,
             Some(match source.kind() {
                 io::ErrorKind::AddrInUse => {
-                    "another program listens there; choose another port, such as --listen 127.0.0.1:8201"
+                    "another program listens there; choose another port with --listen, or port 0 for any that is free"
                 }
                 _ => "choose another address, such as --listen 127.0.0.1:8201",
             }),

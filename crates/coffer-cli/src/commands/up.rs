@@ -86,6 +86,8 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
     match access {
         Access::Socket(client) => {
             let endpoint = client.server().endpoint.clone().unwrap_or_default();
+            output
+                .note(&format!("a server runs already, on {endpoint}; it goes on, and --listen is its own"));
             let object = object(endpoint);
             output.data(&object, |text| object.describe(text))
         }

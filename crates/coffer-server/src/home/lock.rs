@@ -57,6 +57,10 @@ impl Home {
     /// server is asked to work in `region`, or in the store's default; who opens the store in place says so to
     /// [`local::authenticate_self`](crate::local::authenticate_self).
     pub fn way_in(&self, command: &str, region: Option<&Region>, wait: Duration) -> Result<WayIn, HomeError> {
+        // A folder that may not be looked into is not an empty one.
+        if let Err(source) = self.seal_path().try_exists() {
+            return Err(HomeError::Io { action: "open", path: self.path.clone(), source });
+        }
         if !self.exists() {
             return Err(HomeError::NotThere { path: self.path.clone() });
         }
