@@ -73,7 +73,7 @@ impl Plan {
                     "a value of several lines is written KEY='…', a key without a value KEY=''; nothing was imported",
                 ),
                 env_file::EnvFileError::Line { .. } => {
-                    refusal.with_hint("put the line right and import again; nothing was imported")
+                    refusal.with_hint("put the line right (a value of several lines wants quotes) and import again; nothing was imported")
                 }
                 _ => refusal,
             }

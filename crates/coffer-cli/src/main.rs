@@ -85,7 +85,9 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
     if !asked_for && asks_for_json() {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
-        let message = text.lines().next().unwrap_or_default().to_owned();
+        // Up to the first empty line: what is missing stands on lines of its own.
+        let what: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = what.join(" ");
         let stop = Stop::Usage { message, hint: "see how it is used: coffer --help".into() };
         Output { json: true }.stop(&stop);
     } else {

@@ -191,7 +191,7 @@ fn what_cannot_be_imported_leaves_nothing_behind_and_shows_nothing() {
     assert_eq!(refused.code, 7);
     assert_eq!(
         refused.stderr,
-        "error: app/.env:2:8: no `=` after the key\nhint: put the line right and import again; nothing was imported\n"
+        "error: app/.env:2:8: no `=` after the key\nhint: put the line right (a value of several lines wants quotes) and import again; nothing was imported\n"
     );
     folder.write("a b/.env", "A=1\n");
     let refused = folder.run(&["import", "a b/.env"]);
