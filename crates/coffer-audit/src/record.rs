@@ -196,11 +196,6 @@ impl<'a> UserIdentity<'a> {
     pub fn unknown(access_key_id: Option<Cow<'a, str>>) -> Self {
         Self { access_key_id, ..Self::of(IdentityType::Unknown) }
     }
-
-    /// Another local uid than the owner's, refused at the socket.
-    pub fn unknown_local(uid: u32) -> Self {
-        Self { principal_id: Some(format!("local:{uid}").into()), ..Self::of(IdentityType::Unknown) }
-    }
 }
 
 impl<'a> Record<'a> {
@@ -599,7 +594,6 @@ mod tests {
             json(UserIdentity::unknown(Some("AKIA".into()))),
             r#"{"type":"Unknown","accessKeyId":"AKIA"}"#
         );
-        assert_eq!(json(UserIdentity::unknown_local(7)), r#"{"type":"Unknown","principalId":"local:7"}"#);
         assert_eq!(
             json(UserIdentity::service("secretsmanager.amazonaws.com")),
             r#"{"type":"AWSService","invokedBy":"secretsmanager.amazonaws.com"}"#

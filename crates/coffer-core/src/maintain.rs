@@ -1,5 +1,5 @@
-//! What coffer does by itself: draining the outbox into the audit log, checkpoints, summaries of refusals, and
-//! removing the versions of deleted secrets.
+//! What coffer does by itself: draining the outbox into the audit log, checkpoints, summaries of refusals,
+//! deletions whose time has come, and removing the versions of deleted secrets.
 //!
 //! No thread and no timer here: whoever runs coffer calls [`Core::maintain`] every so often.
 
@@ -228,8 +228,11 @@ impl Inner {
                 break;
             }
             let secret_key = keys::secret(deletion.account, &deletion.region, &deletion.name);
-            // The index changes only with the secret, so the two agree.
-            let Some(found) = view.get_from_snapshot::<Secret>(&secret_key).await? else { continue };
+            // The index changes only with the secret, so the two agree; still nothing is deleted on the word of an index.
+            let found = view.get_from_snapshot::<Secret>(&secret_key).await?;
+            let is_meant =
+                |secret: &Secret| secret.uid == deletion.uid && secret.deletion_due == Some(deletion.due);
+            let Some(found) = found.filter(|found| is_meant(&found.record)) else { continue };
             let secret = found.record;
             let arn = secret.arn(deletion.account, &deletion.region, &deletion.name);
             let creation = keys::creation(deletion.account, &deletion.region, secret.created, secret.uid);

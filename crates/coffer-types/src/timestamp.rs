@@ -23,11 +23,6 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds since 1970 UTC with a fraction: AWS JSON's form of a time.
-    pub fn as_epoch_seconds(self) -> f64 {
-        self.0 as f64 / 1000.0
-    }
-
     /// This time and `days` days.
     pub const fn plus_days(self, days: u32) -> Self {
         self.plus_millis(days as i64 * 86_400_000)

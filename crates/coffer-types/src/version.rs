@@ -100,8 +100,6 @@ impl Stage {
     pub const CURRENT: &'static str = "AWSCURRENT";
     /// The version that was current before.
     pub const PREVIOUS: &'static str = "AWSPREVIOUS";
-    /// The version a rotation is making.
-    pub const PENDING: &'static str = "AWSPENDING";
 
     /// `AWSCURRENT`.
     pub fn current() -> Self {
