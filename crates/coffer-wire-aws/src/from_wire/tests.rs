@@ -1,8 +1,13 @@
 //! What bodies become, and what they are refused with.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use coffer_types::SecretValue;
 use proptest::prelude::*;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::input::read_secret_text;
 use super::*;
 
 const TOKEN: &str = "a0b1c2d3-e4f5-4a6b-8c7d-9e0f1a2b3c4d";
