@@ -33,7 +33,7 @@ ROOMS = (
     (r"quick_cache", "the record cache"),
     (r"jiff", "dates (jiff)"),
     (r"redb", "redb"),
-    (r"malloc|free|realloc|calloc|_int_|unlink_chunk|sysmalloc|tcache", "allocator"),
+    (r"malloc|free|realloc|calloc|_int_|unlink_chunk|sysmalloc|tcache|\bmi_", "allocator"),
     (r"mem(cpy|move|set|cmp|chr)|str(len|cmp)", "copying and comparing (libc)"),
     (r"vdso|clock_gettime", "clock"),
     (r"zeroize", "zeroize"),

@@ -1,6 +1,9 @@
 //! What one GetSecretValue costs inside coffer, without sockets: signature, policy, unwrap, open, record, answer.
 //!
-//! `cargo run --release -p coffer-wire-aws --example answer_rate`
+//! `cargo run --release -p coffer-wire-aws --example answer_rate [ROUNDS]`
+//!
+//! With few rounds it is what to run under `valgrind --tool=callgrind`, whose counts of instructions don't depend on
+//! what else the machine does; two runs of different length tell what one answer takes.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +18,7 @@ use futures_executor::block_on;
 use http::Request;
 
 const ROUNDS: u32 = 200_000;
+const REPETITIONS: u32 = 3;
 
 fn main() {
     let world = World::new();
@@ -32,13 +36,15 @@ fn main() {
         .expect("is made");
     let request = signed();
     let source = [127, 0, 0, 1].into();
-    for _ in 0..3 {
+    let rounds =
+        std::env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).expect("a number of rounds");
+    for _ in 0..REPETITIONS {
         let started = Instant::now();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let answer = block_on(coffer_wire_aws::answer(&world.core, copy(&request), source));
             assert_eq!(answer.status(), 200);
         }
-        let micros = started.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS);
+        let micros = started.elapsed().as_secs_f64() * 1e6 / f64::from(rounds);
         #[expect(clippy::print_stdout, reason = "what this program is for")]
         {
             println!("{micros:.2} µs an answer");
