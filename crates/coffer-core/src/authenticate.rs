@@ -29,7 +29,10 @@ impl Core {
         let now = inner.clock.now();
         match claim {
             Claim::Local { uid } if uid == inner.meta.owner_uid => Ok(Context {
-                principal: Principal::Local { uid, arn: format!("arn:aws:iam::{}:root", inner.meta.account) },
+                principal: Principal::Local {
+                    uid,
+                    arn: format!("arn:aws:iam::{}:root", inner.meta.account).into(),
+                },
                 account: inner.meta.account,
                 region: inner.meta.region.clone(),
                 request,
@@ -62,13 +65,8 @@ impl Inner {
         }
         check_time(claim.signed_at, now)?;
         self.check_signature(&access_key, &claim)?;
-        let principal = Principal::User {
-            arn: format!("arn:aws:iam::{}:user/{}", access_key.account, access_key.user),
-            name: access_key.user.clone(),
-            access_key_id: claim.access_key_id,
-        };
         Ok(Context {
-            principal,
+            principal: access_key.principal(&claim.access_key_id),
             account: access_key.account,
             region: claim.region,
             request,
@@ -89,7 +87,7 @@ impl Inner {
                     .wrapping_key
                     .open_secret("access-key-secret", &context, &access_key.sealed_secret)
                     .map_err(|_| AuthenticationError::Unavailable)?;
-                Arc::new(SigningKey::derive(&secret, &claim.date, claim.region.as_str(), &claim.service))
+                Arc::new(SigningKey::derive(&secret, &claim.date, claim.region.as_str(), claim.service))
             }
         };
         if !key.verify(&claim.string_to_sign, &claim.signature) {
@@ -103,6 +101,15 @@ impl Inner {
 }
 
 impl AccessKey {
+    fn principal(&self, access_key_id: &str) -> Principal {
+        let make = || Principal::User {
+            arn: format!("arn:aws:iam::{}:user/{}", self.account, self.user).into(),
+            name: self.user.as_str().into(),
+            access_key_id: access_key_id.into(),
+        };
+        self.principal.get_or_init(make).clone()
+    }
+
     fn derived_key(&self, claim: &SigV4Claim) -> Option<Arc<SigningKey>> {
         let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = |known: &&DerivedKey| {
@@ -116,7 +123,7 @@ impl AccessKey {
         if derived.len() >= DERIVED_KEYS_MAX {
             derived.remove(0);
         }
-        let (date, region, service) = (claim.date.clone(), claim.region.clone(), claim.service.clone());
+        let (date, region, service) = (claim.date.clone(), claim.region.clone(), claim.service);
         derived.push(DerivedKey { date, region, service, key });
     }
 }

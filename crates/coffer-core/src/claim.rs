@@ -1,6 +1,7 @@
 //! Who is asking: what a caller claims, and what authentication makes of it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use coffer_types::{AccountId, Region, Timestamp};
 
@@ -18,15 +19,15 @@ pub enum Claim {
 /// A signed AWS request, taken apart. The door has checked form and body hash; core checks the signature.
 pub struct SigV4Claim {
     /// The access key id of the credential scope.
-    pub access_key_id: String,
+    pub access_key_id: Arc<str>,
     /// `X-Amz-Security-Token`, if one was sent.
     pub session_token: Option<String>,
     /// The scope's date, `YYYYMMDD`.
     pub date: String,
     /// The scope's region.
     pub region: Region,
-    /// The scope's service, such as `secretsmanager`.
-    pub service: String,
+    /// The scope's service, such as `secretsmanager`: that of the door.
+    pub service: &'static str,
     /// When it was signed (`X-Amz-Date`).
     pub signed_at: Timestamp,
     /// The whole string to sign.
@@ -35,15 +36,15 @@ pub struct SigV4Claim {
     pub signature: [u8; 32],
 }
 
-/// What is known of a request besides the claim; all of it goes into the record.
+/// What is known of a request besides the claim; all of it goes into the record. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestInfo {
     /// The id the answer carries in `x-amzn-requestid`.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// Where it came from; `None` for a process on this machine.
     pub source: Option<IpAddr>,
     /// The `User-Agent`, cut to 1 KB.
-    pub user_agent: String,
+    pub user_agent: Arc<str>,
 }
 
 /// An authenticated caller and its request.
@@ -63,24 +64,24 @@ pub struct Context {
     pub event_source: &'static str,
 }
 
-/// Someone with permissions.
+/// Someone with permissions. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Principal {
     /// A user with an access key.
     User {
         /// The user's name in the account.
-        name: String,
+        name: Arc<str>,
         /// The ARN.
-        arn: String,
+        arn: Arc<str>,
         /// The access key that signed.
-        access_key_id: String,
+        access_key_id: Arc<str>,
     },
     /// The owner of the store, in place or over its socket.
     Local {
         /// The owner's uid.
         uid: u32,
         /// The ARN of the account's root, whom the owner is.
-        arn: String,
+        arn: Arc<str>,
     },
 }
 

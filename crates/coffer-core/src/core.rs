@@ -1,12 +1,13 @@
 //! The core itself: what it is made of, and the small questions it answers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_audit::{AuditSink, NodeId, RefusalMeter};
 use coffer_crypto::{AuditSigningKey, Random, StoreKey, TokenKey, WrappingKey};
 use coffer_store::Store;
 use coffer_types::{AccountId, Region, Timestamp, VersionId};
+use uuid::Uuid;
 
 use crate::commit::{InFlight, StoreBroken};
 use crate::maintain::Maintenance;
@@ -23,6 +24,7 @@ pub(crate) struct Inner {
     pub(crate) audit: Arc<dyn AuditSink>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) ids: IdPool,
     pub(crate) spawn: Arc<dyn Spawn>,
     pub(crate) cache: RecordCache,
     pub(crate) store_key: StoreKey,
@@ -65,21 +67,19 @@ impl Core {
     }
 
     /// A fresh request id.
-    pub fn new_request_id(&self) -> String {
-        self.0.make_uuid()
+    pub fn new_request_id(&self) -> Arc<str> {
+        (&*self.0.make_uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer())).into()
     }
 
     /// A fresh version id, for callers whose client sends no token.
     pub fn new_version_id(&self) -> VersionId {
-        self.0.make_uuid().parse().expect("a UUID has 36 printable characters")
+        self.0.make_uuid().to_string().parse().expect("a UUID has 36 printable characters")
     }
 }
 
 impl Inner {
-    pub(crate) fn make_uuid(&self) -> String {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    pub(crate) fn make_uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.ids.make(&*self.random)).into_uuid()
     }
 
     /// Nothing is served that could not be recorded, and nothing at all once the store can't be believed.
@@ -95,5 +95,23 @@ impl Inner {
 
     pub(crate) fn stop_serving(&self) {
         self.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// Random bytes for ids, drawn for many at once, since drawing has a price of its own. An id is no secret; whatever is
+/// one is drawn by itself.
+#[derive(Default)]
+pub(crate) struct IdPool(Mutex<Vec<[u8; 16]>>);
+
+impl IdPool {
+    const IDS: usize = 64;
+
+    pub(crate) fn make(&self, random: &dyn Random) -> [u8; 16] {
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.is_empty() {
+            ids.resize(Self::IDS, [0; 16]);
+            random.fill(ids.as_flattened_mut());
+        }
+        ids.pop().expect("it was filled three lines up")
     }
 }

@@ -78,9 +78,9 @@ pub struct Requirement {
     /// To do what.
     pub action: Action,
     /// On what: an ARN, the name as supplied where there is none yet, or `*`.
-    pub resource: String,
+    pub resource: Arc<str>,
     /// How a denial names it: as the caller did, so that it tells nobody what exists.
-    pub as_supplied: String,
+    pub as_supplied: Arc<str>,
 }
 
 /// All permissions an operation needs; every one must be there.
@@ -211,7 +211,7 @@ async fn authorize(context: &Context, requirements: &Requirements, view: &mut Vi
             principal: context.principal.arn().to_owned(),
             account: context.account,
             action: requirement.action,
-            resource: requirement.as_supplied.clone(),
+            resource: requirement.as_supplied.to_string(),
             reason,
         })));
     }

@@ -11,9 +11,7 @@ use crate::{Context, Error, Principal};
 
 impl Inner {
     pub(crate) fn make_event_id(&self) -> EventId {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes);
-        EventId::from_random(bytes)
+        EventId::from_random(self.ids.make(&*self.random))
     }
 
     /// The record of an operation that was done.
@@ -34,8 +32,8 @@ impl Inner {
             source_address(&context.request),
             identity(context),
         );
-        record.user_agent = Some(context.request.user_agent.as_str().into());
-        record.request_id = Some(context.request.request_id.as_str().into());
+        record.user_agent = Some((&*context.request.user_agent).into());
+        record.request_id = Some((&*context.request.request_id).into());
         record.recipient_account_id = Some(context.account.to_string().into());
         record.read_only = name.read_only;
         if !parameters.is_null() {
@@ -82,13 +80,9 @@ pub(crate) fn source_address(request: &crate::RequestInfo) -> String {
 pub(crate) fn identity(context: &Context) -> UserIdentity<'_> {
     let account = context.account.to_string();
     match &context.principal {
-        Principal::User { name, arn, access_key_id } => UserIdentity::iam_user(
-            name.as_str(),
-            arn.as_str(),
-            account,
-            access_key_id.as_str(),
-            name.as_str(),
-        ),
+        Principal::User { name, arn, access_key_id } => {
+            UserIdentity::iam_user(&**name, &**arn, account, &**access_key_id, &**name)
+        }
         Principal::Local { uid, .. } => UserIdentity::local(*uid, &account),
     }
 }

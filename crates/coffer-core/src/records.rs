@@ -14,10 +14,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use coffer_crypto::{KeyEncryptionKey, SealedValue, StoreId};
 use coffer_policy::Statement;
 use coffer_types::{
-    AccountId, Region, SecretArn, SecretName, SecretSuffix, Stage, Tag, Timestamp, VersionId,
+    AccountId, Region, SecretArn, SecretArnParts, SecretName, SecretSuffix, Stage, Tag, Timestamp, VersionId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::Principal;
 
 /// Something the store holds.
 pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -81,13 +83,16 @@ pub(crate) struct AccessKey {
     /// removed access key leaves none behind.
     #[serde(skip)]
     pub(crate) derived: Mutex<Vec<DerivedKey>>,
+    /// Whom it stands for, made at first use.
+    #[serde(skip)]
+    pub(crate) principal: OnceLock<Principal>,
 }
 
 /// A signing key, good for one day, region and service.
 pub(crate) struct DerivedKey {
     pub(crate) date: String,
     pub(crate) region: Region,
-    pub(crate) service: String,
+    pub(crate) service: &'static str,
     pub(crate) key: Arc<coffer_crypto::sigv4::SigningKey>,
 }
 
@@ -148,6 +153,9 @@ pub(crate) struct Secret {
     pub(crate) last_ordinal: u64,
     /// Invariant: each label points at exactly one version.
     pub(crate) stages: BTreeMap<Stage, VersionReference>,
+    /// Made at first use: neither the suffix nor the place of a secret ever changes.
+    #[serde(skip)]
+    pub(crate) arn: OnceLock<SecretArn>,
 }
 
 impl Record for Secret {
@@ -276,8 +284,14 @@ impl Record for StoredCheckpoint {
 }
 
 impl Secret {
+    /// Its ARN; where it lies is known from its key.
     pub(crate) fn arn(&self, account: AccountId, region: &Region, name: &SecretName) -> SecretArn {
-        SecretArn { region: region.clone(), account, name: name.clone(), suffix: self.suffix }
+        let make = || {
+            let parts =
+                SecretArnParts { region: region.clone(), account, name: name.clone(), suffix: self.suffix };
+            parts.into()
+        };
+        self.arn.get_or_init(make).clone()
     }
 
     /// The labels of a version, sorted.

@@ -91,8 +91,8 @@ impl Inner {
             recorder::source_address(&refusal.request),
             UserIdentity::unknown(refusal.access_key_id.as_deref().map(Into::into)),
         );
-        record.user_agent = Some(refusal.request.user_agent.as_str().into());
-        record.request_id = Some(refusal.request.request_id.as_str().into());
+        record.user_agent = Some((&*refusal.request.user_agent).into());
+        record.request_id = Some((&*refusal.request.request_id).into());
         record.recipient_account_id = Some(self.meta.account.to_string().into());
         record.error_code = Some(refusal.code.into());
         record.error_message = Some(refusal.message.as_str().into());

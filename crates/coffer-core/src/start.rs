@@ -13,7 +13,7 @@ use coffer_types::{AccountId, Region, SecretBytes};
 use serde_json::json;
 
 use crate::commit::{COMMITS_MAX, Committed};
-use crate::core::{Core, Inner};
+use crate::core::{Core, IdPool, Inner};
 use crate::maintain::Maintenance;
 use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
@@ -228,6 +228,7 @@ impl Core {
             audit,
             clock: parts.clock,
             random: parts.random,
+            ids: IdPool::default(),
             spawn: parts.spawn,
             cache: RecordCache::new(parts.options.cache_bytes_max),
             store_key,
@@ -312,6 +313,7 @@ impl Inner {
                 ),
                 created: now,
                 derived: Default::default(),
+                principal: Default::default(),
             };
             self.stage(&mut change, keys::access_key(id), &access_key);
             let statements =

@@ -104,8 +104,7 @@ impl<'a> Transaction<'a> {
             }
             None => self.make_encryption_key(arn.account, &arn.region),
         };
-        let text = arn.to_text();
-        let context = value_context(&text, version_id, matches!(value, SecretValue::String(_)));
+        let context = value_context(arn, version_id, matches!(value, SecretValue::String(_)));
         let sealed = encryption_key.seal_value(&*self.inner.random, &context, value.bytes());
         Ok(StoredValue { is_string: matches!(value, SecretValue::String(_)), generation: number, sealed })
     }
@@ -124,8 +123,7 @@ impl<'a> Transaction<'a> {
             .find(|generation| generation.number == stored.generation)
             .ok_or(Error::DecryptionFailure)?;
         let encryption_key = self.inner.open_generation(arn.account, &arn.region, generation)?;
-        let text = arn.to_text();
-        let context = value_context(&text, version_id, stored.is_string);
+        let context = value_context(arn, version_id, stored.is_string);
         let opened: Result<SecretBytes, OpenError> = encryption_key.open_value(&context, &stored.sealed);
         let bytes = opened.map_err(|_| Error::DecryptionFailure)?;
         let value = if stored.is_string { SecretValue::string(bytes) } else { SecretValue::binary(bytes) };
@@ -147,9 +145,9 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn value_context<'a>(arn: &'a str, version_id: &'a VersionId, is_string: bool) -> ValueContext<'a> {
+fn value_context<'a>(arn: &'a SecretArn, version_id: &'a VersionId, is_string: bool) -> ValueContext<'a> {
     let kind = if is_string { ValueKind::String } else { ValueKind::Binary };
-    ValueContext { arn, version_id: version_id.as_str(), kind }
+    ValueContext { arn: arn.as_str(), version_id: version_id.as_str(), kind }
 }
 
 impl Inner {

@@ -52,7 +52,7 @@ impl Signer {
             session_token: None,
             date,
             region: region.parse().unwrap(),
-            service: service.into(),
+            service,
             signed_at: self.signed_at,
             signature: key.sign(&string_to_sign),
             string_to_sign,
@@ -103,7 +103,7 @@ fn anything_else_is_not() {
             flipped,
             other_text,
             SigV4Claim { region: "us-east-2".parse().unwrap(), ..right() },
-            SigV4Claim { service: "sts".into(), ..right() },
+            SigV4Claim { service: "sts", ..right() },
             SigV4Claim { date: "20261121".into(), ..right() },
             SigV4Claim { access_key_id: "AKIANOBODY".into(), ..right() },
         ];

@@ -130,11 +130,11 @@ impl Tally {
     }
 
     fn done(&self, context: &Context) -> usize {
-        self.done.get(&context.request.request_id).copied().unwrap_or_default()
+        self.done.get(&*context.request.request_id).copied().unwrap_or_default()
     }
 
     fn failed(&self, context: &Context) -> usize {
-        self.failed.get(&context.request.request_id).copied().unwrap_or_default()
+        self.failed.get(&*context.request.request_id).copied().unwrap_or_default()
     }
 
     fn by_service(&self, name: &str) -> usize {

@@ -33,8 +33,7 @@ pub async fn authenticate(
     program: &str,
     region: Option<Region>,
 ) -> Result<Context, Failure> {
-    let request =
-        RequestInfo { request_id: core.new_request_id(), source: None, user_agent: program.to_owned() };
+    let request = RequestInfo { request_id: core.new_request_id(), source: None, user_agent: program.into() };
     let error = match core.authenticate(Claim::Local { uid }, request.clone(), EVENT_SOURCE).await {
         Ok(mut context) => {
             if let Some(region) = region {
@@ -161,7 +160,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let read = core.execute(context, operation).await?;
             Response::GetSecretValue(wire::ReadValue {
                 arn: read.arn.to_string(),
-                name: read.arn.name,
+                name: read.arn.name.clone(),
                 version_id: read.version_id,
                 value: WireValue(read.value),
                 stages: read.stages,
@@ -175,7 +174,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let put = core.execute(context, operation).await?;
             Response::PutSecretValue(wire::PutVersion {
                 arn: put.arn.to_string(),
-                name: put.arn.name,
+                name: put.arn.name.clone(),
                 version_id: put.version_id,
                 stages: put.stages,
             })
@@ -207,7 +206,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             Response::ListSecretVersionIds(wire::VersionPage {
                 arn: page.arn.to_string(),
                 versions: versions.collect(),
-                name: page.arn.name,
+                name: page.arn.name.clone(),
                 next_token: page.next_token,
             })
         }
@@ -298,7 +297,7 @@ pub fn verification_of(verified: &coffer_audit::Verified) -> wire::AuditVerifica
 fn description(secret: SecretDescription) -> wire::SecretDescription {
     wire::SecretDescription {
         arn: secret.arn.to_string(),
-        name: secret.arn.name,
+        name: secret.arn.name.clone(),
         description: secret.description,
         tags: secret.tags.unwrap_or_default(),
         created: secret.created,

@@ -68,7 +68,7 @@ async fn reset(worker: &Worker, source: IpAddr, headers: &HeaderMap) -> Response
             request: RequestInfo {
                 request_id: core.new_request_id(),
                 source: Some(source),
-                user_agent: String::new(),
+                user_agent: "".into(),
             },
             event_source: EVENT_SOURCE,
             event_name: Some("Reset".to_owned()),

@@ -174,7 +174,7 @@ impl World {
         Context {
             principal: Principal::User {
                 name: name.into(),
-                arn: format!("arn:aws:iam::{}:user/{name}", AccountId::EXAMPLE),
+                arn: format!("arn:aws:iam::{}:user/{name}", AccountId::EXAMPLE).into(),
                 access_key_id: access_key_id.into(),
             },
             account: AccountId::EXAMPLE,

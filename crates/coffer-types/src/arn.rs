@@ -1,7 +1,9 @@
 //! The ARN of a secret, and the ways a caller may name one.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +74,19 @@ impl FromStr for SecretSuffix {
 }
 
 /// A secret's full ARN: `arn:aws:secretsmanager:us-east-1:123456789012:secret:btc-agent/twitter/credentials-AbCdEf`.
+///
+/// Cheap to clone. Its parts are read as if they were its own fields; they never change, so that its text, which is
+/// made once, is always theirs.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "SecretArnParts", into = "SecretArnParts")]
 pub struct SecretArn {
+    parts: SecretArnParts,
+    text: Arc<str>,
+}
+
+/// What tells one secret's ARN from another's.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct SecretArnParts {
     /// The region.
     pub region: Region,
     /// The account.
@@ -85,25 +98,42 @@ pub struct SecretArn {
 }
 
 impl SecretArn {
-    /// Its text, in one allocation.
-    pub fn to_text(&self) -> String {
-        let (region, name) = (self.region.as_str(), self.name.as_str());
-        let mut text = String::with_capacity(52 + region.len() + name.len());
-        text.push_str("arn:aws:secretsmanager:");
-        text.push_str(region);
-        text.push(':');
-        text.push_str(std::str::from_utf8(&self.account.digits()).unwrap_or_default());
-        text.push_str(":secret:");
-        text.push_str(name);
-        text.push('-');
-        text.push_str(self.suffix.as_str());
-        text
+    /// The ARN itself.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, to be kept without a copy.
+    pub fn to_shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+}
+
+impl From<SecretArnParts> for SecretArn {
+    fn from(parts: SecretArnParts) -> Self {
+        let SecretArnParts { region, account, name, suffix } = &parts;
+        let text = format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}-{suffix}").into();
+        Self { parts, text }
+    }
+}
+
+impl From<SecretArn> for SecretArnParts {
+    fn from(arn: SecretArn) -> Self {
+        arn.parts
+    }
+}
+
+impl Deref for SecretArn {
+    type Target = SecretArnParts;
+
+    fn deref(&self) -> &SecretArnParts {
+        &self.parts
     }
 }
 
 impl fmt::Display for SecretArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
+        f.write_str(&self.text)
     }
 }
 
@@ -149,6 +179,14 @@ pub enum ParseSecretIdError {
 }
 
 impl SecretId {
+    /// As the caller wrote it, without a copy if it is a name.
+    pub fn to_shared_text(&self) -> Arc<str> {
+        match self {
+            Self::Name(name) => name.to_shared_text(),
+            Self::Arn { .. } => self.to_string().into(),
+        }
+    }
+
     /// The name in it.
     pub fn name(&self) -> &SecretName {
         match self {
@@ -171,7 +209,8 @@ impl fmt::Display for SecretId {
 
 impl From<SecretArn> for SecretId {
     fn from(arn: SecretArn) -> Self {
-        Self::Arn { region: arn.region, account: arn.account, name: arn.name, suffix: Some(arn.suffix) }
+        let SecretArnParts { region, account, name, suffix } = arn.into();
+        Self::Arn { region, account, name, suffix: Some(suffix) }
     }
 }
 

@@ -18,7 +18,7 @@ mod version;
 
 pub use account::{AccountId, AccountIdError, Region, RegionError};
 pub use action::Action;
-pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretId, SecretSuffix};
+pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretArnParts, SecretId, SecretSuffix};
 pub use name::{SecretName, SecretNameError};
 pub use secret::{SecretBytes, SecretValue};
 pub use tag::{Tag, TagError};

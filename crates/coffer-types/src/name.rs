@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::limits::SECRET_NAME_CHARS_MAX;
 /// accepts it when asked for one, so it is legal here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SecretName(Box<str>);
+pub struct SecretName(Arc<str>);
 
 /// Why a text is no secret name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,9 +42,14 @@ impl SecretName {
         &self.0
     }
 
+    /// The same, to be kept without a copy.
+    pub fn to_shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether `character` may stand in a name.
     pub fn allows(character: char) -> bool {
-        character.is_ascii_alphanumeric() || "/_+=.@-!".contains(character)
+        matches!(character, 'a'..='z' | 'A'..='Z' | '0'..='9' | '/' | '_' | '+' | '=' | '.' | '@' | '-' | '!')
     }
 }
 
@@ -60,7 +66,8 @@ impl FromStr for SecretName {
         if text.is_empty() {
             return Err(SecretNameError::Empty);
         }
-        if let Some(character) = text.chars().find(|&character| !Self::allows(character)) {
+        if !text.bytes().all(|byte| Self::allows(byte.into())) {
+            let character = text.chars().find(|&character| !Self::allows(character)).unwrap_or_default();
             return Err(SecretNameError::Character { character });
         }
         if text.len() > SECRET_NAME_CHARS_MAX {
@@ -80,7 +87,7 @@ impl TryFrom<String> for SecretName {
 
 impl From<SecretName> for String {
     fn from(name: SecretName) -> Self {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 

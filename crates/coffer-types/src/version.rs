@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use crate::limits::{STAGE_CHARS_MAX, VERSION_ID_CHARS_MAX, VERSION_ID_CHARS_MIN}
 /// a header and a storage key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct VersionId(Box<str>);
+pub struct VersionId(Arc<str>);
 
 /// Why a text is no version id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +71,7 @@ impl TryFrom<String> for VersionId {
 
 impl From<VersionId> for String {
     fn from(id: VersionId) -> Self {
-        id.0.into()
+        id.as_str().to_owned()
     }
 }
 
@@ -79,7 +80,7 @@ impl From<VersionId> for String {
 /// 1 to 256 characters without control characters (AWS documents only the length).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Stage(Box<str>);
+pub struct Stage(Arc<str>);
 
 /// Why a text is no staging label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +155,7 @@ impl TryFrom<String> for Stage {
 
 impl From<Stage> for String {
     fn from(stage: Stage) -> Self {
-        stage.0.into()
+        stage.as_str().to_owned()
     }
 }
 

@@ -5,6 +5,7 @@
 //! nothing is refused without a record; each answer has a request id and the server's time, which clients
 //! correct their clocks by.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 
@@ -132,7 +133,7 @@ async fn serve(core: &Core, head: &Parts, body: &[u8], request: &RequestInfo) ->
         Ok(context) => context,
         Err(error) => {
             let refused = Refused::from(&error);
-            return Err(stranger(Some(access_key_id), Some(region)).refuse(refused).await);
+            return Err(stranger(Some(access_key_id.to_string()), Some(region)).refuse(refused).await);
         }
     };
 
@@ -156,7 +157,7 @@ async fn serve(core: &Core, head: &Parts, body: &[u8], request: &RequestInfo) ->
             let refusing = Refusing {
                 core,
                 event_name: event_name.map(shorten),
-                access_key_id: Some(access_key_id),
+                access_key_id: Some(access_key_id.to_string()),
                 region: Some(context.region.clone()),
                 request,
                 context: Some(context),
@@ -296,10 +297,11 @@ pub async fn refuse_early(core: &Core, early: EarlyRefusal, source: IpAddr) -> R
 }
 
 fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr) -> RequestInfo {
-    let user_agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    let mut user_agent = user_agent.unwrap_or_default().into_owned();
-    user_agent.truncate(user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
-    RequestInfo { request_id: core.new_request_id(), source: Some(source), user_agent }
+    let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
+    let user_agent =
+        std::str::from_utf8(user_agent).map_or_else(|_| String::from_utf8_lossy(user_agent), Cow::Borrowed);
+    let (user_agent, _) = user_agent.split_at(user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
+    RequestInfo { request_id: core.new_request_id(), source: Some(source), user_agent: user_agent.into() }
 }
 
 fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Response<Bytes> {

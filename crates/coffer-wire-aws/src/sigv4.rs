@@ -15,7 +15,7 @@ use std::fmt;
 use coffer_core::SigV4Claim;
 use coffer_core::digest::sha256_hex;
 use coffer_types::{Region, Timestamp};
-use http::header::{AUTHORIZATION, DATE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, DATE, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
@@ -221,7 +221,7 @@ fn write_sentences<const N: usize>(f: &mut fmt::Formatter<'_>, sentences: [(bool
 ///
 /// `body` is the whole body as received; its real hash is what counts, and `UNSIGNED-PAYLOAD` is refused.
 /// The caller is at fault in every error.
-pub fn parse(head: &Parts, body: &[u8], service: &str) -> Result<SigV4Claim, Rejection> {
+pub fn parse(head: &Parts, body: &[u8], service: &'static str) -> Result<SigV4Claim, Rejection> {
     let headers = &head.headers;
     let signed_in_query = head
         .uri
@@ -233,7 +233,10 @@ pub fn parse(head: &Parts, body: &[u8], service: &str) -> Result<SigV4Claim, Rej
         (false, false) => return Err(SigV4Error::Missing.into()),
         (true, false) => {}
     }
-    if let Some(name) = SINGULAR.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+    let has_repeated = headers.len() > headers.keys_len();
+    if has_repeated
+        && let Some(name) = SINGULAR.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
+    {
         return Err(SigV4Error::RepeatedHeader(name.clone()).into());
     }
 
@@ -245,15 +248,8 @@ pub fn parse(head: &Parts, body: &[u8], service: &str) -> Result<SigV4Claim, Rej
     let (credential, signed_headers, signature, amz_date) = authorization.complete(amz_date)?;
     let signed_at = parse_amz_date(&amz_date).ok_or(SigV4Error::Date)?;
 
-    let signed_headers = SignedHeaders::parse(signed_headers)?;
-    if !signed_headers.contains(&HOST) {
-        return Err(SigV4Error::HostNotSigned.into());
-    }
-    if let Some(name) =
-        headers.keys().find(|name| name.as_str().starts_with("x-amz-") && !signed_headers.contains(name))
-    {
-        return Err(SigV4Error::HeaderNotSigned(name.clone()).into());
-    }
+    let list = lowercase(signed_headers);
+    let signed_headers = SignedHeaders::parse(&list, headers)?;
 
     let credential = Credential::parse(credential)?;
     let reject = |error| Rejection {
@@ -266,21 +262,22 @@ pub fn parse(head: &Parts, body: &[u8], service: &str) -> Result<SigV4Claim, Rej
     let session_token = text(headers, &X_AMZ_SECURITY_TOKEN).map_err(reject)?.map(str::to_owned);
 
     let body_hash = sha256_hex(body);
-    if headers.get(X_AMZ_CONTENT_SHA256).is_some_and(|hash| hash.as_bytes() != body_hash.as_bytes()) {
+    if headers.get(X_AMZ_CONTENT_SHA256).is_some_and(|hash| hash.as_bytes() != body_hash) {
         return Err(reject(SigV4Error::ContentHash));
     }
     let mut signature_bytes = [0; 32];
     hex::decode_to_slice(signature, &mut signature_bytes).map_err(|_| reject(SigV4Error::SignatureForm))?;
 
     let canonical_request = canonical_request(head, &signed_headers, &body_hash).map_err(reject)?;
+    let hash = sha256_hex(&canonical_request);
     let string_to_sign =
-        [ALGORITHM, &amz_date, credential.scope, &sha256_hex(&canonical_request)].join("\n").into_bytes();
+        [ALGORITHM.as_bytes(), amz_date.as_bytes(), credential.scope.as_bytes(), &hash].join(&b'\n');
     Ok(SigV4Claim {
-        access_key_id: credential.access_key_id.to_owned(),
+        access_key_id: credential.access_key_id.into(),
         session_token,
         date: credential.date.to_owned(),
         region,
-        service: service.to_owned(),
+        service,
         signed_at,
         string_to_sign,
         signature: signature_bytes,
@@ -310,12 +307,16 @@ impl<'a> Authorization<'a> {
         if !text.starts_with("AWS4-") {
             return Err(SigV4Error::Missing);
         }
-        let (algorithm, parameters) = text.split_once([' ', '\t', ',']).unwrap_or((text, ""));
+        let is_separator = |byte: u8| matches!(byte, b' ' | b'\t' | b',');
+        let end = text.bytes().position(is_separator).unwrap_or(text.len());
+        let (algorithm, parameters) = text.split_at_checked(end).ok_or(SigV4Error::Algorithm)?;
         if algorithm != ALGORITHM {
             return Err(SigV4Error::Algorithm);
         }
         let mut parts = Self::default();
-        for pair in parameters.split([',', ' ', '\t']).filter(|pair| !pair.is_empty()) {
+        for pair in parameters.as_bytes().split(|byte| is_separator(*byte)).filter(|pair| !pair.is_empty()) {
+            // Split at ASCII, a text is in texts again.
+            let pair = std::str::from_utf8(pair).map_err(|_| SigV4Error::NotAPair)?;
             let (key, value) = pair.split_once('=').ok_or(SigV4Error::NotAPair)?;
             let (slot, name) = match key {
                 "Credential" => (&mut parts.credential, "Credential"),
@@ -350,30 +351,59 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// The `SignedHeaders` parameter: lowercase header names, strictly ascending, so that none stands twice.
-struct SignedHeaders {
-    list: String,
-    names: Vec<HeaderName>,
+/// The same in lowercase, without a copy if it is.
+fn lowercase(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
 }
 
-impl SignedHeaders {
-    fn parse(list: &str) -> Result<Self, SigV4Error> {
-        let list = list.to_ascii_lowercase();
-        let names = list
-            .split(';')
-            .map(|name| HeaderName::from_bytes(name.as_bytes()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| SigV4Error::SignedHeaders)?;
-        if names.is_sorted_by(|a, b| a.as_str() < b.as_str()) {
-            Ok(Self { list, names })
-        } else {
-            Err(SigV4Error::SignedHeaders)
+/// The `SignedHeaders` parameter: lowercase header names, strictly ascending, so that none stands twice; each with the
+/// first of its values in the request.
+struct SignedHeaders<'a> {
+    list: &'a str,
+    headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
+impl<'a> SignedHeaders<'a> {
+    /// `Host` must be among them, and every header of the request that AWS gives a meaning.
+    fn parse(list: &'a str, headers: &'a HeaderMap) -> Result<Self, SigV4Error> {
+        let mut signed = Vec::with_capacity(list.bytes().filter(|byte| *byte == b';').count() + 1);
+        signed.extend(list.split(';').map(|name| (name, None)));
+        if !signed.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(SigV4Error::SignedHeaders);
+        }
+        let mut unsigned = None;
+        for (name, value) in headers {
+            match signed.binary_search_by(|(signed, _)| (*signed).cmp(name.as_str())) {
+                Ok(at) => {
+                    if let Some((_, first)) = signed.get_mut(at) {
+                        first.get_or_insert(value.as_bytes());
+                    }
+                }
+                Err(_) if name.as_str().starts_with("x-amz-") => unsigned = unsigned.or(Some(name)),
+                Err(_) => {}
+            }
+        }
+        let signed = Self { list, headers: signed };
+        // Those of the request are legal.
+        if signed.headers.iter().any(|(name, value)| value.is_none() && header_name(name).is_err()) {
+            return Err(SigV4Error::SignedHeaders);
+        }
+        if signed.headers.binary_search_by(|(name, _)| (*name).cmp(HOST.as_str())).is_err() {
+            return Err(SigV4Error::HostNotSigned);
+        }
+        match unsigned {
+            Some(name) => Err(SigV4Error::HeaderNotSigned(name.clone())),
+            None => Ok(signed),
         }
     }
+}
 
-    fn contains(&self, name: &HeaderName) -> bool {
-        self.names.binary_search_by(|signed| signed.as_str().cmp(name.as_str())).is_ok()
-    }
+fn header_name(name: &str) -> Result<HeaderName, SigV4Error> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| SigV4Error::SignedHeaders)
 }
 
 /// The `Credential` parameter: who signed, and for what.
@@ -446,46 +476,56 @@ fn amz_date_of_http_date(text: &str) -> Option<String> {
 /// The canonical request: what the client signed, built from what was received.
 fn canonical_request(
     head: &Parts,
-    signed_headers: &SignedHeaders,
-    body_hash: &str,
+    signed_headers: &SignedHeaders<'_>,
+    body_hash: &[u8],
 ) -> Result<Vec<u8>, SigV4Error> {
-    let mut canonical = Vec::with_capacity(512);
+    let (path, query) = (canonical_path(head.uri.path()), canonical_query(head.uri.query()));
+    // HTTP/2 has the host in the URI.
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let lines =
+        signed_headers.headers.iter().map(|(name, value)| name.len() + value.map_or(64, <[u8]>::len) + 2);
+    let lines: usize = lines.sum();
+    let mut canonical = Vec::with_capacity(
+        path.len() + query.len() + lines + signed_headers.list.len() + body_hash.len() + 16,
+    );
     canonical.extend_from_slice(head.method.as_str().as_bytes());
     canonical.push(b'\n');
-    canonical.extend_from_slice(canonical_path(head.uri.path()).as_bytes());
+    canonical.extend_from_slice(path.as_bytes());
     canonical.push(b'\n');
-    canonical.extend_from_slice(canonical_query(head.uri.query().unwrap_or_default()).as_bytes());
+    canonical.extend_from_slice(query.as_bytes());
     canonical.push(b'\n');
-    for name in &signed_headers.names {
-        canonical.extend_from_slice(name.as_str().as_bytes());
+    let has_repeated = head.headers.len() > head.headers.keys_len();
+    for &(name, value) in &signed_headers.headers {
+        canonical.extend_from_slice(name.as_bytes());
         canonical.push(b':');
-        append_header_values(&mut canonical, head, name)?;
+        match value.or(authority.filter(|_| name == HOST.as_str())) {
+            Some(value) => append_folded(&mut canonical, value),
+            None => return Err(SigV4Error::SignedHeaderAbsent(header_name(name)?)),
+        }
+        // Further values are joined by commas.
+        if has_repeated {
+            for value in head.headers.get_all(name).iter().skip(1) {
+                canonical.push(b',');
+                append_folded(&mut canonical, value.as_bytes());
+            }
+        }
         canonical.push(b'\n');
     }
     canonical.push(b'\n');
     canonical.extend_from_slice(signed_headers.list.as_bytes());
     canonical.push(b'\n');
-    canonical.extend_from_slice(body_hash.as_bytes());
+    canonical.extend_from_slice(body_hash);
     Ok(canonical)
-}
-
-/// A header's values, joined by commas.
-fn append_header_values(canonical: &mut Vec<u8>, head: &Parts, name: &HeaderName) -> Result<(), SigV4Error> {
-    let mut values = head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    // HTTP/2 has the host in the URI.
-    let authority =
-        head.uri.authority().filter(|_| name == HOST).map(|authority| authority.as_str().as_bytes());
-    let first = values.next().or(authority).ok_or_else(|| SigV4Error::SignedHeaderAbsent(name.clone()))?;
-    append_folded(canonical, first);
-    for value in values {
-        canonical.push(b',');
-        append_folded(canonical, value);
-    }
-    Ok(())
 }
 
 /// A header's value without spaces at either end, and with one space for each run of them.
 fn append_folded(canonical: &mut Vec<u8>, value: &[u8]) {
+    let is_folded = value.first() != Some(&b' ')
+        && value.last() != Some(&b' ')
+        && !value.windows(2).any(|two| two == b"  ");
+    if is_folded {
+        return canonical.extend_from_slice(value);
+    }
     let words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     for (at, word) in words.enumerate() {
         if at > 0 {
@@ -517,7 +557,8 @@ fn canonical_path(path: &str) -> Cow<'_, str> {
 }
 
 /// The query's pairs, each percent-encoded anew, sorted.
-fn canonical_query(query: &str) -> String {
+fn canonical_query(query: Option<&str>) -> String {
+    let Some(query) = query else { return String::new() };
     let encode = |part: &[u8]| percent_encode(part, RESERVED).to_string();
     let mut pairs: Vec<_> = decoded_pairs(query).map(|(key, value)| (encode(&key), encode(&value))).collect();
     pairs.sort();

@@ -1,7 +1,7 @@
 //! What answers look like, byte for byte.
 
 use coffer_core::{Principal, RequestInfo};
-use coffer_types::{AccountId, Region, SecretBytes};
+use coffer_types::{AccountId, Region, SecretArnParts, SecretBytes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -13,22 +13,23 @@ const CREATED: Timestamp = Timestamp::from_millis(1_795_343_400_123);
 
 fn context() -> Context {
     Context {
-        principal: Principal::Local { uid: 0, arn: String::new() },
+        principal: Principal::Local { uid: 0, arn: "".into() },
         account: AccountId::EXAMPLE,
         region: Region::us_east_1(),
-        request: RequestInfo { request_id: String::new(), source: None, user_agent: String::new() },
+        request: RequestInfo { request_id: "".into(), source: None, user_agent: "".into() },
         now: CREATED,
         event_source: "secretsmanager.amazonaws.com",
     }
 }
 
 fn arn() -> SecretArn {
-    SecretArn {
+    SecretArnParts {
         region: Region::us_east_1(),
         account: AccountId::EXAMPLE,
         name: "app/db".parse().unwrap(),
         suffix: "a1B2c3".parse().unwrap(),
     }
+    .into()
 }
 
 fn version() -> VersionId {

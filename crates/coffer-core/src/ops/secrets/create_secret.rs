@@ -1,6 +1,7 @@
 //! Making a secret.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::OnceLock;
 
 use coffer_types::{SecretArn, SecretId, Tag, limits};
 use serde_json::{Value, json};
@@ -54,7 +55,7 @@ impl Operation for CreateSecret {
 
     fn requires(&self, _context: &Context, _found: &Found) -> Requirements {
         // Before it exists a secret has no suffix, so the bare name is what policies see.
-        let name = self.name.to_string();
+        let name = self.name.to_shared_text();
         Requirements(vec![Requirement {
             action: action("CreateSecret"),
             resource: name.clone(),
@@ -96,6 +97,7 @@ impl Operation for CreateSecret {
             deletion_due: None,
             last_ordinal: 0,
             stages: BTreeMap::new(),
+            arn: OnceLock::new(),
         };
         let arn = found.secret.arn_of(&secret);
         let mut version_id = None;

@@ -76,11 +76,11 @@ impl FoundSecret {
     /// The permission to do something with it: on its stored ARN, with the suffix; on what the caller wrote if it
     /// is not there, so that a denial is the same in both cases.
     pub(crate) fn requires(&self, action: Action, id: &SecretId) -> Requirements {
-        let as_supplied = id.to_string();
+        let as_supplied = id.to_shared_text();
         let resource = self
             .secret
             .as_ref()
-            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_text());
+            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_shared_text());
         Requirements(vec![Requirement { action, resource, as_supplied }])
     }
 }
