@@ -38,9 +38,10 @@ use crate::{
 
 /// The largest segment that may be configured.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Buffers kept for reuse, and how large they may be.
-const POOLED_BUFFERS_MAX: usize = 16;
-const POOLED_BYTES_MAX: usize = 256 * 1024;
+/// How large a buffer kept for reuse may be, and all of them: about what is written between two syncs under full load.
+/// What is not kept is fresh memory each time, which the kernel has to clear.
+const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
+const POOLED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -118,7 +119,7 @@ struct State {
     waiting_for_space: BTreeMap<u64, Waker>,
     waiting_for_close: Vec<Waker>,
     next_waiter: u64,
-    pool: Vec<Vec<u8>>,
+    pool: Pool,
 
     /// For the thread: something is unsynced or unwritten, so look again after the interval.
     armed: bool,
@@ -131,6 +132,30 @@ struct State {
     sync_failure: Option<Arc<io::Error>>,
     altered: Option<String>,
     closed: Option<Result<(), AuditError>>,
+}
+
+/// Buffers for reuse, the last used first.
+#[derive(Default)]
+struct Pool {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity <= POOLED_BUFFER_BYTES_MAX && self.bytes + capacity <= POOLED_BYTES_MAX {
+            buffer.clear();
+            self.bytes += capacity;
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 struct Pending {
@@ -258,12 +283,8 @@ impl State {
     }
 
     fn recycle(&mut self, bytes: Arc<Vec<u8>>) {
-        if let Ok(mut bytes) = Arc::try_unwrap(bytes)
-            && self.pool.len() < POOLED_BUFFERS_MAX
-            && bytes.capacity() <= POOLED_BYTES_MAX
-        {
-            bytes.clear();
-            self.pool.push(bytes);
+        if let Ok(bytes) = Arc::try_unwrap(bytes) {
+            self.pool.give(bytes);
         }
     }
 }
@@ -492,7 +513,7 @@ impl Shared {
     ) -> MutexGuard<'a, State> {
         let Some(mut writer) = state.writer.take() else { return state };
         // The next batch will be about as large as this one.
-        let fresh = state.pool.pop().unwrap_or_else(|| Vec::with_capacity(state.pending.bytes.len()));
+        let fresh = state.pool.take().unwrap_or_else(|| Vec::with_capacity(state.pending.bytes.len()));
         let bytes = std::mem::replace(&mut state.pending.bytes, fresh);
         let batch = std::mem::take(&mut state.pending.batch);
         let (last, time, written) = (state.chain, state.pending.last_time, state.written);

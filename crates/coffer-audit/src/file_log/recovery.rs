@@ -11,7 +11,7 @@ use coffer_crypto::AuditSigningKey;
 use coffer_types::Timestamp;
 
 use super::syncer::{CloseError, close_segment, make_reserve};
-use super::{Batch, Closing, FileLogOptions, Pending, State, Writer};
+use super::{Batch, Closing, FileLogOptions, Pending, Pool, State, Writer};
 use crate::digest::{DigestReference, SegmentDigest};
 use crate::disk::{Disk, write_file};
 use crate::record::essentials;
@@ -266,7 +266,7 @@ pub(super) fn recover(
         waiting_for_space: Default::default(),
         waiting_for_close: Vec::new(),
         next_waiter: 0,
-        pool: Vec::new(),
+        pool: Pool::default(),
         armed: false,
         // The first round of the thread makes the spare.
         sync_wanted: true,
