@@ -103,10 +103,12 @@ impl FromStr for Region {
     type Err = RegionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Some((words, number)) = text.rsplit_once('-') else { return Err(RegionError) };
-        let legal_words =
-            words.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
-        let legal_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let is_dash = |byte: &u8| *byte == b'-';
+        let mut parts = text.as_bytes().rsplit(is_dash);
+        let number = parts.next().unwrap_or_default();
+        let legal_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+        let legal_words = number.len() < text.len()
+            && parts.all(|word| !word.is_empty() && word.iter().all(u8::is_ascii_lowercase));
         if text.len() <= 128 && legal_words && legal_number {
             Ok(Self(text.into()))
         } else {

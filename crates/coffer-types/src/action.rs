@@ -20,6 +20,13 @@ impl Action {
     }
 }
 
+impl Action {
+    /// As policies write it: `secretsmanager:GetSecretValue`.
+    pub fn to_text(self) -> String {
+        [self.service, ":", self.name].concat()
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service, self.name)

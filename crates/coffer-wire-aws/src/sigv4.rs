@@ -377,14 +377,12 @@ impl<'a> SignedHeaders<'a> {
         }
         let mut unsigned = None;
         for (name, value) in headers {
-            match signed.binary_search_by(|(signed, _)| (*signed).cmp(name.as_str())) {
-                Ok(at) => {
-                    if let Some((_, first)) = signed.get_mut(at) {
-                        first.get_or_insert(value.as_bytes());
-                    }
+            match position(&signed, name.as_str()).and_then(|at| signed.get_mut(at)) {
+                Some((_, first)) => {
+                    first.get_or_insert(value.as_bytes());
                 }
-                Err(_) if name.as_str().starts_with("x-amz-") => unsigned = unsigned.or(Some(name)),
-                Err(_) => {}
+                None if name.as_str().starts_with("x-amz-") => unsigned = unsigned.or(Some(name)),
+                None => {}
             }
         }
         let signed = Self { list, headers: signed };
@@ -392,13 +390,24 @@ impl<'a> SignedHeaders<'a> {
         if signed.headers.iter().any(|(name, value)| value.is_none() && header_name(name).is_err()) {
             return Err(SigV4Error::SignedHeaders);
         }
-        if signed.headers.binary_search_by(|(name, _)| (*name).cmp(HOST.as_str())).is_err() {
+        if position(&signed.headers, HOST.as_str()).is_none() {
             return Err(SigV4Error::HostNotSigned);
         }
         match unsigned {
             Some(name) => Err(SigV4Error::HeaderNotSigned(name.clone())),
             None => Ok(signed),
         }
+    }
+}
+
+/// Where a name stands in a sorted list. A short one, as clients send it, is quicker looked through, since most names
+/// differ in their length.
+fn position<T>(sorted: &[(&str, T)], name: &str) -> Option<usize> {
+    const SHORT: usize = 16;
+    if sorted.len() <= SHORT {
+        sorted.iter().position(|(known, _)| *known == name)
+    } else {
+        sorted.binary_search_by(|(known, _)| (*known).cmp(name)).ok()
     }
 }
 
