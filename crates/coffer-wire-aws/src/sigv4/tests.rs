@@ -18,7 +18,7 @@ const SERVICE: &str = "secretsmanager";
 
 fn verifies(claim: &SigV4Claim) -> bool {
     let secret = SecretBytes::copy_from(SECRET.as_bytes());
-    SigningKey::derive(&secret, &claim.date, claim.region.as_str(), &claim.service)
+    SigningKey::derive(&secret, &claim.date, claim.region.as_str(), claim.service)
         .verify(&claim.string_to_sign, &claim.signature)
 }
 
