@@ -1,0 +1,211 @@
+// Secrets Manager through `@aws-sdk/client-secrets-manager`, unmodified; conformance/README.md says what a line
+// means. Endpoint, region and keys come from the environment alone.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import * as sm from "@aws-sdk/client-secrets-manager";
+
+const client = new sm.SecretsManagerClient();
+const send = (Command, input, through = client) => through.send(new Command(input));
+const unique = () => `javascript/${randomUUID()}`;
+const losing = () => new sm.SecretsManagerClient({ endpoint: process.env.COFFER_LOSING_URL });
+
+/** The call must be refused as this class of the SDK's own, under this name and with these words. */
+async function refused(call, Exception, name, words) {
+  const error = await call.then(
+    () => assert.fail(`answered; ${name} was expected`),
+    (error) => error,
+  );
+  assert.equal(error.name, name);
+  assert.ok(error instanceof Exception, `${error.constructor.name} is not ${Exception.name}`);
+  assert.equal(error.$metadata.httpStatusCode, 400);
+  assert.ok(error.$metadata.requestId, "no request id");
+  if (words) assert.ok(error.message.includes(words), error.message);
+}
+
+async function listed(prefix) {
+  const names = [];
+  for await (const page of sm.paginateListSecrets({ client, pageSize: 2 }, {})) {
+    assert.ok(page.SecretList.length <= 2);
+    names.push(...page.SecretList.map((secret) => secret.Name).filter((name) => name.startsWith(prefix)));
+  }
+  return names;
+}
+
+const cases = {
+  async "a secret's life"() {
+    const [name, first, second] = [unique(), randomUUID(), randomUUID()];
+    const made = await send(sm.CreateSecretCommand, {
+      Name: name,
+      Description: "of the database",
+      SecretString: "one",
+      ClientRequestToken: first,
+      Tags: [{ Key: "stage", Value: "test" }],
+    });
+    assert.equal(made.Name, name);
+    assert.equal(made.VersionId, first);
+    let read = await send(sm.GetSecretValueCommand, { SecretId: name });
+    assert.equal(read.SecretString, "one");
+    assert.equal(read.SecretBinary, undefined);
+    assert.deepEqual(read.VersionStages, ["AWSCURRENT"]);
+    assert.ok(Math.abs(read.CreatedDate - Date.now()) < 60_000, String(read.CreatedDate));
+    const put = await send(sm.PutSecretValueCommand, {
+      SecretId: made.ARN,
+      SecretString: "two",
+      ClientRequestToken: second,
+    });
+    assert.deepEqual(put.VersionStages, ["AWSCURRENT"]);
+    read = await send(sm.GetSecretValueCommand, { SecretId: name, VersionStage: "AWSPREVIOUS" });
+    assert.equal(read.SecretString, "one");
+    const described = await send(sm.DescribeSecretCommand, { SecretId: name });
+    assert.equal(described.Description, "of the database");
+    assert.deepEqual(described.VersionIdsToStages, { [first]: ["AWSPREVIOUS"], [second]: ["AWSCURRENT"] });
+    assert.deepEqual(described.Tags, [{ Key: "stage", Value: "test" }]);
+    assert.equal(described.DeletedDate, undefined);
+  },
+
+  async "versions and stages"() {
+    const [name, first, second] = [unique(), randomUUID(), randomUUID()];
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: "one", ClientRequestToken: first });
+    await send(sm.PutSecretValueCommand, {
+      SecretId: name,
+      SecretString: "two",
+      ClientRequestToken: second,
+      VersionStages: ["AWSPENDING"],
+    });
+    await send(sm.UpdateSecretVersionStageCommand, {
+      SecretId: name,
+      VersionStage: "AWSCURRENT",
+      MoveToVersionId: second,
+      RemoveFromVersionId: first,
+    });
+    const read = await send(sm.GetSecretValueCommand, { SecretId: name });
+    assert.equal(read.VersionId, second);
+    const seen = [];
+    const pages = sm.paginateListSecretVersionIds({ client, pageSize: 1 }, { SecretId: name });
+    for await (const page of pages) seen.push(...page.Versions.map((version) => version.VersionId));
+    assert.deepEqual(seen.sort(), [first, second].sort());
+  },
+
+  async "deletion, restoring, deletion for good"() {
+    const name = unique();
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: "one" });
+    const deleted = await send(sm.DeleteSecretCommand, { SecretId: name, RecoveryWindowInDays: 7 });
+    const days = (deleted.DeletionDate - Date.now()) / 86_400_000;
+    assert.ok(days > 6.9 && days < 7.1, `in ${days} days`);
+    const get = () => send(sm.GetSecretValueCommand, { SecretId: name });
+    await refused(get(), sm.InvalidRequestException, "InvalidRequestException", "marked for deletion");
+    await send(sm.RestoreSecretCommand, { SecretId: name });
+    assert.equal((await get()).SecretString, "one");
+    await send(sm.DeleteSecretCommand, { SecretId: name, ForceDeleteWithoutRecovery: true });
+    await refused(get(), sm.ResourceNotFoundException, "ResourceNotFoundException");
+  },
+
+  async "lists by its paginator"() {
+    const prefix = unique();
+    const names = ["a", "b", "c", "d", "e"].map((end) => `${prefix}/${end}`);
+    for (const name of names) await send(sm.CreateSecretCommand, { Name: name });
+    assert.deepEqual((await listed(prefix)).sort(), names);
+  },
+
+  async "every byte in a binary value"() {
+    const name = unique();
+    const value = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+    await send(sm.CreateSecretCommand, { Name: name, SecretBinary: value });
+    const read = await send(sm.GetSecretValueCommand, { SecretId: name });
+    assert.deepEqual(new Uint8Array(read.SecretBinary), value);
+    assert.equal(read.SecretString, undefined);
+  },
+
+  async "65,536 bytes and one more"() {
+    const name = unique();
+    const value = "x".repeat(65_536);
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: value });
+    assert.equal((await send(sm.GetSecretValueCommand, { SecretId: name })).SecretString, value);
+    // One class in the SDK for every code that the service model does not list.
+    const put = send(sm.PutSecretValueCommand, { SecretId: name, SecretString: `${value}x` });
+    await refused(put, sm.SecretsManagerServiceException, "ValidationException");
+  },
+
+  async "unicode in a value and a description"() {
+    const name = unique();
+    const text = "pässwörd 密码 🔑 \u0000 \u2028 \"\\\n";
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: text, Description: "ключ 🔑" });
+    assert.equal((await send(sm.GetSecretValueCommand, { SecretId: name })).SecretString, text);
+    assert.equal((await send(sm.DescribeSecretCommand, { SecretId: name })).Description, "ключ 🔑");
+  },
+
+  async "typed exceptions"() {
+    const name = unique();
+    const get = send(sm.GetSecretValueCommand, { SecretId: name });
+    await refused(get, sm.ResourceNotFoundException, "ResourceNotFoundException");
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: "one" });
+    const again = send(sm.CreateSecretCommand, { Name: name, SecretString: "two" });
+    await refused(again, sm.ResourceExistsException, "ResourceExistsException");
+    const soon = send(sm.DeleteSecretCommand, { SecretId: name, RecoveryWindowInDays: 6 });
+    await refused(soon, sm.InvalidParameterException, "InvalidParameterException");
+    await send(sm.DeleteSecretCommand, { SecretId: name });
+    const put = send(sm.PutSecretValueCommand, { SecretId: name, SecretString: "two" });
+    await refused(put, sm.InvalidRequestException, "InvalidRequestException");
+  },
+
+  async "a caller without a policy is denied"() {
+    const credentials = { accessKeyId: "nobody", secretAccessKey: "nobody" };
+    const nobody = new sm.SecretsManagerClient({ credentials });
+    const get = send(sm.GetSecretValueCommand, { SecretId: unique() }, nobody);
+    await refused(get, sm.SecretsManagerServiceException, "AccessDeniedException", "is not authorized to perform");
+  },
+
+  async "a wrong secret key"() {
+    const credentials = { accessKeyId: process.env.AWS_ACCESS_KEY_ID, secretAccessKey: "wrong" };
+    const forger = new sm.SecretsManagerClient({ credentials });
+    const list = send(sm.ListSecretsCommand, {}, forger);
+    await refused(list, sm.SecretsManagerServiceException, "InvalidSignatureException");
+  },
+
+  async "a token sent again"() {
+    const [name, token] = [unique(), randomUUID()];
+    const input = { Name: name, SecretString: "one", ClientRequestToken: token };
+    const first = await send(sm.CreateSecretCommand, input);
+    const second = await send(sm.CreateSecretCommand, input);
+    assert.deepEqual([second.ARN, second.VersionId], [first.ARN, first.VersionId]);
+    const other = send(sm.CreateSecretCommand, { ...input, SecretString: "two" });
+    await refused(other, sm.ResourceExistsException, "ResourceExistsException");
+  },
+
+  async "a lost answer is asked for again"() {
+    const name = unique();
+    const made = await send(sm.CreateSecretCommand, { Name: name, SecretString: "one" }, losing());
+    assert.equal(made.$metadata.attempts, 2);
+    const put = await send(sm.PutSecretValueCommand, { SecretId: name, SecretString: "two" }, losing());
+    assert.equal(put.$metadata.attempts, 2);
+    const { Versions } = await send(sm.ListSecretVersionIdsCommand, { SecretId: name });
+    assert.deepEqual(Versions.map((version) => version.VersionId).sort(), [made.VersionId, put.VersionId].sort());
+  },
+
+  async "a clock that is an hour wrong"() {
+    const { now } = Date;
+    try {
+      for (const hours of [1, -1]) {
+        Date.now = () => now() + hours * 3_600_000;
+        const wrong = new sm.SecretsManagerClient();
+        assert.equal((await send(sm.ListSecretsCommand, {}, wrong)).$metadata.attempts, 2);
+        assert.equal((await send(sm.ListSecretsCommand, {}, wrong)).$metadata.attempts, 1);
+      }
+    } finally {
+      Date.now = now;
+    }
+  },
+};
+
+let failed = 0;
+for (const [name, run] of Object.entries(cases)) {
+  try {
+    await run();
+    console.log(`ok ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`not ok ${name}: ${String(error.stack).replaceAll("\n", " | ")}`);
+  }
+}
+process.exitCode = failed ? 1 : 0;
