@@ -16,6 +16,7 @@ mod digest;
 pub mod disk;
 pub mod fault;
 mod file_log;
+mod members;
 mod memory_log;
 mod record;
 mod scan;
@@ -36,6 +37,7 @@ pub use chain::Head;
 pub use checkpoint::{Checkpoint, NodeId, NodeIdError};
 pub use digest::SegmentDigest;
 pub use file_log::{FileLog, FileLogOptions, LogOpenError, Recovery};
+pub use members::Members;
 pub use memory_log::MemoryLog;
 pub use record::{
     EventId, EventIdError, EventType, IdentityType, RECORD_BYTES_MAX, Record, RecordBody, RecordBodyError,

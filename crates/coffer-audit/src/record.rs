@@ -3,6 +3,9 @@
 //! Pure. Invariants: a [`RecordBody`] is one JSON object on one line, with an `eventID` and without a `chain`
 //! member, of at most [`RECORD_BYTES_MAX`] bytes; texts that CloudTrail bounds are cut with a marker, never
 //! refused, because an event that happened must be recorded.
+//!
+//! Records are written by hand rather than by serde: each request has one, and so it is encoded in one pass, bounds
+//! included, with one allocation.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +13,10 @@ use std::str::FromStr;
 
 use coffer_types::Timestamp;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+use crate::members::{Members, push_object, push_truncated};
 
 /// Most bytes of an encoded record.
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
@@ -24,10 +29,31 @@ const TEXT_BYTES_MAX: usize = 1024;
 const OBJECT_BYTES_MAX: usize = 100 * 1024;
 /// A bound on the texts CloudTrail gives none.
 const NAME_BYTES_MAX: usize = 4096;
-const CUT_MARKER: &str = "...(truncated)";
+/// What a record of a read usually takes, its chain included.
+const RECORD_BYTES_USUAL: usize = 1280;
+
+/// Most bytes of a record's parts, before escaping.
+#[derive(Clone, Copy)]
+struct Bounds {
+    text: usize,
+    name: usize,
+    object: usize,
+}
+
+const CLOUDTRAIL_BOUNDS: Bounds =
+    Bounds { text: TEXT_BYTES_MAX, name: NAME_BYTES_MAX, object: OBJECT_BYTES_MAX };
+const STRANGER_BOUNDS: Bounds = Bounds { text: 512, name: 256, object: 1024 };
+/// For records that are too large all the same, since control characters take six bytes in JSON. With the last even
+/// a record in which every byte is escaped fits.
+const TIGHT_BOUNDS: [Bounds; 2] =
+    [Bounds { text: 256, name: 64, object: 512 }, Bounds { text: 32, name: 24, object: 0 }];
+
+/// Writes the members of an object that has no other form.
+type Write<'a> = &'a dyn Fn(&mut Members<'_>);
 
 /// One event. What is absent is left out of the JSON, except the two members CloudTrail always writes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub struct Record<'a> {
     /// The version of the format.
     #[serde(rename = "eventVersion")]
@@ -95,7 +121,8 @@ pub struct Record<'a> {
 }
 
 /// What kind of event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub enum EventType {
     /// A request.
     AwsApiCall,
@@ -104,7 +131,8 @@ pub enum EventType {
 }
 
 /// CloudTrail's `userIdentity`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub struct UserIdentity<'a> {
     /// What kind of caller.
     #[serde(rename = "type")]
@@ -130,7 +158,8 @@ pub struct UserIdentity<'a> {
 }
 
 /// The kinds of caller coffer knows so far.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub enum IdentityType {
     /// The account itself: the uid that owns the store.
     Root,
@@ -144,6 +173,28 @@ pub enum IdentityType {
     AWSService,
     /// Somebody who proved nothing.
     Unknown,
+}
+
+impl EventType {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AwsApiCall => "AwsApiCall",
+            Self::AwsServiceEvent => "AwsServiceEvent",
+        }
+    }
+}
+
+impl IdentityType {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "Root",
+            Self::IAMUser => "IAMUser",
+            Self::AssumedRole => "AssumedRole",
+            Self::AWSAccount => "AWSAccount",
+            Self::AWSService => "AWSService",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 impl<'a> UserIdentity<'a> {
@@ -192,6 +243,17 @@ impl<'a> UserIdentity<'a> {
         Self { invoked_by: Some(invoked_by.into()), ..Self::of(IdentityType::AWSService) }
     }
 
+    /// Writes all members, in CloudTrail's order.
+    fn write(&self, members: &mut Members<'_>, bytes_max: usize) {
+        members.text("type", self.identity_type.as_str());
+        cut_optional(members, "principalId", &self.principal_id, bytes_max);
+        cut_optional(members, "arn", &self.arn, bytes_max);
+        cut_optional(members, "accountId", &self.account_id, bytes_max);
+        cut_optional(members, "accessKeyId", &self.access_key_id, bytes_max);
+        cut_optional(members, "userName", &self.user_name, bytes_max);
+        cut_optional(members, "invokedBy", &self.invoked_by, bytes_max);
+    }
+
     /// Somebody who proved nothing; the access key is only claimed.
     pub fn unknown(access_key_id: Option<Cow<'a, str>>) -> Self {
         Self { access_key_id, ..Self::of(IdentityType::Unknown) }
@@ -237,75 +299,77 @@ impl<'a> Record<'a> {
     }
 
     /// The record, encoded and within CloudTrail's bounds.
-    pub fn into_body(mut self) -> RecordBody {
-        self.bound(TEXT_BYTES_MAX, NAME_BYTES_MAX, OBJECT_BYTES_MAX);
-        let body = self.encode();
-        // Bounds count bytes before escaping, and control characters take six bytes in JSON.
-        if body.bytes.len() <= RECORD_BYTES_MAX { body } else { self.cut_to(RECORD_BYTES_MAX) }
+    pub fn into_body(self) -> RecordBody {
+        self.encode(CLOUDTRAIL_BOUNDS, RECORD_BYTES_MAX, None)
+    }
+
+    /// The record with these `requestParameters` and `responseElements`, written straight into it. Either is `null`
+    /// if it is left without members.
+    pub fn into_body_with(
+        self,
+        parameters: &dyn Fn(&mut Members<'_>),
+        response: &dyn Fn(&mut Members<'_>),
+    ) -> RecordBody {
+        self.encode(CLOUDTRAIL_BOUNDS, RECORD_BYTES_MAX, Some((parameters, response)))
     }
 
     /// The record of somebody who proved nothing, within [`STRANGER_RECORD_BYTES_MAX`].
-    pub fn into_stranger_body(mut self) -> RecordBody {
-        self.bound(512, 256, 1024);
-        let body = self.encode();
-        if body.bytes.len() <= STRANGER_RECORD_BYTES_MAX {
-            body
-        } else {
-            self.cut_to(STRANGER_RECORD_BYTES_MAX)
-        }
+    pub fn into_stranger_body(self) -> RecordBody {
+        self.encode(STRANGER_BOUNDS, STRANGER_RECORD_BYTES_MAX, None)
     }
 
-    /// Bounds so tight that even with every byte escaped the record fits.
-    fn cut_to(mut self, bytes_max: usize) -> RecordBody {
-        for (text, name, object) in [(256, 64, 512), (32, 24, 0)] {
-            self.bound(text, name, object);
-            let body = self.encode();
-            if body.bytes.len() <= bytes_max {
-                return body;
+    /// The record within the first bounds that bring it to at most this many bytes.
+    fn encode(
+        &self,
+        bounds: Bounds,
+        bytes_max: usize,
+        written: Option<(Write<'_>, Write<'_>)>,
+    ) -> RecordBody {
+        let mut bytes = Vec::with_capacity(RECORD_BYTES_USUAL);
+        for bounds in std::iter::once(bounds).chain(TIGHT_BOUNDS) {
+            bytes.clear();
+            push_object(&mut bytes, |members| self.write(members, bounds, written));
+            if bytes.len() <= bytes_max {
+                break;
             }
         }
-        self.encode()
-    }
-
-    fn bound(&mut self, text_max: usize, name_max: usize, object_max: usize) {
-        for text in [&mut self.user_agent, &mut self.error_message].into_iter().flatten() {
-            cut_text(text, text_max);
-        }
-        let identity = &mut self.user_identity;
-        let names = [
-            &mut identity.principal_id,
-            &mut identity.arn,
-            &mut identity.account_id,
-            &mut identity.access_key_id,
-            &mut identity.user_name,
-            &mut identity.invoked_by,
-            &mut self.error_code,
-            &mut self.request_id,
-            &mut self.recipient_account_id,
-        ];
-        let always = [
-            &mut self.event_version,
-            &mut self.event_source,
-            &mut self.event_name,
-            &mut self.aws_region,
-            &mut self.source_ip_address,
-            &mut self.event_category,
-        ];
-        for name in names.into_iter().flatten().chain(always) {
-            cut_text(name, name_max);
-        }
-        for object in
-            [&mut self.request_parameters, &mut self.response_elements, &mut self.additional_event_data]
-        {
-            cut_object(object, object_max);
-        }
-    }
-
-    fn encode(&self) -> RecordBody {
-        let mut bytes = Vec::with_capacity(1024);
-        // Fails only for maps with keys that are no texts, and there are none.
-        serde_json::to_writer(&mut bytes, self).expect("a record is JSON");
         RecordBody { bytes, event_id: self.event_id, time: self.event_time }
+    }
+
+    /// Writes all members, in CloudTrail's order.
+    fn write(&self, members: &mut Members<'_>, bounds: Bounds, written: Option<(Write<'_>, Write<'_>)>) {
+        let Bounds { text, name, object } = bounds;
+        members.cut_text("eventVersion", &self.event_version, name);
+        members.object("userIdentity", |members| self.user_identity.write(members, name));
+        members.text("eventTime", event_time::Text(self.event_time));
+        members.cut_text("eventSource", &self.event_source, name);
+        members.cut_text("eventName", &self.event_name, name);
+        members.cut_text("awsRegion", &self.aws_region, name);
+        members.cut_text("sourceIPAddress", &self.source_ip_address, name);
+        cut_optional(members, "userAgent", &self.user_agent, text);
+        cut_optional(members, "errorCode", &self.error_code, name);
+        cut_optional(members, "errorMessage", &self.error_message, text);
+        match written {
+            Some((parameters, response)) => {
+                members.bounded_object("requestParameters", object, parameters);
+                members.bounded_object("responseElements", object, response);
+            }
+            None => {
+                write_raw(members, "requestParameters", self.request_parameters.as_deref(), object);
+                write_raw(members, "responseElements", self.response_elements.as_deref(), object);
+            }
+        }
+        if self.additional_event_data.is_some() {
+            write_raw(members, "additionalEventData", self.additional_event_data.as_deref(), object);
+        }
+        cut_optional(members, "requestID", &self.request_id, name);
+        members.text("eventID", self.event_id);
+        members.raw("readOnly", if self.read_only { b"true" } else { b"false" });
+        members.text("eventType", self.event_type.as_str());
+        members.raw("managementEvent", if self.management_event { b"true" } else { b"false" });
+        cut_optional(members, "recipientAccountId", &self.recipient_account_id, name);
+        members.optional_text("sharedEventID", self.shared_event_id);
+        members.cut_text("eventCategory", &self.event_category, name);
     }
 
     /// Sets `requestParameters` to what a value serializes to; to nothing if it does not.
@@ -328,25 +392,25 @@ fn to_raw<'a>(value: &impl Serialize) -> Option<Cow<'a, RawValue>> {
     serde_json::value::to_raw_value(value).ok().map(Cow::Owned)
 }
 
-fn cut_text(text: &mut Cow<'_, str>, bytes_max: usize) {
-    if text.len() > bytes_max {
-        let kept = text.floor_char_boundary(bytes_max.saturating_sub(CUT_MARKER.len()));
-        let owned = text.to_mut();
-        owned.truncate(kept);
-        owned.push_str(CUT_MARKER);
+fn cut_optional(members: &mut Members<'_>, name: &str, text: &Option<Cow<'_, str>>, bytes_max: usize) {
+    if let Some(text) = text {
+        members.cut_text(name, text, bytes_max);
     }
 }
 
-/// Replaces an object that is too large by one that says so. Raw JSON with line breaks in it is written anew.
-fn cut_object(object: &mut Option<Cow<'_, RawValue>>, bytes_max: usize) {
-    let Some(raw) = object else { return };
-    let text = raw.get();
+/// Writes an object that is JSON already: as it is if it is small enough and stands on one line, `null` if there is none.
+fn write_raw(members: &mut Members<'_>, name: &str, object: Option<&RawValue>, bytes_max: usize) {
+    let Some(text) = object.map(RawValue::get) else { return members.raw(name, b"null") };
+    let mut replaced = Vec::new();
     if text.len() > bytes_max {
-        let marker = serde_json::json!({ "truncated": true, "bytes": text.len() });
-        *object = to_raw(&marker);
+        push_truncated(&mut replaced, text.len());
     } else if text.bytes().any(|byte| byte == b'\n' || byte == b'\r') {
-        *object = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|value| to_raw(&value));
+        let value = serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+        replaced = value.to_string().into_bytes();
+    } else {
+        return members.raw(name, text.as_bytes());
     }
+    members.raw(name, &replaced);
 }
 
 /// A record's unique id: a UUID, written with dashes.
@@ -392,8 +456,9 @@ impl FromStr for EventId {
     }
 }
 
+#[cfg(test)]
 impl Serialize for EventId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
     }
 }
@@ -477,13 +542,26 @@ pub(crate) fn essentials(json: &[u8]) -> Option<(EventId, Timestamp, bool)> {
 mod event_time {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        let seconds = time.as_millis().div_euclid(1000);
-        // Nearly every record is of our time, and the general formatter takes longer than all else of a record.
-        match ascii_of_this_age(seconds).as_ref().map(|bytes| std::str::from_utf8(bytes)) {
-            Some(Ok(text)) => serializer.serialize_str(text),
-            _ => serializer.serialize_str(&time.to_rfc3339_seconds()),
+    /// Prints a time in that form.
+    pub(super) struct Text(pub(super) Timestamp);
+
+    impl fmt::Display for Text {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let seconds = self.0.as_millis().div_euclid(1000);
+            // Nearly every record is of our time, and the general formatter takes longer than all else of a record.
+            match ascii_of_this_age(seconds).as_ref().map(|bytes| std::str::from_utf8(bytes)) {
+                Some(Ok(text)) => f.write_str(text),
+                _ => f.write_str(&self.0.to_rfc3339_seconds()),
+            }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn serialize<S: serde::Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Text(*time))
     }
 
     /// The text of a second in the years 1970 to 9999; `None` outside.
@@ -578,6 +656,7 @@ mod tests {
             r#""eventCategory":"Management"}"#,
         );
         assert_eq!(std::str::from_utf8(body.as_bytes()).unwrap(), expected);
+        assert_eq!(serde_json::to_string(&example()).unwrap(), expected);
         let read: Record<'_> = serde_json::from_slice(body.as_bytes()).unwrap();
         assert_eq!(read.into_body().as_bytes(), body.as_bytes());
     }
@@ -653,6 +732,27 @@ mod tests {
         for bad in ["", "ffffffffffff4fffbfffffffffffffff", "{ffffffff-ffff-4fff-bfff-ffffffffffff}"] {
             assert_eq!(bad.parse::<EventId>(), Err(EventIdError), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_written_into_a_record_is_as_what_is_set_on_it() {
+        let mut record = example();
+        record.error_code = Some("AccessDenied".into());
+        record.error_message = Some("no \"way\"\n".into());
+        record.shared_event_id = Some(EventId::from_random([1; 16]));
+        record.set_additional_event_data(&serde_json::json!({ "a": [1, null] }));
+        record.set_response_elements(&serde_json::json!({ "name": "b" }));
+        let set = record.clone().into_body();
+        assert_eq!(std::str::from_utf8(set.as_bytes()).unwrap(), serde_json::to_string(&record).unwrap());
+        let parameters =
+            |members: &mut Members<'_>| members.text("secretId", "btc-agent/twitter/credentials");
+        let response = |members: &mut Members<'_>| members.text("name", "b");
+        assert_eq!(record.clone().into_body_with(&parameters, &response).as_bytes(), set.as_bytes());
+        record.response_elements = None;
+        assert_eq!(
+            record.clone().into_body_with(&parameters, &|_| {}).as_bytes(),
+            record.into_body().as_bytes()
+        );
     }
 
     proptest! {

@@ -7,12 +7,13 @@
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
+use coffer_audit::{Members, RecordBody};
 use coffer_policy::{Decision, Request, Statement};
 use coffer_types::Action;
-use serde_json::Value;
 
 use crate::commit::Committed;
 use crate::core::{Core, Inner};
+use crate::recorder::Event;
 use crate::records::view::View;
 use crate::records::{PolicyEpoch, User};
 use crate::transaction::Transaction;
@@ -44,8 +45,9 @@ pub trait Operation: Send + Sync + 'static {
     /// Its name.
     const NAME: OperationName;
 
-    /// Its parameters for the record: names, tags and descriptions, never a value.
-    fn parameters(&self) -> Value;
+    /// Writes its parameters into the record, as members of an object: names, tags and descriptions, never a value.
+    /// Without members the record has `null`. Called again when somebody else's change makes it try again.
+    fn parameters(&self, members: &mut Members<'_>);
 
     /// Reads what it is about. The only part that waits. What is not there is found to be absent, and no error:
     /// the caller may not be allowed to know.
@@ -66,10 +68,8 @@ pub trait Operation: Send + Sync + 'static {
         transaction: &mut Transaction<'_>,
     ) -> Result<Self::Output, Error>;
 
-    /// What the record says of the answer; CloudTrail has `null` for reads.
-    fn response(_output: &Self::Output) -> Value {
-        Value::Null
-    }
+    /// Writes what the record says of the answer; nothing for reads, where CloudTrail has `null`.
+    fn response(_output: &Self::Output, _members: &mut Members<'_>) {}
 }
 
 /// A permission an operation needs.
@@ -134,8 +134,7 @@ impl Inner {
             Ok(output) => output,
             Err(error) => return Attempt::Done(self.record_failure(context, operation, error).await),
         };
-        let record =
-            self.record(context, O::NAME, &operation.parameters(), &O::response(&output)).into_body();
+        let record = self.record_done(context, operation, &output);
         if transaction.is_empty() {
             return Attempt::Done(self.append(record).await.map(|()| output));
         }
@@ -184,11 +183,16 @@ impl Inner {
         operation: &O,
         error: Error,
     ) -> Result<O::Output, Error> {
-        let mut record = self.record(context, O::NAME, &operation.parameters(), &Value::Null);
-        record.error_code = Some(error.record_code().into());
-        record.error_message = Some(error.to_string().into());
-        self.append(record.into_body()).await?;
+        let message = error.to_string();
+        let event = Event { failure: Some((error.record_code(), &message)), ..O::NAME.into() };
+        let record = self.record(context, event, &|members| operation.parameters(members), &|_| {});
+        self.append(record).await?;
         Err(error)
+    }
+
+    fn record_done<O: Operation>(&self, context: &Context, operation: &O, output: &O::Output) -> RecordBody {
+        let parameters = |members: &mut Members<'_>| operation.parameters(members);
+        self.record(context, O::NAME.into(), &parameters, &|members| O::response(output, members))
     }
 }
 

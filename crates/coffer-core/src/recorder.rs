@@ -2,47 +2,69 @@
 
 use std::sync::atomic::Ordering;
 
-use coffer_audit::{EventId, EventType, Record, RecordBody, UserIdentity};
+use coffer_audit::{EventId, EventType, Members, Record, RecordBody, UserIdentity};
 use serde_json::Value;
 
 use crate::core::Inner;
 use crate::gate::OperationName;
 use crate::{Context, Error, Principal};
 
+/// What a record tells of a request besides who made it.
+pub(crate) struct Event<'a> {
+    /// CloudTrail's `eventName`.
+    pub(crate) name: &'a str,
+    pub(crate) read_only: bool,
+    /// The code and the text it was refused with.
+    pub(crate) failure: Option<(&'a str, &'a str)>,
+}
+
+impl From<OperationName> for Event<'static> {
+    fn from(OperationName { name, read_only }: OperationName) -> Self {
+        Self { name, read_only, failure: None }
+    }
+}
+
 impl Inner {
     pub(crate) fn make_event_id(&self) -> EventId {
         EventId::from_random(self.ids.make(&*self.random))
     }
 
-    /// The record of an operation that was done.
-    pub(crate) fn record<'a>(
+    /// The record of a request by somebody known. The two writers are called for its `requestParameters` and
+    /// `responseElements`.
+    pub(crate) fn record(
         &self,
-        context: &'a Context,
-        name: OperationName,
-        parameters: &Value,
-        response: &Value,
-    ) -> Record<'a> {
+        context: &Context,
+        event: Event<'_>,
+        parameters: &dyn Fn(&mut Members<'_>),
+        response: &dyn Fn(&mut Members<'_>),
+    ) -> RecordBody {
+        let account = context.account.digits();
+        let account = std::str::from_utf8(&account).expect("digits are text");
+        let identity = match &context.principal {
+            Principal::User { name, arn, access_key_id } => {
+                UserIdentity::iam_user(&**name, &**arn, account, &**access_key_id, &**name)
+            }
+            Principal::Local { uid, .. } => UserIdentity::local(*uid, account),
+        };
         let mut record = Record::new(
             EventType::AwsApiCall,
             self.make_event_id(),
             context.now,
             context.event_source,
-            name.name,
+            event.name,
             context.region.as_str(),
             source_address(&context.request),
-            identity(context),
+            identity,
         );
         record.user_agent = Some((&*context.request.user_agent).into());
         record.request_id = Some((&*context.request.request_id).into());
-        record.recipient_account_id = Some(context.account.to_string().into());
-        record.read_only = name.read_only;
-        if !parameters.is_null() {
-            record.set_request_parameters(parameters);
+        record.recipient_account_id = Some(account.into());
+        record.read_only = event.read_only;
+        if let Some((code, message)) = event.failure {
+            record.error_code = Some(code.into());
+            record.error_message = Some(message.into());
         }
-        if !response.is_null() {
-            record.set_response_elements(response);
-        }
-        record
+        record.into_body_with(parameters, response)
     }
 
     /// The record of something that no request asked for.
@@ -75,14 +97,4 @@ impl Inner {
 
 pub(crate) fn source_address(request: &crate::RequestInfo) -> String {
     request.source.map_or_else(|| "localhost".to_owned(), |address| address.to_string())
-}
-
-pub(crate) fn identity(context: &Context) -> UserIdentity<'_> {
-    let account = context.account.to_string();
-    match &context.principal {
-        Principal::User { name, arn, access_key_id } => {
-            UserIdentity::iam_user(&**name, &**arn, account, &**access_key_id, &**name)
-        }
-        Principal::Local { uid, .. } => UserIdentity::local(*uid, &account),
-    }
 }

@@ -11,8 +11,8 @@ use coffer_audit::{Admission, EventType, Record, RecordBody, RefusalMeter, Refus
 use coffer_types::{Region, Timestamp};
 
 use crate::core::{Core, Inner};
-use crate::gate::OperationName;
-use crate::{Context, Error, RequestInfo, recorder};
+use crate::recorder::{Event, source_address};
+use crate::{Context, Error, RequestInfo};
 
 /// A request that never became an operation.
 pub struct Refusal {
@@ -41,13 +41,9 @@ impl Core {
         let inner = &self.0;
         match &refusal.context {
             Some(context) => {
-                let name = OperationName { name: "", read_only: true };
-                let mut record =
-                    inner.record(context, name, &serde_json::Value::Null, &serde_json::Value::Null);
-                record.event_name = event_name(&refusal).to_owned().into();
-                record.error_code = Some(refusal.code.into());
-                record.error_message = Some(refusal.message.as_str().into());
-                inner.append(record.into_body()).await
+                let failure = Some((refusal.code, refusal.message.as_str()));
+                let event = Event { name: event_name(&refusal), read_only: true, failure };
+                inner.append(inner.record(context, event, &|_| {}, &|_| {})).await
             }
             None => {
                 inner.refuse_stranger(&refusal).await;
@@ -88,7 +84,7 @@ impl Inner {
             refusal.event_source,
             event_name(refusal),
             region.as_str(),
-            recorder::source_address(&refusal.request),
+            source_address(&refusal.request),
             UserIdentity::unknown(refusal.access_key_id.as_deref().map(Into::into)),
         );
         record.user_agent = Some((&*refusal.request.user_agent).into());

@@ -1,10 +1,9 @@
 //! Operations on coffer itself, which no cloud has: reading the audit log, checking it, and how things stand.
 //! They go through the gate like all others.
 
-use coffer_audit::{AuditHealth, Checkpoint, Verified};
+use coffer_audit::{AuditHealth, Checkpoint, Members, Verified};
 use coffer_crypto::StoreId;
 use coffer_types::{AccountId, Action, Region, Timestamp};
-use serde_json::{Value, json};
 
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::StoredCheckpoint;
@@ -62,8 +61,8 @@ impl Operation for TailAudit {
     type Output = Vec<String>;
     const NAME: OperationName = OperationName { name: "TailAudit", read_only: true };
 
-    fn parameters(&self) -> Value {
-        json!({"count": self.count})
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.json("count", self.count);
     }
 
     async fn find(&self, _: &Context, view: &mut View) -> Result<Vec<String>, Error> {
@@ -91,9 +90,7 @@ impl Operation for VerifyAudit {
     type Output = AuditVerification;
     const NAME: OperationName = OperationName { name: "VerifyAudit", read_only: true };
 
-    fn parameters(&self) -> Value {
-        Value::Null
-    }
+    fn parameters(&self, _: &mut Members<'_>) {}
 
     async fn find(&self, _: &Context, view: &mut View) -> Result<AuditVerification, Error> {
         view.inner().drain().await?;
@@ -124,9 +121,7 @@ impl Operation for ReadStatus {
     type Output = Status;
     const NAME: OperationName = OperationName { name: "ReadStatus", read_only: true };
 
-    fn parameters(&self) -> Value {
-        Value::Null
-    }
+    fn parameters(&self, _: &mut Members<'_>) {}
 
     async fn find(&self, _: &Context, view: &mut View) -> Result<Status, Error> {
         let checkpoint_key = keys::checkpoint(&view.inner().node);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::OnceLock;
 
+use coffer_audit::Members;
 use coffer_types::{SecretArn, SecretId, Tag, limits};
-use serde_json::{Value, json};
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion};
 use super::{CreateSecret, CreatedSecret};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
@@ -28,18 +28,17 @@ impl Operation for CreateSecret {
     type Output = CreatedSecret;
     const NAME: OperationName = OperationName { name: "CreateSecret", read_only: false };
 
-    fn parameters(&self) -> Value {
-        let tags = self
-            .tags
-            .as_ref()
-            .map(|tags| tags.iter().map(|tag| json!({"key": tag.key(), "value": tag.value()})));
-        parameters([
-            ("name", Some(self.name.as_str().into())),
-            ("clientRequestToken", Some(self.token.as_str().into())),
-            ("description", self.description.as_deref().map(Value::from)),
-            ("kmsKeyId", self.kms_key_id.as_deref().map(Value::from)),
-            ("tags", tags.map(|tags| tags.collect())),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("name", &self.name);
+        members.text("clientRequestToken", &self.token);
+        members.optional_text("description", self.description.as_ref());
+        members.optional_text("kmsKeyId", self.kms_key_id.as_ref());
+        if let Some(tags) = &self.tags {
+            members.objects("tags", tags, |tag, members| {
+                members.text("key", tag.key());
+                members.text("value", tag.value());
+            });
+        }
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
@@ -113,12 +112,10 @@ impl Operation for CreateSecret {
         Ok(CreatedSecret { arn, version_id })
     }
 
-    fn response(output: &CreatedSecret) -> Value {
-        parameters([
-            ("arn", Some(output.arn.to_string().into())),
-            ("name", Some(output.arn.name.as_str().into())),
-            ("versionId", output.version_id.as_ref().map(|id| id.as_str().into())),
-        ])
+    fn response(output: &CreatedSecret, members: &mut Members<'_>) {
+        members.text("arn", &output.arn);
+        members.text("name", &output.arn.name);
+        members.optional_text("versionId", output.version_id.as_ref());
     }
 }
 

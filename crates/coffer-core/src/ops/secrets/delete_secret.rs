@@ -1,9 +1,9 @@
 //! Deleting a secret, later or now.
 
+use coffer_audit::Members;
 use coffer_types::SecretName;
-use serde_json::Value;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{DeleteSecret, DeletedSecret, DeletionMode};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::cache::Loaded;
@@ -23,16 +23,12 @@ impl Operation for DeleteSecret {
     type Output = DeletedSecret;
     const NAME: OperationName = OperationName { name: "DeleteSecret", read_only: false };
 
-    fn parameters(&self) -> Value {
-        let (days, immediate) = match self.mode {
-            DeletionMode::Recoverable { days } => (Some(days.into()), None),
-            DeletionMode::Immediate => (None, Some(true.into())),
-        };
-        parameters([
-            ("secretId", Some(self.secret_id.to_string().into())),
-            ("recoveryWindowInDays", days),
-            ("forceDeleteWithoutRecovery", immediate),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        match self.mode {
+            DeletionMode::Recoverable { days } => members.json("recoveryWindowInDays", days),
+            DeletionMode::Immediate => members.json("forceDeleteWithoutRecovery", true),
+        }
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
@@ -87,12 +83,10 @@ impl Operation for DeleteSecret {
         }
     }
 
-    fn response(output: &DeletedSecret) -> Value {
-        parameters([
-            ("arn", output.arn.as_ref().map(|arn| arn.to_string().into())),
-            ("name", Some(output.name.as_str().into())),
-            ("deletionDate", Some(output.deletion_date.to_string().into())),
-        ])
+    fn response(output: &DeletedSecret, members: &mut Members<'_>) {
+        members.optional_text("arn", output.arn.as_ref());
+        members.text("name", &output.name);
+        members.text("deletionDate", output.deletion_date);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Telling everything of a secret but its value.
 
-use serde_json::Value;
+use coffer_audit::Members;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{DescribeSecret, SecretDescription};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::Secret;
@@ -18,8 +18,8 @@ impl Operation for DescribeSecret {
     type Output = SecretDescription;
     const NAME: OperationName = OperationName { name: "DescribeSecret", read_only: true };
 
-    fn parameters(&self) -> Value {
-        parameters([("secretId", Some(self.secret_id.to_string().into()))])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {

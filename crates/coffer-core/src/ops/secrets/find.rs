@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use coffer_types::{AccountId, Action, Region, SecretArn, SecretId, SecretName};
-use serde_json::Value;
 
 use crate::gate::{Requirement, Requirements};
 use crate::records::Secret;
@@ -83,11 +82,6 @@ impl FoundSecret {
             .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_shared_text());
         Requirements(vec![Requirement { action, resource, as_supplied }])
     }
-}
-
-/// Parameters for the record: members that were sent, under the names CloudTrail gives them.
-pub(crate) fn parameters<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 /// An action of Secrets Manager.

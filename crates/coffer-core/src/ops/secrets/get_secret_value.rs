@@ -1,9 +1,9 @@
 //! Reading a value.
 
+use coffer_audit::Members;
 use coffer_types::Stage;
-use serde_json::Value;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::find_ordinal;
 use super::{GetSecretValue, ReadValue};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
@@ -25,12 +25,10 @@ impl Operation for GetSecretValue {
     type Output = ReadValue;
     const NAME: OperationName = OperationName { name: "GetSecretValue", read_only: true };
 
-    fn parameters(&self) -> Value {
-        parameters([
-            ("secretId", Some(self.secret_id.to_string().into())),
-            ("versionId", self.version_id.as_ref().map(|id| id.as_str().into())),
-            ("versionStage", self.version_stage.as_ref().map(|stage| stage.as_str().into())),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        members.optional_text("versionId", self.version_id.as_ref());
+        members.optional_text("versionStage", self.version_stage.as_ref());
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {

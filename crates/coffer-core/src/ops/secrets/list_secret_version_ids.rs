@@ -1,10 +1,10 @@
 //! Listing the versions of a secret, oldest first.
 
 use bytes::Bytes;
+use coffer_audit::Members;
 use coffer_store::Order;
-use serde_json::Value;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{ListSecretVersionIds, VersionDescription, VersionPage};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::{View, successor};
@@ -28,12 +28,10 @@ impl Operation for ListSecretVersionIds {
     type Output = VersionPage;
     const NAME: OperationName = OperationName { name: "ListSecretVersionIds", read_only: true };
 
-    fn parameters(&self) -> Value {
-        parameters([
-            ("secretId", Some(self.secret_id.to_string().into())),
-            ("includeDeprecated", self.include_deprecated.then_some(true.into())),
-            ("maxResults", Some(self.max_results.into())),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        members.json("includeDeprecated", self.include_deprecated.then_some(true));
+        members.json("maxResults", self.max_results);
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {

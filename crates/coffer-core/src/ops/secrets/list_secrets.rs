@@ -1,10 +1,10 @@
 //! Listing secrets in order of creation.
 
 use bytes::Bytes;
+use coffer_audit::Members;
 use coffer_store::Order;
-use serde_json::Value;
 
-use super::find::{action, parameters};
+use super::find::action;
 use super::{ListSecrets, SecretDescription, SecretPage};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::view::View;
@@ -24,12 +24,10 @@ impl Operation for ListSecrets {
     type Output = SecretPage;
     const NAME: OperationName = OperationName { name: "ListSecrets", read_only: true };
 
-    fn parameters(&self) -> Value {
-        parameters([
-            ("includePlannedDeletion", self.include_planned_deletion.then_some(true.into())),
-            ("maxResults", Some(self.max_results.into())),
-            ("sortOrder", self.descending.then_some("desc".into())),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.json("includePlannedDeletion", self.include_planned_deletion.then_some(true));
+        members.json("maxResults", self.max_results);
+        members.optional_text("sortOrder", self.descending.then_some("desc"));
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {

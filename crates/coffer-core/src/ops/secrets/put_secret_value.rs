@@ -1,9 +1,9 @@
 //! Making a new version.
 
-use coffer_types::{Stage, limits};
-use serde_json::Value;
+use coffer_audit::Members;
+use coffer_types::limits;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion};
 use super::{PutSecretValue, PutVersion};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
@@ -25,13 +25,12 @@ impl Operation for PutSecretValue {
     type Output = PutVersion;
     const NAME: OperationName = OperationName { name: "PutSecretValue", read_only: false };
 
-    fn parameters(&self) -> Value {
-        let names = |stages: &Vec<Stage>| stages.iter().map(|stage| Value::from(stage.as_str())).collect();
-        parameters([
-            ("secretId", Some(self.secret_id.to_string().into())),
-            ("clientRequestToken", Some(self.token.as_str().into())),
-            ("versionStages", self.stages.as_ref().map(names)),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        members.text("clientRequestToken", &self.token);
+        if let Some(stages) = &self.stages {
+            members.texts("versionStages", stages);
+        }
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
@@ -77,12 +76,10 @@ impl Operation for PutSecretValue {
         Ok(PutVersion { arn, version_id: self.token.clone(), stages })
     }
 
-    fn response(output: &PutVersion) -> Value {
-        parameters([
-            ("arn", Some(output.arn.to_string().into())),
-            ("name", Some(output.arn.name.as_str().into())),
-            ("versionId", Some(output.version_id.as_str().into())),
-            ("versionStages", Some(output.stages.iter().map(|stage| Value::from(stage.as_str())).collect())),
-        ])
+    fn response(output: &PutVersion, members: &mut Members<'_>) {
+        members.text("arn", &output.arn);
+        members.text("name", &output.arn.name);
+        members.text("versionId", &output.version_id);
+        members.texts("versionStages", &output.stages);
     }
 }

@@ -1,8 +1,8 @@
 //! Taking back a scheduled deletion.
 
-use serde_json::Value;
+use coffer_audit::Members;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{RestoreSecret, SecretReference};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::View;
@@ -17,8 +17,8 @@ impl Operation for RestoreSecret {
     type Output = SecretReference;
     const NAME: OperationName = OperationName { name: "RestoreSecret", read_only: false };
 
-    fn parameters(&self) -> Value {
-        parameters([("secretId", Some(self.secret_id.to_string().into()))])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
@@ -47,10 +47,8 @@ impl Operation for RestoreSecret {
         Ok(SecretReference { arn: found.arn_of(&secret) })
     }
 
-    fn response(output: &SecretReference) -> Value {
-        parameters([
-            ("arn", Some(output.arn.to_string().into())),
-            ("name", Some(output.arn.name.as_str().into())),
-        ])
+    fn response(output: &SecretReference, members: &mut Members<'_>) {
+        members.text("arn", &output.arn);
+        members.text("name", &output.arn.name);
     }
 }

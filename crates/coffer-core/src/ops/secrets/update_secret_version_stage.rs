@@ -1,9 +1,9 @@
 //! Moving, attaching or detaching a staging label.
 
+use coffer_audit::Members;
 use coffer_types::VersionId;
-use serde_json::Value;
 
-use super::find::{FoundSecret, Freshness, action, find_secret, parameters};
+use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::KnownVersion;
 use super::{SecretReference, UpdateSecretVersionStage};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
@@ -25,13 +25,11 @@ impl Operation for UpdateSecretVersionStage {
     type Output = SecretReference;
     const NAME: OperationName = OperationName { name: "UpdateSecretVersionStage", read_only: false };
 
-    fn parameters(&self) -> Value {
-        parameters([
-            ("secretId", Some(self.secret_id.to_string().into())),
-            ("versionStage", Some(self.stage.as_str().into())),
-            ("removeFromVersionId", self.remove_from.as_ref().map(|id| id.as_str().into())),
-            ("moveToVersionId", self.move_to.as_ref().map(|id| id.as_str().into())),
-        ])
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        members.text("versionStage", &self.stage);
+        members.optional_text("removeFromVersionId", self.remove_from.as_ref());
+        members.optional_text("moveToVersionId", self.move_to.as_ref());
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
@@ -73,11 +71,9 @@ impl Operation for UpdateSecretVersionStage {
         Ok(SecretReference { arn: found.secret.arn_of(&secret) })
     }
 
-    fn response(output: &SecretReference) -> Value {
-        parameters([
-            ("arn", Some(output.arn.to_string().into())),
-            ("name", Some(output.arn.name.as_str().into())),
-        ])
+    fn response(output: &SecretReference, members: &mut Members<'_>) {
+        members.text("arn", &output.arn);
+        members.text("name", &output.arn.name);
     }
 }
 

@@ -1,0 +1,253 @@
+//! JSON written member by member, straight into the record it becomes part of.
+//!
+//! Pure. Invariants: what is written is one JSON object on one line, whatever the texts hold; nothing can be written
+//! that has neither `Display` nor `Serialize`, so no secret value can.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+/// Stands at the end of a text that was cut.
+pub(crate) const CUT_MARKER: &str = "...(truncated)";
+
+/// The members of a JSON object that is being written: what a record says was asked for, or answered.
+///
+/// Members stand in the order in which they are written. One that was not sent is not written.
+pub struct Members<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl Members<'_> {
+    /// A text: whatever the noun prints as.
+    pub fn text(&mut self, name: &str, text: impl fmt::Display) {
+        self.begin(name);
+        push_text(self.out, text);
+    }
+
+    /// A text, if there is one.
+    pub fn optional_text(&mut self, name: &str, text: Option<impl fmt::Display>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    /// A list of texts.
+    pub fn texts(&mut self, name: &str, texts: impl IntoIterator<Item: fmt::Display>) {
+        self.begin(name);
+        push_list(self.out, texts, push_text);
+    }
+
+    /// A number, a truth, or whatever else has a form in JSON. One that is `None` is left out.
+    pub fn json(&mut self, name: &str, value: impl Serialize) {
+        let (before, was_first) = (self.out.len(), self.is_first);
+        self.begin(name);
+        let start = self.out.len();
+        let written = serde_json::to_writer(&mut *self.out, &value);
+        if written.is_err() || self.out.get(start..) == Some(b"null") {
+            self.out.truncate(before);
+            self.is_first = was_first;
+        }
+    }
+
+    /// An object.
+    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Members<'_>)) {
+        self.begin(name);
+        push_object(self.out, write);
+    }
+
+    /// A list of objects, one for each item.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(T, &mut Members<'_>),
+    ) {
+        self.begin(name);
+        push_list(self.out, items, |out, item| push_object(out, |members| write(item, members)));
+    }
+
+    /// A text of at most this many bytes before escaping; a longer one is cut, and ends by saying so.
+    pub(crate) fn cut_text(&mut self, name: &str, text: &str, bytes_max: usize) {
+        self.begin(name);
+        self.out.push(b'"');
+        if text.len() <= bytes_max {
+            push_escaped(self.out, text);
+        } else {
+            let kept = text.floor_char_boundary(bytes_max.saturating_sub(CUT_MARKER.len()));
+            push_escaped(self.out, text.get(..kept).unwrap_or_default());
+            self.out.extend_from_slice(CUT_MARKER.as_bytes());
+        }
+        self.out.push(b'"');
+    }
+
+    /// Bytes that are a JSON value on one line.
+    pub(crate) fn raw(&mut self, name: &str, json: &[u8]) {
+        self.begin(name);
+        self.out.extend_from_slice(json);
+    }
+
+    /// An object of at most this many bytes; a larger one is replaced by one that says so, one without members by
+    /// `null`.
+    pub(crate) fn bounded_object(
+        &mut self,
+        name: &str,
+        bytes_max: usize,
+        write: impl FnOnce(&mut Members<'_>),
+    ) {
+        self.begin(name);
+        let start = self.out.len();
+        push_object(self.out, write);
+        let bytes = self.out.len() - start;
+        if bytes == b"{}".len() {
+            self.out.truncate(start);
+            self.out.extend_from_slice(b"null");
+        } else if bytes > bytes_max {
+            self.out.truncate(start);
+            push_truncated(self.out, bytes);
+        }
+    }
+
+    /// Writes a member's name; its value must follow.
+    fn begin(&mut self, name: &str) {
+        self.out.reserve(name.len() + 4);
+        self.out.extend_from_slice(if self.is_first { b"\"" } else { b",\"" });
+        self.is_first = false;
+        push_escaped(self.out, name);
+        self.out.extend_from_slice(b"\":");
+    }
+}
+
+/// Writes an object.
+pub(crate) fn push_object(out: &mut Vec<u8>, write: impl FnOnce(&mut Members<'_>)) {
+    out.push(b'{');
+    write(&mut Members { out, is_first: true });
+    out.push(b'}');
+}
+
+/// Writes what stands in the place of an object of so many bytes.
+pub(crate) fn push_truncated(out: &mut Vec<u8>, bytes: usize) {
+    push_object(out, |members| {
+        members.json("bytes", bytes);
+        members.json("truncated", true);
+    });
+}
+
+fn push_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut push: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(b']');
+}
+
+fn push_text(out: &mut Vec<u8>, text: impl fmt::Display) {
+    out.push(b'"');
+    write!(Escaped(out), "{text}").expect("writing to a vector does not fail, and no noun's Display does");
+    out.push(b'"');
+}
+
+/// Escapes what is formatted into it.
+struct Escaped<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
+    }
+}
+
+/// Writes the inside of a JSON text, escaped as `serde_json` does.
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Nearly every text is plain. Looked at to its end, the compiler takes sixteen bytes at a time.
+    if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            0..0x20 => {
+                let digit = b"0123456789abcdef"[usize::from(byte & 0xf)];
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), digit]);
+            }
+            _ => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Members<'_>)) -> String {
+        let mut out = Vec::new();
+        push_object(&mut out, write);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn members_stand_as_written_and_what_was_not_sent_is_left_out() {
+        assert_eq!(written(|_| {}), "{}");
+        let object = written(|members| {
+            members.json("limit", None::<u32>);
+            members.text("name", format_args!("{}/{}", "prod", 1));
+            members.optional_text("description", None::<&str>);
+            members.optional_text("token", Some("t"));
+            members.json("maxResults", 5);
+            members.json("all", true);
+            members.texts("stages", ["A", "B"]);
+            members.texts("none", [""; 0]);
+            members.objects("tags", [("a", "1"), ("b", "2")], |(key, tag), members| {
+                members.text("key", key);
+                members.text("value", tag);
+            });
+            members.object("empty", |_| {});
+        });
+        let expected = concat!(
+            r#"{"name":"prod/1","token":"t","maxResults":5,"all":true,"stages":["A","B"],"none":[],"#,
+            r#""tags":[{"key":"a","value":"1"},{"key":"b","value":"2"}],"empty":{}}"#
+        );
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_bounded_object_is_null_when_empty_and_says_when_it_was_too_large() {
+        let bounded = |text: &str| {
+            written(|members| {
+                members.bounded_object("p", 10, |members| {
+                    members.optional_text("a", Some(text).filter(|text| !text.is_empty()));
+                })
+            })
+        };
+        assert_eq!(bounded(""), r#"{"p":null}"#);
+        assert_eq!(bounded("12"), r#"{"p":{"a":"12"}}"#);
+        assert_eq!(bounded("123"), r#"{"p":{"bytes":11,"truncated":true}}"#);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn texts_are_escaped_as_serde_json_does(text in "[\u{0}-\u{7f}]{0,30}|\\PC{0,60}") {
+            let expected = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(written(|members| members.text("a", &text)), format!(r#"{{"a":{expected}}}"#));
+        }
+    }
+}
