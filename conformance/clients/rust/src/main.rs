@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use uuid::Uuid;
 
 /// What everything in a case fails with: its own words.
@@ -45,7 +46,7 @@ async fn main() -> ExitCode {
             Ok(()) => println!("ok {name}"),
             Err(why) => {
                 failed = true;
-                println!("not ok {name}: {}", why.to_string().replace('\n', " | "));
+                println!("not ok {name}: {}", DisplayErrorContext(&*why).to_string().replace('\n', " | "));
             }
         }
     }
