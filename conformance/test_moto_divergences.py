@@ -94,6 +94,12 @@ def test_listing_is_sorted_as_asked(target, region):
     for name in "cab":
         client.create_secret(Name=name)
     assert [entry["Name"] for entry in client.list_secrets(SortOrder="desc")["SecretList"]] == ["b", "a", "c"]
+    assert [entry["Name"] for entry in client.list_secrets(SortBy="name")["SecretList"]] == ["a", "b", "c"]
+    assert [entry["Name"] for entry in client.list_secrets(SortBy="name", SortOrder="desc")["SecretList"]] == [
+        "c",
+        "b",
+        "a",
+    ]
 
 
 def test_an_arn_ends_in_letters_or_digits_and_is_new_each_time(target, region):

@@ -26,18 +26,22 @@ impl Inner {
         cursor: Option<&str>,
     ) -> Result<KeyRange, Error> {
         let Some(cursor) = cursor else { return Ok(range) };
-        if cursor.len() > NEXT_TOKEN_CHARS_MAX {
-            return Err(Error::InvalidNextToken);
-        }
-        let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::InvalidNextToken)?;
-        let opened =
-            self.token_key.open(&purpose(context, listing), &sealed).map_err(|_| Error::InvalidNextToken)?;
-        let last = Bytes::copy_from_slice(&opened);
+        let last = self.open_cursor(context, listing, cursor)?;
         match order {
             Order::Ascending => range.start = successor(&last),
             Order::Descending => range.end = Some(last),
         }
         Ok(range)
+    }
+
+    /// What a cursor was made after.
+    pub(crate) fn open_cursor(&self, context: &Context, listing: &str, cursor: &str) -> Result<Bytes, Error> {
+        if cursor.len() > NEXT_TOKEN_CHARS_MAX {
+            return Err(Error::InvalidNextToken);
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::InvalidNextToken)?;
+        let opened = self.token_key.open(&purpose(context, listing), &sealed);
+        opened.map(|opened| Bytes::copy_from_slice(&opened)).map_err(|_| Error::InvalidNextToken)
     }
 }
 

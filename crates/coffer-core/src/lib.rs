@@ -14,6 +14,7 @@ mod commit;
 mod core;
 mod cursor;
 mod error;
+mod filters;
 mod gate;
 mod labels;
 mod maintain;

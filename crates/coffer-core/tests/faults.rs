@@ -147,8 +147,7 @@ fn maintain(world: &World, rounds: usize) {
 }
 
 fn probe(world: &World) -> Result<(), Error> {
-    let list =
-        ListSecrets { include_planned_deletion: true, descending: false, max_results: 1, next_token: None };
+    let list = ListSecrets { include_planned_deletion: true, max_results: 1, ..Default::default() };
     world.run(list).map(drop)
 }
 

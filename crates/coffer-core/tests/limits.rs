@@ -114,8 +114,7 @@ fn a_page_of_secrets_holds_1_to_100() {
         assert_eq!(secrets.iter().map(|secret| secret.arn.name.to_string()).collect::<Vec<_>>(), expected);
     }
     let page = |next_token| {
-        let list =
-            ListSecrets { include_planned_deletion: false, descending: false, max_results: 100, next_token };
+        let list = ListSecrets { next_token, ..Default::default() };
         world.run(list).unwrap()
     };
     let first = page(None);
@@ -128,8 +127,7 @@ fn a_page_of_secrets_holds_1_to_100() {
 fn a_page_that_ends_with_the_last_entry_has_no_cursor() {
     let world = World::new();
     (0..4).for_each(|number| drop(world.create(&format!("s{number}"), number, None).unwrap()));
-    let list =
-        ListSecrets { include_planned_deletion: false, descending: true, max_results: 4, next_token: None };
+    let list = ListSecrets { descending: true, max_results: 4, ..Default::default() };
     let page = world.run(list).unwrap();
     assert_eq!((page.secrets.len(), page.next_token), (4, None));
 }
@@ -166,7 +164,7 @@ fn a_listing_that_passes_over_many_ends_early_and_goes_on_where_it_ended() {
     }
     world.create("live", 1, None).unwrap();
     let page = |descending, next_token| {
-        let list = ListSecrets { include_planned_deletion: false, descending, max_results: 100, next_token };
+        let list = ListSecrets { descending, next_token, ..Default::default() };
         world.run(list).unwrap()
     };
     let first = page(false, None);

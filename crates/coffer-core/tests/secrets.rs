@@ -316,7 +316,13 @@ fn secrets_are_listed_in_order_of_creation_page_by_page() {
         let (mut names, mut next_token, mut pages) = (Vec::new(), None, 0);
         loop {
             let page = table
-                .run(ListSecrets { include_planned_deletion, descending, max_results: 10, next_token })
+                .run(ListSecrets {
+                    include_planned_deletion,
+                    descending,
+                    max_results: 10,
+                    next_token,
+                    ..Default::default()
+                })
                 .unwrap();
             names.extend(page.secrets.iter().map(|secret| secret.arn.name.to_string()));
             pages += 1;
@@ -342,12 +348,7 @@ fn a_cursor_is_good_for_its_own_listing_only() {
         table.put(&format!("s{number}"), 10 + number, "w", None).unwrap();
     }
     let listing = |token: Option<String>| {
-        table.run(ListSecrets {
-            include_planned_deletion: false,
-            descending: false,
-            max_results: 1,
-            next_token: token,
-        })
+        table.run(ListSecrets { max_results: 1, next_token: token, ..Default::default() })
     };
     let versions = |name: &str, token: Option<String>| {
         table.run(ListSecretVersionIds {

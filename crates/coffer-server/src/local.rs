@@ -186,7 +186,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
         Request::ListSecrets { include_planned_deletion, max_results, next_token } => {
             let max_results = page_entries("ListSecrets", max_results)?;
             let operation =
-                ListSecrets { include_planned_deletion, descending: false, max_results, next_token };
+                ListSecrets { include_planned_deletion, max_results, next_token, ..Default::default() };
             let page = core.execute(context, operation).await?;
             let secrets = page.secrets.into_iter().map(description).collect();
             Response::ListSecrets(wire::SecretPage { secrets, next_token: page.next_token })

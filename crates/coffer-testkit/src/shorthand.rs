@@ -137,9 +137,9 @@ impl World {
         loop {
             let page = self.run(ListSecrets {
                 include_planned_deletion: true,
-                descending: false,
                 max_results,
                 next_token,
+                ..Default::default()
             })?;
             secrets.extend(page.secrets);
             next_token = page.next_token;

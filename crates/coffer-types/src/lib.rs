@@ -9,6 +9,7 @@
 mod account;
 mod action;
 mod arn;
+mod filter;
 pub mod limits;
 mod name;
 mod secret;
@@ -19,6 +20,7 @@ mod version;
 pub use account::{AccountId, AccountIdError, Region, RegionError};
 pub use action::Action;
 pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretArnParts, SecretId, SecretSuffix};
+pub use filter::{Filter, FilterError, FilterKey, FilterValue};
 pub use name::{SecretName, SecretNameError};
 pub use secret::{SecretBytes, SecretValue};
 pub use tag::{Tag, TagError};

@@ -30,6 +30,12 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 pub const NEXT_TOKEN_CHARS_MAX: usize = 4096;
 /// Most entries a page may hold.
 pub const PAGE_ENTRIES_MAX: u32 = 100;
+/// Most filters on one listing.
+pub const FILTERS_MAX: usize = 10;
+/// Most values of one filter.
+pub const FILTER_VALUES_MAX: usize = 10;
+/// Longest value of a filter.
+pub const FILTER_VALUE_CHARS_MAX: usize = 512;
 /// Shortest recovery window of a deletion, in days.
 pub const RECOVERY_WINDOW_DAYS_MIN: u32 = 7;
 /// Longest recovery window of a deletion, and the default, in days.

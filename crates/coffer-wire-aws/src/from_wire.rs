@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use coffer_core::ops::secrets::{
     CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetSecretValue, ListSecretVersionIds,
-    ListSecrets, PutSecretValue, RestoreSecret, UpdateSecretVersionStage,
+    ListSecrets, PutSecretValue, RestoreSecret, SortBy, UpdateSecretVersionStage,
 };
 use coffer_types::limits::{
     DESCRIPTION_CHARS_MAX, RECOVERY_WINDOW_DAYS_MAX, RECOVERY_WINDOW_DAYS_MIN, SECRET_NAME_CHARS_MAX,
@@ -145,21 +145,25 @@ impl FromWire for DescribeSecret {
 
 impl FromWire for ListSecrets {
     fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
-        if input.list("Filters")?.is_some_and(|filters| !filters.is_empty()) {
-            input.refuse_unserved("Filters")?;
-        }
+        let filters = input.filters("Filters")?;
         let include_planned_deletion = input.boolean("IncludePlannedDeletion")?.unwrap_or(false);
         let max_results = input.max_results()?;
         let next_token = input.next_token()?;
         let sort_order = input.one_of("SortOrder", &["asc", "desc"])?;
-        let sort_by =
-            input.one_of("SortBy", &["created-date", "last-accessed-date", "last-changed-date", "name"])?;
+        let sort_by = input.one_of("SortBy", &SORT_BY.map(SortBy::as_str))?;
         input.finish(Some(()))?;
-        if sort_by.is_some_and(|by| by != "created-date") {
-            return Err(unserved("SortBy, other than created-date,"));
+        let sort_by = SORT_BY.into_iter().find(|by| Some(by.as_str()) == sort_by.as_deref());
+        if sort_by == Some(SortBy::LastAccessedDate) {
+            return Err(unserved("SortBy of last-accessed-date"));
         }
-        let descending = sort_order.as_deref() == Some("desc");
-        Ok(Self { include_planned_deletion, descending, max_results, next_token })
+        Ok(Self {
+            filters: filters.parse()?,
+            include_planned_deletion,
+            sort_by: sort_by.unwrap_or(SortBy::CreatedDate),
+            descending: sort_order.as_deref() == Some("desc"),
+            max_results,
+            next_token,
+        })
     }
 }
 
@@ -222,6 +226,10 @@ impl FromWire for RestoreSecret {
         Ok(Self { secret_id: parse_secret_id(&input.finish(secret_id)?)? })
     }
 }
+
+/// In the order of the service model.
+const SORT_BY: [SortBy; 4] =
+    [SortBy::CreatedDate, SortBy::LastAccessedDate, SortBy::LastChangedDate, SortBy::Name];
 
 /// Recorded in localstack's `test_no_client_request_token` snapshots.
 const NO_TOKEN: Malformed =

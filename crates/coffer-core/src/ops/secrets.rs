@@ -1,7 +1,7 @@
 //! The operations on secrets. Their parameters and answers stand here, together, since doors are written
 //! against them; each operation's rules stand in a file of its own below.
 
-use coffer_types::{SecretArn, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId};
+use coffer_types::{Filter, SecretArn, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId};
 
 mod create_secret;
 mod delete_secret;
@@ -10,6 +10,7 @@ mod find;
 mod get_secret_value;
 mod list_secret_version_ids;
 mod list_secrets;
+mod listing;
 mod put_secret_value;
 mod restore_secret;
 mod update_secret_version_stage;
@@ -111,16 +112,34 @@ pub struct SecretDescription {
     pub versions: Vec<(VersionId, Vec<Stage>)>,
 }
 
-/// Lists the secrets of the caller's account and region, in order of creation.
+/// Lists the secrets of the caller's account and region.
 pub struct ListSecrets {
+    /// What they must be like: all of these must hold. At most 10.
+    pub filters: Vec<Filter>,
     /// Also those that wait for their deletion.
     pub include_planned_deletion: bool,
-    /// Newest first; oldest first is the default.
+    /// In which order.
+    pub sort_by: SortBy,
+    /// From the end of that order. Oldest first is the default: moto's tests that ran against AWS have several secrets listed
+    /// without an order, and they come as they were made (`test_with_all_filter`, `test_with_duplicate_filter_keys`).
     pub descending: bool,
     /// At most this many, 1 to 100.
     pub max_results: u32,
-    /// Where the last page ended.
+    /// Where the last page ended; of the same listing, or it is refused.
     pub next_token: Option<String>,
+}
+
+/// What a listing goes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SortBy {
+    /// When a secret was made.
+    CreatedDate,
+    /// On which day a secret's value was last read; secrets that were never read count as oldest.
+    LastAccessedDate,
+    /// When anything of a secret last changed.
+    LastChangedDate,
+    /// The name, byte by byte.
+    Name,
 }
 
 /// A page of secrets.

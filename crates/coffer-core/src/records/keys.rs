@@ -58,6 +58,17 @@ pub(crate) fn secret(account: AccountId, region: &Region, name: &SecretName) -> 
     key.into()
 }
 
+/// All secrets of an account and region, by name.
+pub(crate) fn secrets(account: AccountId, region: &Region) -> KeyRange {
+    KeyRange::prefix(place(b's', account, region, 0))
+}
+
+/// The name in a key of [`secrets`].
+pub(crate) fn name_of_secret(account: AccountId, region: &Region, key: &[u8]) -> Option<SecretName> {
+    let name = key.strip_prefix(place(b's', account, region, 0).as_slice())?;
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
 /// The index that lists secrets by creation.
 pub(crate) fn creation(account: AccountId, region: &Region, created: Timestamp, uid: Uid) -> Bytes {
     let mut key = place(b'c', account, region, 24);
@@ -180,6 +191,9 @@ mod tests {
             creations(account, &region),
             creation(account, &region, Timestamp::from_millis(5), uid)
         ));
+        let name: SecretName = "app/db".parse().unwrap();
+        assert!(holds(secrets(account, &region), secret(account, &region, &name)));
+        assert_eq!(name_of_secret(account, &region, &secret(account, &region, &name)), Some(name));
         let other: Region = "us-east-11".parse().unwrap();
         assert!(!holds(
             creations(account, &region),

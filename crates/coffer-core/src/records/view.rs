@@ -76,6 +76,20 @@ impl View {
         Ok(Some(loaded))
     }
 
+    /// As the snapshot has it, and the cache stays as it is: for listings, which look at many records once and would push
+    /// out what is read over and over.
+    pub(crate) async fn get_past_cache<R: Record>(
+        &mut self,
+        key: &Bytes,
+    ) -> Result<Option<Loaded<R>>, Error> {
+        let entry = self.snapshot().await?.get(key).await.map_err(Error::unavailable)?;
+        let open = |entry: Entry| {
+            let record = Arc::new(open::<R>(&self.inner.store_key, &entry)?);
+            Ok(Loaded { record, revision: entry.revision })
+        };
+        entry.map(open).transpose()
+    }
+
     /// At most `limit` records of a range with their keys. They do not pass through the cache.
     pub(crate) async fn range<R: Record>(
         &mut self,

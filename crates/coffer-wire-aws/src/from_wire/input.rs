@@ -24,6 +24,8 @@ use zeroize::Zeroizing;
 
 use super::{Malformed, unserved};
 
+mod filters;
+
 /// Deepest nesting of lists and objects taken.
 const DEPTH_MAX: usize = 128;
 /// Most violations one text tells.

@@ -1,23 +1,45 @@
-//! Listing secrets in order of creation.
+//! Listing secrets.
 
-use bytes::Bytes;
 use coffer_audit::Members;
-use coffer_store::Order;
+use coffer_types::Filter;
+use coffer_types::limits::PAGE_ENTRIES_MAX;
 
 use super::find::action;
-use super::{ListSecrets, SecretDescription, SecretPage};
+use super::listing::Listing;
+use super::{ListSecrets, SecretDescription, SecretPage, SortBy};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::view::View;
-use crate::records::{CreationIndex, Secret};
 use crate::transaction::Transaction;
-use crate::{Context, Error, keys};
-
-/// How many secrets one page looks at before it ends early with a cursor, which AWS allows. It bounds the work of
-/// one request where most secrets are passed over.
-const LOOKED_AT_MAX: usize = 1000;
+use crate::{Context, Error};
 
 /// A page. A cursor that is none of ours is told only after the caller was found to be allowed.
 pub struct Found(Result<SecretPage, Error>);
+
+/// The first page of everything that waits for no deletion, as AWS lists it if nothing else is asked for.
+impl Default for ListSecrets {
+    fn default() -> Self {
+        Self {
+            filters: Vec::new(),
+            include_planned_deletion: false,
+            sort_by: SortBy::CreatedDate,
+            descending: false,
+            max_results: PAGE_ENTRIES_MAX,
+            next_token: None,
+        }
+    }
+}
+
+impl SortBy {
+    /// AWS's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatedDate => "created-date",
+            Self::LastAccessedDate => "last-accessed-date",
+            Self::LastChangedDate => "last-changed-date",
+            Self::Name => "name",
+        }
+    }
+}
 
 impl Operation for ListSecrets {
     type Found = Found;
@@ -25,8 +47,11 @@ impl Operation for ListSecrets {
     const NAME: OperationName = OperationName { name: "ListSecrets", read_only: true };
 
     fn parameters(&self, members: &mut Members<'_>) {
+        write_filters(members, &self.filters);
         members.json("includePlannedDeletion", self.include_planned_deletion.then_some(true));
         members.json("maxResults", self.max_results);
+        members
+            .optional_text("sortBy", (self.sort_by != SortBy::CreatedDate).then_some(self.sort_by.as_str()));
         members.optional_text("sortOrder", self.descending.then_some("desc"));
     }
 
@@ -50,47 +75,30 @@ impl Operation for ListSecrets {
 
 impl ListSecrets {
     async fn page(&self, context: &Context, view: &mut View) -> Result<SecretPage, Error> {
-        let (account, region) = (context.account, &context.region);
-        let order = if self.descending { Order::Descending } else { Order::Ascending };
-        let listing = if self.descending { "ListSecrets desc" } else { "ListSecrets asc" };
-        let wanted = self.max_results as usize;
-        let all = keys::creations(account, region);
-        let cursor = self.next_token.as_deref();
-        let mut range = view.inner().range_after(context, listing, all, order, cursor)?;
-        let mut secrets: Vec<SecretDescription> = Vec::new();
-        let mut last: Option<Bytes> = None;
-        let mut looked_at = 0;
-        let is_at_end = loop {
-            let limit = (wanted - secrets.len()).max(1);
-            let entries = view.range::<CreationIndex>(range.clone(), order, limit).await?;
-            let is_last_batch = entries.len() < limit;
-            for (key, index) in entries {
-                let name = &index.record.name;
-                let secret = view.get_from_snapshot::<Secret>(&keys::secret(account, region, name)).await?;
-                if let Some(secret) = secret.filter(|secret| self.shows(&secret.record)) {
-                    let arn = secret.record.arn(account, region, name);
-                    secrets.push(SecretDescription::of(&secret.record, arn));
-                }
-                match order {
-                    Order::Ascending => range.start = crate::records::view::successor(&key),
-                    Order::Descending => range.end = Some(key.clone()),
-                }
-                last = Some(key);
-                looked_at += 1;
-            }
-            if is_last_batch {
-                break true;
-            }
-            if secrets.len() >= wanted || looked_at >= LOOKED_AT_MAX {
-                break view.range::<CreationIndex>(range.clone(), order, 1).await?.is_empty();
-            }
+        let listing = Listing {
+            operation: "ListSecrets",
+            filters: &self.filters,
+            include_planned_deletion: self.include_planned_deletion,
+            sort_by: self.sort_by,
+            descending: self.descending,
+            max_results: self.max_results,
+            next_token: self.next_token.as_deref(),
         };
-        let cursor_key = last.filter(|_| !is_at_end);
-        let next_token = cursor_key.map(|key| view.inner().make_cursor(context, listing, &key));
-        Ok(SecretPage { secrets, next_token })
+        let page = listing.page(context, view).await?;
+        let describe = |listed: &super::listing::Listed| {
+            let arn = listed.secret.arn(context.account, &context.region, &listed.name);
+            SecretDescription::of(&listed.secret, arn)
+        };
+        Ok(SecretPage { secrets: page.secrets.iter().map(describe).collect(), next_token: page.next_token })
     }
+}
 
-    fn shows(&self, secret: &Secret) -> bool {
-        self.include_planned_deletion || secret.deletion_due.is_none()
+/// Filters for the record, if there are any.
+pub(super) fn write_filters(members: &mut Members<'_>, filters: &[Filter]) {
+    if !filters.is_empty() {
+        members.objects("filters", filters, |filter, members| {
+            members.text("key", filter.key().as_str());
+            members.texts("values", filter.values());
+        });
     }
 }
