@@ -157,7 +157,7 @@ EXIT_CODES = [
     (["put", "a", "value-as-an-argument"], 2, "usage"),
     (["init"], 5, "conflict"),
     (["get", "bad name"], 7, "refused"),
-    (["import", "none.env", "--name", "a"], 7, "refused"),
+    (["import", "none.env", "--name", "a"], 3, "not-found"),
 ]
 
 

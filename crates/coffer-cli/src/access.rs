@@ -4,6 +4,8 @@
 //! I/O: the store's folder or a Unix socket.
 
 use std::io;
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +14,23 @@ use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir}
 use coffer_server::{RuntimeSpawn, local};
 use coffer_types::{Region, SecretBytes, SecretName, SecretValue, Stage, VersionId};
 use coffer_wire_local::{
-    AuditVerification, CallError, Client, Failure, FailureKind, FrameError, PutVersion, ReadValue, Request,
-    Response, SecretDescription, Status, VersionDescription, WireValue,
+    AuditVerification, CallError, Client, DeletedSecret, DeletionMode, Failure, FailureKind, FrameError,
+    PutVersion, ReadValue, Request, Response, SecretDescription, Status, VersionDescription, WireValue,
 };
 use tokio::runtime::Runtime;
 
 use crate::failure::{Stop, with_causes};
-use crate::terminal;
+use crate::output::Output;
+use crate::passphrase::Passphrase;
+use crate::progress::Progress;
+use crate::shell;
 
 /// What the record calls this program.
 const PROGRAM: &str = concat!("coffer/", env!("CARGO_PKG_VERSION"));
+/// What is shown of a check of the audit log.
+const CHECKING: &str = "checking the audit log";
+/// How the seal of a passphrase is called.
+const PASSPHRASE_SEAL: &str = "passphrase";
 /// How long a store held by another command is waited for.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -31,16 +40,46 @@ pub(crate) struct Place {
     /// The region to work in; the store's if none.
     pub(crate) region: Option<Region>,
     pub(crate) options: OpenOptions,
+    /// What opens it, if that is a passphrase.
+    pub(crate) passphrase: Rc<Passphrase>,
+    /// Where is told what takes its time.
+    pub(crate) output: Output,
 }
 
 impl Place {
     /// The same store, opened although its audit log has lost records if `accept` is set.
     pub(crate) fn accepting_audit_loss(&self, accept: bool) -> Self {
         let options = OpenOptions { accept_audit_loss: accept, ..self.options };
-        Self { home: self.home.clone(), region: self.region.clone(), options }
+        Self {
+            home: self.home.clone(),
+            region: self.region.clone(),
+            options,
+            passphrase: Rc::clone(&self.passphrase),
+            output: self.output,
+        }
+    }
+
+    /// The text with each command in it as it is to be called from here.
+    pub(crate) fn exact(&self, text: &str) -> String {
+        shell::exact(text, self.home.path(), self.region.as_ref())
+    }
+
+    /// Asks for the passphrase, if it takes one to open the store, before anything is under way.
+    fn ask_passphrase(&self, data_dir: &Path) -> Result<(), Stop> {
+        let seal = self.home.facts(data_dir).map_err(Failure::from)?.seal;
+        if seal == PASSPHRASE_SEAL { self.passphrase.get().map(drop) } else { Ok(()) }
+    }
+
+    /// The passphrase for whoever opens the store, who can't say more of a failure than an error of I/O does.
+    fn passphrase(&self) -> io::Result<SecretBytes> {
+        self.passphrase.get().map_err(|stop| match stop.texts() {
+            Some((message, _)) => io::Error::other(message.to_owned()),
+            None => io::ErrorKind::Other.into(),
+        })
     }
 
     fn way_in(&self, command: &str) -> Result<WayIn, Stop> {
+        let _progress = Progress::begin(self.output, "waiting for the store");
         Ok(self.home.way_in(command, self.region.as_ref(), LOCK_WAIT_MAX).map_err(Failure::from)?)
     }
 }
@@ -69,15 +108,29 @@ impl Access {
             WayIn::InPlace(lock) => {
                 let runtime = runtime()?;
                 let data_dir = data_dir().map_err(Failure::from)?;
+                place.ask_passphrase(&data_dir)?;
+                let _progress = Progress::begin(place.output, "opening the store");
                 let opened = runtime
                     .block_on(async {
                         let spawn = Arc::new(RuntimeSpawn::here());
-                        place.home.open(lock, &data_dir, passphrase, place.options, spawn).await
+                        place.home.open(lock, &data_dir, || place.passphrase(), place.options, spawn).await
                     })
                     .map_err(Failure::from)?;
                 Ok(Self::InPlace(InPlace { runtime, opened, region: place.region.clone() }))
             }
         }
+    }
+
+    /// What `ask` gets of the store, which is left in order whatever that is.
+    pub(crate) fn of<T>(
+        place: &Place,
+        command: &str,
+        ask: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let mut access = Self::to(place, command)?;
+        let answer = ask(&mut access);
+        access.close()?;
+        answer
     }
 
     /// Checks the audit chain, which is recorded like everything else. Where the log keeps the store from opening it is
@@ -90,7 +143,9 @@ impl Access {
             }
             access => access?,
         };
+        let progress = Progress::begin(place.output, CHECKING);
         let verified = access.call(Request::VerifyAudit {});
+        drop(progress);
         access.close()?;
         match verified? {
             Response::VerifyAudit(verification) => Ok(verification),
@@ -103,9 +158,11 @@ impl Access {
             // Somebody has got the store open in the meantime, so its log is whole enough to ask again.
             WayIn::Server(_) => Self::verify_audit(place),
             WayIn::InPlace(lock) => {
+                let data_dir = data_dir().map_err(Failure::from)?;
+                place.ask_passphrase(&data_dir)?;
+                let _progress = Progress::begin(place.output, CHECKING);
                 let verified = async {
-                    let data_dir = data_dir()?;
-                    let verified = place.home.verify_audit(lock, &data_dir, passphrase).await?;
+                    let verified = place.home.verify_audit(lock, &data_dir, || place.passphrase()).await?;
                     Ok::<_, HomeError>(local::verification_of(&verified))
                 };
                 Ok(runtime()?.block_on(verified).map_err(Failure::from)?)
@@ -153,11 +210,93 @@ impl Access {
         }
     }
 
-    /// Writes a new version.
+    /// Writes a new version and makes it current.
     pub(crate) fn put(&mut self, secret_id: &str, value: WireValue) -> Result<PutVersion, Stop> {
+        self.put_with(secret_id, value, None)
+    }
+
+    fn put_with(
+        &mut self,
+        secret_id: &str,
+        value: WireValue,
+        stages: Option<Vec<Stage>>,
+    ) -> Result<PutVersion, Stop> {
         let secret_id = secret_id.to_owned();
-        match self.call(Request::PutSecretValue { secret_id, token: None, value, stages: None })? {
+        match self.call(Request::PutSecretValue { secret_id, token: None, value, stages })? {
             Response::PutSecretValue(version) => Ok(version),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Writes a new version and makes it current if `seen` is still the version that was, `None` being a secret
+    /// without a value. Otherwise the new version stays, without a label, and the command ends with a conflict.
+    pub(crate) fn put_in_place_of(
+        &mut self,
+        secret_id: &str,
+        seen: Option<&VersionId>,
+        value: WireValue,
+    ) -> Result<VersionId, Stop> {
+        let written = self.put_with(secret_id, value, Some(Vec::new()))?;
+        // A secret's first version is current without being asked to be.
+        if written.stages.iter().any(|stage| stage.as_str() == Stage::CURRENT) {
+            return Ok(written.version_id);
+        }
+        let id = &written.version_id;
+        let changed = || {
+            let message = format!(
+                "secret `{secret_id}` was changed by others meanwhile; what was to be written is kept as version `{id}`, which is not current"
+            );
+            Stop::new(FailureKind::Conflict, message).with_hint(format!(
+                "see what differs with `coffer diff {secret_id} current {id}`; make it current with `coffer rollback {secret_id} --to {id}`"
+            ))
+        };
+        let Some(seen) = seen else { return Err(changed()) };
+        match self.move_current(secret_id, seen, id) {
+            Ok(()) => Ok(written.version_id),
+            Err(Stop::Failure(failure)) if failure.kind == FailureKind::Conflict => Err(changed()),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Makes the version `to` current; a conflict if it is not `from` that was.
+    pub(crate) fn move_current(
+        &mut self,
+        secret_id: &str,
+        from: &VersionId,
+        to: &VersionId,
+    ) -> Result<(), Stop> {
+        let request = Request::UpdateSecretVersionStage {
+            secret_id: secret_id.to_owned(),
+            stage: Stage::current(),
+            remove_from: Some(from.clone()),
+            move_to: Some(to.clone()),
+        };
+        match self.call(request)? {
+            Response::UpdateSecretVersionStage { .. } => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Everything of a secret but its value.
+    pub(crate) fn describe(&mut self, secret_id: &str) -> Result<SecretDescription, Stop> {
+        match self.call(Request::DescribeSecret { secret_id: secret_id.to_owned() })? {
+            Response::DescribeSecret(description) => Ok(description),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Deletes a secret, or schedules that.
+    pub(crate) fn delete(&mut self, secret_id: &str, mode: DeletionMode) -> Result<DeletedSecret, Stop> {
+        match self.call(Request::DeleteSecret { secret_id: secret_id.to_owned(), mode })? {
+            Response::DeleteSecret(deleted) => Ok(deleted),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Takes back a scheduled deletion; the secret's ARN.
+    pub(crate) fn restore(&mut self, secret_id: &str) -> Result<String, Stop> {
+        match self.call(Request::RestoreSecret { secret_id: secret_id.to_owned() })? {
+            Response::RestoreSecret { arn } => Ok(arn),
             _ => Err(unexpected()),
         }
     }
@@ -268,13 +407,6 @@ fn copy_of(value: &SecretValue) -> WireValue {
 async fn serve_in_place(core: &Core, region: Option<Region>, request: Request) -> Result<Response, Failure> {
     let context = local::authenticate_self(core, PROGRAM, region).await?;
     local::serve(core, &context, request).await
-}
-
-fn passphrase() -> io::Result<SecretBytes> {
-    terminal::passphrase().map_err(|stop| match stop.texts() {
-        Some((message, _)) => io::Error::other(message.to_owned()),
-        None => io::ErrorKind::Other.into(),
-    })
 }
 
 /// A call that came to no answer.

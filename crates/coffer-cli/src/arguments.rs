@@ -4,13 +4,18 @@
 //! every user of the machine.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use coffer_audit::SyncMode;
 use coffer_types::{AccountId, Region, Stage, VersionId};
+
+pub(crate) use secret::{Delete, Describe, Diff, Edit, Restore, Rollback};
+
+mod secret;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 any other error, 2 wrong usage, 3 not found, 4 denied,
@@ -60,6 +65,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         scope: Scope,
     },
+    /// Tell everything of a secret but its value.
+    Describe(Describe),
+    /// Show in which fields two versions of a secret differ, without their values.
+    Diff(Diff),
+    /// Make an earlier version of a secret current again.
+    Rollback(Rollback),
+    /// Change a value in your editor, on a file in memory.
+    Edit(Edit),
+    /// Delete a secret, so that it can be restored for a while.
+    Delete(Delete),
+    /// Take back the deletion of a secret.
+    Restore(Restore),
     /// Look at the audit log.
     Audit {
         /// What of it.
@@ -70,6 +87,17 @@ pub(crate) enum Command {
     Status,
     /// Print what a shell evaluates to reach the server: eval "$(coffer env)".
     Env(Env),
+    /// Print the completions of a shell: source <(coffer completions bash).
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Write a page for each command into this folder.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Command {
@@ -82,8 +110,20 @@ impl Command {
             | Self::Versions { scope, .. }
             | Self::Import(Import { scope, .. })
             | Self::Get(Get { scope, .. })
-            | Self::Put(Put { scope, .. }) => scope.region.as_ref(),
-            Self::Init(_) | Self::Serve(_) | Self::Audit { .. } | Self::Status | Self::Env(_) => None,
+            | Self::Put(Put { scope, .. })
+            | Self::Describe(Describe { scope, .. })
+            | Self::Diff(Diff { scope, .. })
+            | Self::Rollback(Rollback { scope, .. })
+            | Self::Edit(Edit { scope, .. })
+            | Self::Delete(Delete { scope, .. })
+            | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
+            Self::Init(_)
+            | Self::Serve(_)
+            | Self::Audit { .. }
+            | Self::Status
+            | Self::Env(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
         }
     }
 }
@@ -129,7 +169,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) founding: Founding,
     /// Where to listen.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Go on although the audit log has lost records. That is recorded.
     #[arg(long)]
@@ -139,7 +179,7 @@ pub(crate) struct Up {
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Where to listen.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Go on although the audit log has lost records. That is recorded.
     #[arg(long, conflicts_with = "dev")]
@@ -226,6 +266,16 @@ pub(crate) struct Env {
     pub(crate) region: Option<Region>,
 }
 
+/// An address and a port; a port alone is one of this machine's.
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+    match (text.parse(), port.parse()) {
+        (Ok(address), _) => Ok(address),
+        (Err(_), Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        _ => Err("say an address and a port, such as 127.0.0.1:8200, or a port of this machine alone"),
+    }
+}
+
 /// `always`, `interval` or `interval=MILLIS`.
 fn sync_mode(text: &str) -> Result<SyncMode, &'static str> {
     const SYNC_MILLIS_MAX: u64 = 60_000;
@@ -249,6 +299,25 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn where_to_listen() {
+        for (text, expected) in [
+            ("127.0.0.1:8400", Some("127.0.0.1:8400")),
+            ("[::1]:8400", Some("[::1]:8400")),
+            ("0.0.0.0:0", Some("0.0.0.0:0")),
+            ("8400", Some("127.0.0.1:8400")),
+            (":8400", Some("127.0.0.1:8400")),
+            ("localhost:8400", Some("127.0.0.1:8400")),
+            ("127.0.0.1", None),
+            ("65536", None),
+            ("example.com:8400", None),
+            ("", None),
+        ] {
+            let address = listen_address(text).ok().map(|address| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! The commands: what each asks of the store, and how it shows the answer.
 
 pub(crate) mod audit;
+pub(crate) mod deletion;
+pub(crate) mod describe;
+pub(crate) mod diff;
+pub(crate) mod edit;
 pub(crate) mod env;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod reference;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod up;

@@ -57,6 +57,16 @@ impl Stop {
         }
     }
 
+    /// The same with another hint made of the hint there is.
+    pub(crate) fn map_hint(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Failure(failure) => failure.hint = failure.hint.as_deref().map(change),
+            Self::Usage { hint, .. } => *hint = change(hint),
+            Self::ClosedPipe => {}
+        }
+        self
+    }
+
     /// The exit code, as documented in `docs/cli.md`.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -3,12 +3,14 @@
 //! Pure. Buffers that held a field are wiped as far as this file owns them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use coffer_types::SecretBytes;
 use serde_json::value::RawValue;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::env_file::Entry;
+use crate::output::plain;
 
 /// An object's fields, each as its JSON text.
 pub(crate) struct Fields(BTreeMap<String, Zeroizing<String>>);
@@ -46,6 +48,11 @@ impl Fields {
         })
     }
 
+    /// The fields' names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What differs from `older`. Two texts are the same however they are escaped.
     pub(crate) fn differences(&self, older: &Self) -> Differences {
         let mut differences = Differences::default();
@@ -62,6 +69,17 @@ impl Fields {
 }
 
 impl Differences {
+    /// The names, one line for each kind of difference.
+    pub(crate) fn describe(&self, text: &mut String) -> std::fmt::Result {
+        for (word, names) in [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)]
+        {
+            if !names.is_empty() {
+                writeln!(text, "  {word}: {}", plain(&names.join(", ")))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()

@@ -4,6 +4,7 @@
 //! request, so that what can't be imported leaves nothing behind. Invariant: values stay in wiped buffers, and
 //! messages hold keys and lines only.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use coffer_types::limits::SECRET_VALUE_BYTES_MAX;
@@ -16,6 +17,7 @@ use crate::env_file::{self, EnvFile, LineErrorKind, Warning, shown_key};
 use crate::failure::Stop;
 use crate::fields::{self, Differences, Fields};
 use crate::output::{Output, counted};
+use crate::progress::Progress;
 
 /// A file that can be imported, read and named.
 pub(crate) struct Plan {
@@ -65,8 +67,9 @@ impl Plan {
     /// file's folder.
     pub(crate) fn read(file: &Path, name: Option<&str>, split: bool) -> Result<Self, Stop> {
         let EnvFile { entries, mut warnings } = env_file::read(file).map_err(|error| {
-            let refusal = Stop::of(FailureKind::Refused, &error);
+            let refusal = Stop::of(kind_of(&error), &error);
             match error {
+                env_file::EnvFileError::Read { .. } => refusal.with_hint("name a file that is there and can be read"),
                 env_file::EnvFileError::Line {
                     kind: LineErrorKind::KeyName | LineErrorKind::PartOfValue, ..
                 } => refusal.with_hint(
@@ -124,9 +127,12 @@ impl Plan {
 
     /// Writes what differs from what the store holds: a new secret, or one new version, or nothing. Secrets are
     /// written one by one, and a failure tells which were.
-    pub(crate) fn import(self, access: &mut Access) -> Result<Imported, Stop> {
-        let mut secrets = Vec::with_capacity(self.secrets.len());
+    pub(crate) fn import(self, access: &mut Access, output: Output) -> Result<Imported, Stop> {
+        let progress = Progress::begin(output, "importing");
+        let count = self.secrets.len();
+        let mut secrets = Vec::with_capacity(count);
         for secret in self.secrets {
+            progress.reached(secrets.len(), count);
             match import_secret(access, secret) {
                 Ok(imported) => secrets.push(imported),
                 Err(stop) => return Err(after(&secrets, stop)),
@@ -172,13 +178,9 @@ impl Imported {
                 }
                 (Outcome::Unchanged, _) => writeln!(text, "secret `{name}` is unchanged")?,
                 (Outcome::Changed, None) => writeln!(text, "secret `{name}` has a new version {version_id}")?,
-                (Outcome::Changed, Some(Differences { added, changed, removed })) => {
+                (Outcome::Changed, Some(differences)) => {
                     writeln!(text, "secret `{name}` has a new version {version_id}")?;
-                    for (word, keys) in [("added", added), ("changed", changed), ("removed", removed)] {
-                        if !keys.is_empty() {
-                            writeln!(text, "  {word}: {}", keys.join(", "))?;
-                        }
-                    }
+                    differences.describe(text)?;
                 }
             }
         }
@@ -214,8 +216,19 @@ fn import_secret(access: &mut Access, secret: PlannedSecret) -> Result<ImportedS
         let outcome = Outcome::Unchanged;
         return Ok(ImportedSecret { name, outcome, version_id: held.version_id, fields, keys });
     }
-    let version_id = access.put(name.as_str(), WireValue(value))?.version_id;
+    let version_id = access.put_in_place_of(name.as_str(), Some(&held.version_id), WireValue(value))?;
     Ok(ImportedSecret { name, outcome: Outcome::Changed, version_id, fields, keys })
+}
+
+fn kind_of(error: &env_file::EnvFileError) -> FailureKind {
+    match error {
+        env_file::EnvFileError::Read { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => FailureKind::NotFound,
+            io::ErrorKind::PermissionDenied => FailureKind::Denied,
+            _ => FailureKind::Refused,
+        },
+        env_file::EnvFileError::TooLarge { .. } | env_file::EnvFileError::Line { .. } => FailureKind::Refused,
+    }
 }
 
 /// The failure, and what had been written before it.

@@ -5,6 +5,7 @@
 
 use std::panic;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -15,6 +16,7 @@ use crate::access::Place;
 use crate::arguments::{Arguments, Audit, Command};
 use crate::failure::{Stop, with_causes};
 use crate::output::Output;
+use crate::passphrase::Passphrase;
 
 mod access;
 mod arguments;
@@ -24,9 +26,15 @@ mod failure;
 mod fault;
 mod fields;
 mod import;
+mod interrupt;
+mod layout;
 mod output;
+mod passphrase;
+mod progress;
+mod scratch;
 mod shell;
 mod terminal;
+mod version;
 
 /// The server's threads each answer whole requests, which glibc's allocator serves more slowly. Secrets are wiped by
 /// their owners before they are given back, whatever allocator takes them.
@@ -62,19 +70,32 @@ fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
     let home = Home::at(&arguments.home).map_err(Failure::from)?;
     let options = OpenOptions { sync: arguments.sync.unwrap_or_default(), accept_audit_loss: false };
     let region = arguments.command.region().cloned();
-    let place = Place { home, region, options };
-    match arguments.command {
-        Command::Up(arguments) => commands::up::up(&place, &arguments, output),
-        Command::Init(founding) => commands::init::init(&place, &founding, output),
-        Command::Serve(arguments) => commands::serve::serve(&place, &arguments, output),
-        Command::Import(arguments) => commands::value::import(&place, &arguments, output),
-        Command::Get(arguments) => commands::value::get(&place, arguments, output),
-        Command::Put(arguments) => commands::value::put(&place, arguments, output),
-        Command::List(_) => commands::list::list(&place, output),
-        Command::Versions { name, scope: _ } => commands::list::versions(&place, &name, output),
-        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(&place, count, output),
-        Command::Audit { command: Audit::Verify } => commands::audit::verify(&place, output),
-        Command::Status => commands::status::status(&place, output),
+    let passphrase = Rc::new(Passphrase::new(output));
+    let place = Place { home, region, options, passphrase, output };
+    run_at(&place, arguments.command, output).map_err(|stop| stop.map_hint(|hint| place.exact(hint)))
+}
+
+fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
+    match command {
+        Command::Up(arguments) => commands::up::up(place, &arguments, output),
+        Command::Init(founding) => commands::init::init(place, &founding, output),
+        Command::Serve(arguments) => commands::serve::serve(place, &arguments, output),
+        Command::Import(arguments) => commands::value::import(place, &arguments, output),
+        Command::Get(arguments) => commands::value::get(place, arguments, output),
+        Command::Put(arguments) => commands::value::put(place, arguments, output),
+        Command::List(_) => commands::list::list(place, output),
+        Command::Versions { name, scope: _ } => commands::list::versions(place, &name, output),
+        Command::Describe(arguments) => commands::describe::describe(place, &arguments, output),
+        Command::Diff(arguments) => commands::diff::diff(place, &arguments, output),
+        Command::Rollback(arguments) => commands::diff::rollback(place, &arguments, output),
+        Command::Edit(arguments) => commands::edit::edit(place, &arguments, output),
+        Command::Delete(arguments) => commands::deletion::delete(place, &arguments, output),
+        Command::Restore(arguments) => commands::deletion::restore(place, &arguments, output),
+        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
+        Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
+        Command::Status => commands::status::status(place, output),
+        Command::Completions { shell } => commands::reference::completions(shell, output),
+        Command::Man { out } => commands::reference::man(out.as_deref(), output),
         Command::Env(arguments) => commands::env::env(&place.home, &arguments, output),
     }
 }

@@ -32,11 +32,18 @@ impl Output {
         if self.json {
             text = serde_json::to_string(object).map_err(io::Error::from)?;
             text.push('\n');
-        } else {
-            // Writing to a String can't fail.
-            let _ = people(&mut text);
+            return self.bytes(text.as_bytes());
         }
-        self.bytes(text.as_bytes())
+        // Writing to a String can't fail.
+        let _ = people(&mut text);
+        self.people(&text)
+    }
+
+    /// A text for people, whose colours go to a terminal only.
+    pub(crate) fn people(self, text: &str) -> Result<(), Stop> {
+        let mut stdout = anstream::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
     }
 
     /// Bytes as they are.
@@ -56,11 +63,25 @@ impl Output {
         }
     }
 
+    /// What to do next, for people.
+    pub(crate) fn hint(self, text: &str) {
+        if !self.json {
+            message("hint", AnsiColor::Cyan, text);
+        }
+    }
+
     /// What is going on, for people.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
             let _ = writeln!(anstream::stderr().lock(), "{}", plain(text));
         }
+    }
+
+    /// A question, which the answer follows on the same line.
+    pub(crate) fn question(self, text: &str) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{}", plain(text));
+        let _ = stderr.flush();
     }
 
     /// Why the command stops.
@@ -133,11 +154,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since_1970.as_millis()).unwrap_or_default())
 }
 
-/// How long ago `then` was, in the largest unit that fits.
+/// How long ago `then` was, in the largest unit that fits; less than a minute is nothing to count.
 pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.millis_since(then).max(0) / 1000;
     let (count, unit) = match seconds {
-        0..60 => (seconds, "second"),
+        0..60 => return "just now".to_owned(),
         60..3_600 => (seconds / 60, "minute"),
         3_600..86_400 => (seconds / 3_600, "hour"),
         86_400..31_536_000 => (seconds / 86_400, "day"),
@@ -159,11 +180,11 @@ mod tests {
     #[test]
     fn ages() {
         for (seconds, expected) in [
-            (-5, "0 seconds ago"),
-            (0, "0 seconds ago"),
-            (1, "1 second ago"),
-            (59, "59 seconds ago"),
+            (-5, "just now"),
+            (0, "just now"),
+            (59, "just now"),
             (60, "1 minute ago"),
+            (119, "1 minute ago"),
             (7_200, "2 hours ago"),
             (86_400 * 40, "40 days ago"),
             (86_400 * 800, "2 years ago"),

@@ -5,6 +5,14 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use coffer_types::Region;
+
+/// The commands that work in a region.
+const REGIONAL: &[&str] = &[
+    "delete", "describe", "diff", "edit", "get", "import", "list", "put", "restore", "rollback", "tag", "up",
+    "versions",
+];
+
 /// The text as one word of a shell, in single quotes.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -27,6 +35,29 @@ pub(crate) fn command(home: &Path, arguments: &str) -> String {
         path => format!(" --home {}", word(&path.display().to_string())),
     };
     format!("{}{home} {arguments}", word(&program()))
+}
+
+/// The text with every command between backticks as it is to be called from the current directory: this program, the
+/// same `home`, and the same `region` where the command takes one.
+pub(crate) fn exact(text: &str, home: &Path, region: Option<&Region>) -> String {
+    let mut exact = String::with_capacity(text.len());
+    for (index, part) in text.split('`').enumerate() {
+        if index > 0 {
+            exact.push('`');
+        }
+        match part.strip_prefix("coffer ").filter(|_| index % 2 == 1) {
+            None => exact.push_str(part),
+            Some(arguments) => {
+                exact.push_str(&command(home, arguments));
+                let takes_region = arguments.split(' ').next().is_some_and(|name| REGIONAL.contains(&name));
+                if let Some(region) = region.filter(|_| takes_region && !arguments.contains(" --region ")) {
+                    exact.push_str(" --region ");
+                    exact.push_str(region.as_str());
+                }
+            }
+        }
+    }
+    exact
 }
 
 /// `coffer`, if the search path leads here by that name; else where this program lies.
@@ -56,6 +87,26 @@ fn from_here(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_in_a_text_are_those_to_type() {
+        let (program, west) = (program(), "eu-west-1".parse().unwrap());
+        for (text, home, region, expected) in [
+            ("see `coffer list`", ".coffer", None, "see `coffer list`"),
+            ("see `coffer list`, x", "/a b", None, "see `coffer --home '/a b' list`, x"),
+            (
+                "`coffer get a` or `coffer status`",
+                ".coffer",
+                Some(&west),
+                "`coffer get a --region eu-west-1` or `coffer status`",
+            ),
+            ("`a` is no `b`; coffer x", "/h", Some(&west), "`a` is no `b`; coffer x"),
+        ] {
+            let home = env::current_dir().unwrap().join(home);
+            let expected = expected.replace("`coffer ", &format!("`{} ", word(&program)));
+            assert_eq!(exact(text, &home, region), expected);
+        }
+    }
 
     #[test]
     fn what_a_shell_would_read_otherwise_is_quoted() {

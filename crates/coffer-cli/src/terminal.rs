@@ -1,11 +1,9 @@
-//! What is asked of the person at the terminal, without echo, or read from a file they named.
+//! What is asked of the person at the terminal, with echo or without, and what comes from standard input.
 //!
-//! I/O: the terminal, one file, environment variables. Values come back in wiped buffers.
+//! I/O: the terminal, standard input. Values come back in wiped buffers.
 
-use std::env;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::io::{self, BufRead, IsTerminal, Read};
 
 use coffer_types::SecretBytes;
 use coffer_wire_local::FailureKind;
@@ -15,35 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::failure::Stop;
+use crate::interrupt::{Keyboard, Signals};
+use crate::output::Output;
 
-/// Names a file that holds the passphrase, for where nobody can be asked.
-const PASSPHRASE_FILE: &str = "COFFER_PASSPHRASE_FILE";
 /// Where there is somebody to ask, whatever standard input is.
 const TERMINAL: &str = "/dev/tty";
-const PASSPHRASE_BYTES_MAX: u64 = 64 * 1024;
-
-/// The passphrase of a store that has one.
-pub(crate) fn passphrase() -> Result<SecretBytes, Stop> {
-    match passphrase_file()? {
-        Some(passphrase) => Ok(passphrase),
-        None => prompt("Passphrase: ", &passphrase_hint()),
-    }
-}
-
-/// The passphrase of a new store, asked for twice.
-pub(crate) fn new_passphrase() -> Result<SecretBytes, Stop> {
-    if let Some(passphrase) = passphrase_file()? {
-        return Ok(passphrase);
-    }
-    let hint = passphrase_hint();
-    let passphrase = prompt("New passphrase: ", &hint)?;
-    let again = prompt("The same again: ", &hint)?;
-    if passphrase.expose_secret() == again.expose_secret() {
-        Ok(passphrase)
-    } else {
-        Err(refused("the two passphrases differ"))
-    }
-}
 
 /// A line typed without echo. `hint` tells what to do where nobody can be asked.
 pub(crate) fn prompt(question: &str, hint: &str) -> Result<SecretBytes, Stop> {
@@ -53,6 +27,38 @@ pub(crate) fn prompt(question: &str, hint: &str) -> Result<SecretBytes, Stop> {
         _ => refused("there is no terminal to ask on").with_hint(hint),
     })?;
     if typed.is_empty() { Err(refused("nothing was typed")) } else { Ok(SecretBytes::from(typed)) }
+}
+
+/// Whether there is somebody to answer a question: a script that reads objects, or from a pipe, is nobody.
+pub(crate) fn can_ask(output: Output) -> bool {
+    !output.json && io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// The line that answers a question, without white space around it; empty at the end of input.
+pub(crate) fn ask(output: Output, signals: &mut Signals, question: &str) -> Result<String, Stop> {
+    output.question(question);
+    let answer = signals.unless_ended(Keyboard::Ours, || {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    match answer {
+        Ok(Some(Ok(line))) => Ok(line.trim().to_owned()),
+        Ok(None) => Err(Stop::new(FailureKind::Other, "interrupted")),
+        Ok(Some(Err(error))) | Err(error) => {
+            Err(Stop::new(FailureKind::Other, format!("cannot read the answer: {error}")))
+        }
+    }
+}
+
+/// Goes on if the person at the terminal says yes, and ends the command if not.
+pub(crate) fn confirm(output: Output, question: &str) -> Result<(), Stop> {
+    let mut signals = Signals::catch().map_err(|error| Stop::of(FailureKind::Other, &error))?;
+    let answer = ask(output, &mut signals, &format!("{question} [y/N] "))?;
+    if ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)) {
+        Ok(())
+    } else {
+        Err(Stop::new(FailureKind::Other, "nothing was changed"))
+    }
 }
 
 /// The terminal does not echo until this is dropped. Begins before the question is asked, so that what is typed
@@ -103,30 +109,8 @@ pub(crate) fn standard_input(bytes_max: usize) -> Result<SecretBytes, Stop> {
         .ok_or_else(|| refused(&format!("a value has at most {bytes_max} bytes")))
 }
 
-fn passphrase_hint() -> String {
-    format!("name a file that holds the passphrase in {PASSPHRASE_FILE}")
-}
-
-fn passphrase_file() -> Result<Option<SecretBytes>, Stop> {
-    let Some(path) = env::var_os(PASSPHRASE_FILE).map(PathBuf::from) else { return Ok(None) };
-    let passphrase =
-        File::open(&path).and_then(|file| read(file, PASSPHRASE_BYTES_MAX)).map_err(|error| {
-            let message = format!("cannot read `{}`, which {PASSPHRASE_FILE} names: {error}", path.display());
-            Stop::new(FailureKind::Refused, message)
-        })?;
-    let without_newline = passphrase.as_ref().map(|bytes| {
-        let bytes = bytes.expose_secret();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        bytes.strip_suffix(b"\r").unwrap_or(bytes)
-    });
-    match without_newline {
-        Some(bytes) if !bytes.is_empty() => Ok(Some(SecretBytes::copy_from(bytes))),
-        _ => Err(refused(&format!("`{}` holds no passphrase", path.display()))),
-    }
-}
-
 /// Everything in `source`; `None` if that is more than `bytes_max`.
-fn read(source: impl Read, bytes_max: u64) -> io::Result<Option<SecretBytes>> {
+pub(crate) fn read(source: impl Read, bytes_max: u64) -> io::Result<Option<SecretBytes>> {
     // Room for all of it from the start: a buffer that grows leaves copies behind.
     let capacity = usize::try_from(bytes_max).unwrap_or_default() + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));

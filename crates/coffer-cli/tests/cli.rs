@@ -199,7 +199,7 @@ fn what_cannot_be_imported_leaves_nothing_behind_and_shows_nothing() {
     assert!(refused.stderr.ends_with("hint: give another name: --name NAME\n"), "{}", refused.stderr);
     folder.write("app/.env", "# nothing\n");
     assert_eq!(folder.run(&["import", "app/.env"]).code, 7);
-    assert_eq!(folder.run(&["import", "none/.env"]).code, 7);
+    assert_eq!(folder.run(&["import", "none/.env"]).code, 3);
     folder.write("app/.env", &format!("A={}\n", "x".repeat(65_536)));
     assert_eq!(folder.run(&["import", "app/.env"]).code, 7);
     assert_eq!(folder.json(&["list"])["secrets"], serde_json::json!([]));
@@ -610,7 +610,7 @@ fn a_passphrase_seals_and_opens() {
             folder.command(arguments).env("COFFER_PASSPHRASE_FILE", folder.path().join(file)).output();
         output.unwrap().status.code().unwrap()
     };
-    assert_eq!(run(&["init", "--seal", "passphrase"], "none"), 7);
+    assert_eq!(run(&["init", "--seal", "passphrase"], "none"), 3);
     assert_eq!(run(&["init", "--seal", "passphrase"], "passphrase"), 0);
     assert_eq!(run(&["list"], "passphrase"), 0);
     assert_ne!(run(&["list"], "wrong"), 0);
@@ -753,25 +753,141 @@ fn a_list_asks_once() {
 
 #[test]
 fn a_secret_marked_for_deletion_says_until_when_it_can_be_restored() {
-    use coffer_wire_local::{Client, DeletionMode, Request};
     let folder = Folder::with_store();
     folder.run_with_input(&["put", "app/key"], b"x");
-    let server = folder.serve(&["serve", "--listen", "127.0.0.1:0"]);
-    let mut client = Client::connect(&folder.path().join(".coffer/coffer.sock"), None).unwrap();
-    let delete = Request::DeleteSecret { secret_id: "app/key".to_owned(), mode: DeletionMode::Days(7) };
-    assert!(client.call(&delete).is_ok());
+    folder.run(&["delete", "app/key"]);
     for arguments in [&["get", "app/key"][..], &["put", "app/key", "--from-env", "PATH"]] {
         let refused = folder.run(arguments);
         assert_eq!(refused.code, 5);
         let (error, hint) = refused.stderr.split_once("\nhint: until 2").unwrap();
         assert_eq!(error, "error: secret `app/key` is marked for deletion");
-        assert!(
-            hint.ends_with("it can be restored: aws secretsmanager restore-secret --secret-id app/key\n"),
-            "{hint}"
-        );
+        assert!(hint.ends_with("it can be restored with `coffer restore app/key`\n"), "{hint}");
     }
-    assert!(folder.run(&["list"]).stdout.contains("to be deleted"));
-    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_asked_about() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"{\"x\":1}");
+    folder.run_with_input(&["put", "a"], b"{\"x\":\"hunter2\"}");
+    let rolled_back = "version 1 of secret `a` is current now";
+    for (arguments, question, typed, code, said) in [
+        (
+            &["rollback", "a"][..],
+            "make version 1 of secret `a` current? [y/N] ",
+            "n\r",
+            1,
+            "nothing was changed",
+        ),
+        (&["rollback", "a"], "current? [y/N] ", "\r", 1, "nothing was changed"),
+        (&["rollback", "a"], "current? [y/N] ", "\x03", 1, "interrupted"),
+        (&["rollback", "a"], "current? [y/N] ", "yes\r", 0, rolled_back),
+        (&["delete", "a", "--now"], "for good? [y/N] ", "no\r", 1, "nothing was changed"),
+        (&["delete", "a", "--now"], "for good? [y/N] ", "y\r", 0, "secret `a` is deleted"),
+    ] {
+        let Some((ended, printed, _)) = folder.asked(arguments, question, typed.as_bytes()) else { return };
+        assert_eq!(ended, code, "{printed}");
+        assert!(printed.contains(said) && !printed.contains("hunter2"), "{printed}");
+    }
+    assert_eq!(folder.run(&["get", "a"]).code, 3);
+}
+
+#[test]
+fn nothing_is_left_of_what_an_editor_saw_however_it_ended() {
+    // Of its own, so that the files of other tests don't show.
+    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else { return };
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"hunter2");
+    let left = || std::fs::read_dir(memory.path()).unwrap().count();
+    let edit = |editor: &str| {
+        let mut command = folder.command(&["edit", "a"]);
+        command.env("XDG_RUNTIME_DIR", memory.path()).env("EDITOR", editor);
+        command
+    };
+    for (editor, code) in [
+        ("true", 0),
+        ("false", 1),
+        ("test $(stat -c %a $(dirname $0)) != 700 -o", 1),
+        ("sh -c 'cp \"$1\" \"$1~\"; echo changed > \"$1\"' sh", 0),
+        ("rm", 1),
+    ] {
+        let output = edit(editor).output().unwrap();
+        assert_eq!((output.status.code(), left()), (Some(code), 0), "{editor}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+    assert_eq!(folder.run(&["get", "a"]).stdout, "changed");
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
+        let mut child = edit("exec sleep 60; :").stderr(std::process::Stdio::piped()).spawn().unwrap();
+        while left() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert_eq!((child.wait().unwrap().code(), left()), (Some(1), 0), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_file_for_an_editor_is_never_on_a_disk() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"x");
+    // Relative, not there, and on a disk: none of them is taken, so it is what the system has.
+    for place in [".", "/nonexistent", env!("CARGO_MANIFEST_DIR")] {
+        let mut command = folder.command(&["edit", "a"]);
+        command.env("XDG_RUNTIME_DIR", place).env("EDITOR", "stat -f -c %T");
+        let output = command.output().unwrap();
+        let kind = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(6) || kind.starts_with("tmpfs\n"), "{kind}");
+    }
+}
+
+#[test]
+fn json_that_was_spoiled_is_edited_again_kept_or_dropped() {
+    let folder = Folder::with_store();
+    folder.run_with_input(&["put", "a"], b"{\"x\":1}");
+    folder.write(
+        "spoil",
+        "#!/bin/sh\nif grep -q later \"$1\"; then echo '{\"x\":2}' > \"$1\"; else echo later > \"$1\"; fi\n",
+    );
+    let script = folder.path().join("spoil");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let variable = [("EDITOR", script.to_str().unwrap())];
+    for (typed, code, value) in [("d\r", 1, "{\"x\":1}"), ("e\r", 0, "{\"x\":2}"), ("k\r", 0, "later")] {
+        let question = "[e]dit again, [k]eep it as it is, or [d]rop the change? ";
+        let asked = folder.asked_with(&variable, &["edit", "a"], question, typed.as_bytes());
+        let Some((ended, printed, _)) = asked else { return };
+        assert_eq!((ended, folder.run(&["get", "a"]).stdout.as_str()), (code, value), "{printed}");
+    }
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once_where_one_is_needed_twice() {
+    let folder = Folder::new();
+    let init = folder
+        .shell("printf '%s' 'a few words that nobody says' > p && chmod 600 p && COFFER_PASSPHRASE_FILE=p coffer init --seal passphrase")
+        .status();
+    assert!(init.unwrap().success());
+    folder.shell("printf '{}' | COFFER_PASSPHRASE_FILE=p coffer put a").status().unwrap();
+    let typed = b"a few words that nobody says\r";
+    let asked = folder.asked_with(&[("EDITOR", "sed -i s/}/}/")], &["edit", "a"], "Passphrase: ", typed);
+    let Some((code, printed, _)) = asked else { return };
+    assert_eq!((code, printed.matches("Passphrase").count()), (0, 1), "{printed}");
+}
+
+#[test]
+fn what_takes_long_shows_that_it_goes_on_and_leaves_nothing() {
+    let folder = Folder::with_store();
+    let lock = std::fs::File::open(folder.path().join(".coffer/lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let held = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(2_500));
+        drop(lock);
+    });
+    let (code, printed) = folder.on_terminal_as_drawn(&["list"]);
+    held.join().unwrap();
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains(" waiting for the store, 1 s"), "{printed}");
+    let (_, last) = printed.rsplit_once("waiting for the store").unwrap();
+    assert!(last.contains("\r\u{1b}[2K"), "{last}");
 }
 
 #[test]
@@ -789,12 +905,7 @@ fn a_store_on_a_path_with_spaces_is_reached_by_what_is_printed() {
         "127.0.0.1:0",
     ]);
     let evaluate = server.object["environment_command"].as_str().unwrap();
-    let mut shell = std::process::Command::new("sh");
-    let shell = shell
-        .args(["-c", &format!("{evaluate}; printf %s \"$AWS_ENDPOINT_URL\"")])
-        .current_dir(folder.path())
-        .env("COFFER_DATA_DIR", folder.data_dir())
-        .env_remove("COFFER_HOME");
+    let mut shell = folder.shell(&format!("{evaluate}; printf %s \"$AWS_ENDPOINT_URL\""));
     let said = String::from_utf8(shell.output().unwrap().stdout).unwrap();
     assert_eq!(said, server.object["endpoint"].as_str().unwrap(), "{evaluate}");
     assert_eq!(server.stop(), 0);

@@ -414,13 +414,13 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
         Error::MarkedForDeletion { due } => (
             FailureKind::Conflict,
             format!("secret `{secret}` is marked for deletion"),
-            Some(format!(
-                "until {due} it can be restored: aws secretsmanager restore-secret --secret-id {secret}"
-            )),
+            Some(format!("until {due} it can be restored with `coffer restore {secret}`")),
         ),
-        Error::AlreadyScheduledForDeletion => {
-            (FailureKind::Conflict, format!("secret `{secret}` is marked for deletion"), None)
-        }
+        Error::AlreadyScheduledForDeletion => (
+            FailureKind::Conflict,
+            format!("secret `{secret}` is marked for deletion already"),
+            Some(format!("take that back with `coffer restore {secret}`")),
+        ),
         Error::NameScheduledForDeletion => (
             FailureKind::Conflict,
             format!("a secret `{secret}` is there and marked for deletion"),
@@ -436,9 +436,12 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
             format!("staging label `{stage}` is on version `{version}`, which was not named"),
             None,
         ),
-        Error::StageNotThere { stage, version } => {
-            (FailureKind::Refused, format!("staging label `{stage}` is not on version `{version}`"), None)
-        }
+        // Whoever names the version has seen the label there.
+        Error::StageNotThere { stage, version } => (
+            FailureKind::Conflict,
+            format!("staging label `{stage}` is not on version `{version}` of secret `{secret}`"),
+            Some(format!("see its versions with `coffer versions {secret}`")),
+        ),
         Error::CurrentCannotBeRemoved => (
             FailureKind::Refused,
             "staging label `AWSCURRENT` can be moved to another version and never be removed".to_owned(),

@@ -13,7 +13,7 @@ use crate::access::{Place, runtime};
 use crate::arguments::{Founding, SealKind};
 use crate::failure::Stop;
 use crate::output::Output;
-use crate::{shell, terminal};
+use crate::shell;
 
 const ADMIN_ACCESS_KEY_ID: &str = "COFFER_ADMIN_ACCESS_KEY_ID";
 const ADMIN_SECRET_ACCESS_KEY: &str = "COFFER_ADMIN_SECRET_ACCESS_KEY";
@@ -59,7 +59,7 @@ impl NewStore {
         let data_dir = data_dir().map_err(Failure::from)?;
         let seal = match founding.seal {
             SealKind::KeyFile => SealChoice::KeyFile,
-            SealKind::Passphrase => SealChoice::Passphrase(terminal::new_passphrase()?),
+            SealKind::Passphrase => SealChoice::Passphrase(place.passphrase.make()?),
         };
         let options = InitOptions {
             account: founding.account_id,

@@ -5,12 +5,17 @@ use serde::Serialize;
 
 use crate::access::{Access, Place};
 use crate::failure::Stop;
-use crate::output::{Output, age, now, table};
+use crate::output::{Output, age, counted, now, table};
+use crate::progress::Progress;
+use crate::shell;
 
 /// The secrets of a store; `list --json`.
 #[derive(Serialize)]
 pub(crate) struct Secrets {
     secrets: Vec<Secret>,
+    /// What is said where there are none.
+    #[serde(skip)]
+    none: String,
 }
 
 #[derive(Serialize)]
@@ -46,10 +51,11 @@ struct Version {
 }
 
 impl Secrets {
-    /// All secrets held.
-    pub(crate) fn of(access: &mut Access) -> Result<Self, Stop> {
+    /// All secrets held in the place's region.
+    pub(crate) fn of(access: &mut Access, place: &Place) -> Result<Self, Stop> {
         let now = now();
         let mut secrets = Vec::new();
+        let progress = Progress::begin(place.output, "listing");
         for secret in access.secrets()? {
             secrets.push(Secret {
                 name: secret.name,
@@ -62,7 +68,9 @@ impl Secrets {
                 ages: [age(now, secret.created), age(now, secret.last_changed)],
             });
         }
-        Ok(Self { secrets })
+        drop(progress);
+        let none = if secrets.is_empty() { said_of_none(access, place)? } else { String::new() };
+        Ok(Self { secrets, none })
     }
 
     /// The oldest secret that can be read.
@@ -73,7 +81,7 @@ impl Secrets {
     /// The table.
     pub(crate) fn describe(&self, text: &mut String) -> std::fmt::Result {
         if self.secrets.is_empty() {
-            return writeln(text, "no secrets yet: `coffer import FILE` or `coffer put NAME`");
+            return writeln(text, &self.none);
         }
         let rows = self.secrets.iter().map(|secret| {
             let [created, changed] = secret.ages.clone();
@@ -85,20 +93,30 @@ impl Secrets {
     }
 }
 
+/// A store without secrets, or a region without any of them.
+fn said_of_none(access: &mut Access, place: &Place) -> Result<String, Stop> {
+    let status = access.status()?;
+    let region = place.region.as_ref().unwrap_or(&status.region);
+    let said = match usize::try_from(status.secrets).unwrap_or(usize::MAX) {
+        0 => "no secrets yet: `coffer import FILE` or `coffer put NAME`".to_owned(),
+        elsewhere => format!("no secrets in region {region}; {} in others", counted(elsewhere, "secret")),
+    };
+    let said = place.exact(&said);
+    if status.secrets == 0 || *region == status.region {
+        return Ok(said);
+    }
+    let home = shell::command(place.home.path(), "list");
+    Ok(format!("{said} (the store's own is {}: `{home}`)", status.region))
+}
+
 pub(crate) fn list(place: &Place, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(place, "coffer list")?;
-    let secrets = Secrets::of(&mut access);
-    access.close()?;
-    let secrets = secrets?;
+    let secrets = Access::of(place, "coffer list", |access| Secrets::of(access, place))?;
     output.data(&secrets, |text| secrets.describe(text))
 }
 
 pub(crate) fn versions(place: &Place, name: &str, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(place, "coffer versions")?;
-    let versions = access.versions(name);
-    access.close()?;
     let now = now();
-    let versions: Vec<Version> = versions?
+    let versions: Vec<Version> = Access::of(place, "coffer versions", |access| access.versions(name))?
         .into_iter()
         .map(|version| Version {
             ordinal: version.ordinal,

@@ -59,8 +59,8 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
     let found = if store.is_none() { look_at(&mut access, arguments) } else { Ok(()) };
     let done = found.and_then(|()| {
         let tried = plan.as_ref().and_then(|plan| plan.first_name().cloned());
-        let imported = plan.map(|plan| plan.import(&mut access)).transpose()?;
-        Ok((tried, imported, Secrets::of(&mut access)?))
+        let imported = plan.map(|plan| plan.import(&mut access, output)).transpose()?;
+        Ok((tried, imported, Secrets::of(&mut access, place)?))
     });
     let (tried, imported, secrets) = match done {
         Ok(done) => done,

@@ -63,10 +63,9 @@ pub(crate) fn get(place: &Place, arguments: Get, output: Output) -> Result<(), S
         Some((secret_id, field)) => (secret_id, Some(field)),
         None => (arguments.name.as_str(), None),
     };
-    let mut access = Access::to(place, "coffer get")?;
-    let read = access.get(secret_id, arguments.version_id, arguments.stage);
-    access.close()?;
-    let read = read?;
+    let read = Access::of(place, "coffer get", |access| {
+        access.get(secret_id, arguments.version_id, arguments.stage)
+    })?;
     let is_text = matches!(read.value.0, SecretValue::String(_));
     let of_field = field.map(|field| field_of(&read.value.0, secret_id, field)).transpose()?;
     let value = of_field.as_ref().unwrap_or_else(|| read.value.0.bytes()).expose_secret();
@@ -129,11 +128,12 @@ fn for_eyes(text: &str) -> Zeroizing<String> {
 fn field_of(value: &SecretValue, secret_id: &str, field: &str) -> Result<SecretBytes, Stop> {
     let fields = Fields::parse(value.bytes().expose_secret()).ok_or_else(|| {
         let message = format!("secret `{secret_id}` is no JSON object, so it has no fields");
-        Stop::new(FailureKind::Refused, message).with_hint(format!("read all of it: coffer get {secret_id}"))
+        Stop::new(FailureKind::Refused, message)
+            .with_hint(format!("read all of it with `coffer get {secret_id}`"))
     })?;
     fields.get(field).ok_or_else(|| {
         Stop::new(FailureKind::NotFound, format!("secret `{secret_id}` has no field `{field}`"))
-            .with_hint(format!("see what it holds: coffer get {secret_id} --show"))
+            .with_hint(format!("see what it holds with `coffer get {secret_id} --show`"))
     })
 }
 
@@ -162,10 +162,7 @@ pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), S
     let value = value.ok_or_else(|| {
         Stop::new(FailureKind::Refused, format!("a value has at most {SECRET_VALUE_BYTES_MAX} bytes"))
     })?;
-    let mut access = Access::to(place, "coffer put")?;
-    let written = access.put_or_create(&name, value);
-    access.close()?;
-    let (version_id, created) = written?;
+    let (version_id, created) = Access::of(place, "coffer put", |access| access.put_or_create(&name, value))?;
     output.data(&PutObject { name: &name, version_id: &version_id, created }, |text| {
         use std::fmt::Write as _;
         if created {
@@ -195,9 +192,6 @@ fn given_value(arguments: &Put) -> Result<SecretBytes, Stop> {
 pub(crate) fn import(place: &Place, arguments: &Import, output: Output) -> Result<(), Stop> {
     let plan = Plan::read(&arguments.file, arguments.name.as_deref(), arguments.split)?;
     plan.warn(output);
-    let mut access = Access::to(place, "coffer import")?;
-    let imported = plan.import(&mut access);
-    access.close()?;
-    let imported = imported?;
+    let imported = Access::of(place, "coffer import", |access| plan.import(access, output))?;
     output.data(&imported, |text| imported.describe(text))
 }

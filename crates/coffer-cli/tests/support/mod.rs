@@ -71,9 +71,26 @@ impl Folder {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        command.args(arguments);
+        self.prepare(&mut command);
         command
-            .args(arguments)
+    }
+
+    /// A line for the shell, to which the command is `coffer`.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(line);
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        let program = Path::new(env!("CARGO_BIN_EXE_coffer")).parent().unwrap();
+        let search_path = std::env::var_os("PATH").unwrap_or_default();
+        let search_path = [program.to_owned()].into_iter().chain(std::env::split_paths(&search_path));
+        command
             .current_dir(self.path())
+            .env("PATH", std::env::join_paths(search_path).unwrap())
             .env("COFFER_DATA_DIR", self.data_dir())
             .stdin(Stdio::null());
         for name in [
@@ -82,12 +99,13 @@ impl Folder {
             "COFFER_PASSPHRASE_FILE",
             "COFFER_ADMIN_ACCESS_KEY_ID",
             "COFFER_ADMIN_SECRET_ACCESS_KEY",
+            "VISUAL",
+            "EDITOR",
             "NO_COLOR",
             "CLICOLOR_FORCE",
         ] {
             command.env_remove(name);
         }
-        command
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
@@ -116,8 +134,19 @@ impl Folder {
         serde_json::from_str(&ran.stdout).unwrap()
     }
 
-    /// Runs the command with output and errors on a terminal; its exit code and all it printed.
+    /// Runs the command with output and errors on a terminal; its exit code and all it printed but signs of life,
+    /// which only a slow machine sees.
     pub(crate) fn on_terminal(&self, arguments: &[&str]) -> (i32, String) {
+        let (code, drawn) = self.on_terminal_as_drawn(arguments);
+        let mut pieces = drawn.split("\r\u{1b}[2K");
+        let first = pieces.next().unwrap_or_default().to_owned();
+        let is_frame =
+            |piece: &&str| piece.starts_with(|character| ('\u{2800}'..='\u{28ff}').contains(&character));
+        (code, first + &pieces.filter(|piece| !is_frame(piece)).collect::<String>())
+    }
+
+    /// The same with signs of life.
+    pub(crate) fn on_terminal_as_drawn(&self, arguments: &[&str]) -> (i32, String) {
         let (mut controller, terminal) = new_terminal();
         let mut command = self.command(arguments);
         command.env("TERM", "xterm").stdout(terminal.try_clone().unwrap()).stderr(terminal);
@@ -139,11 +168,23 @@ impl Folder {
         question: &str,
         typed: &[u8],
     ) -> Option<(i32, String, [bool; 2])> {
+        self.asked_with(&[], arguments, question, typed)
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn asked_with(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+        question: &str,
+        typed: &[u8],
+    ) -> Option<(i32, String, [bool; 2])> {
         use rustix::termios::{LocalModes, tcgetattr};
         let (mut controller, terminal) = new_terminal();
         let controller_for_typing = controller.try_clone().unwrap();
         let echoes = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
-        let plain = self.command(arguments);
+        let mut plain = self.command(arguments);
+        plain.envs(variables.iter().copied());
         let mut command = Command::new("setsid");
         command.args(["--ctty", "--wait"]).arg(plain.get_program()).args(arguments).current_dir(self.path());
         for (name, value) in plain.get_envs() {
