@@ -23,11 +23,15 @@ OPERATIONS = [
     "CreateSecret",
     "DeleteSecret",
     "DescribeSecret",
+    "GetRandomPassword",
     "GetSecretValue",
     "ListSecretVersionIds",
     "ListSecrets",
     "PutSecretValue",
     "RestoreSecret",
+    "TagResource",
+    "UntagResource",
+    "UpdateSecret",
     "UpdateSecretVersionStage",
 ]
 _regions = itertools.count(1)

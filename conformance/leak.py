@@ -162,7 +162,7 @@ def over_the_wire(hunt, target):
     client.put_secret_value(SecretId="leak/a", SecretBinary=hunt.text.encode())
     client.put_secret_value(SecretId="leak/a", SecretBinary=b"x" + hunt.text.encode())
     client.put_secret_value(SecretId="leak/a", SecretBinary=b"xx" + hunt.text.encode())
-    for operation in [*OPERATIONS, "UpdateSecret", "TagResource", "NoSuchOperation"]:
+    for operation in [*OPERATIONS, "NoSuchOperation"]:
         for case, body in bodies(hunt):
             try:
                 answer = target.call(operation, body)
@@ -184,6 +184,10 @@ def over_the_wire(hunt, target):
         lambda: client.create_secret(Name="leak/b", SecretString=hunt.text + "x", ClientRequestToken=token),
         lambda: client.create_secret(Name="leak/b", SecretString=hunt.text),
         lambda: client.put_secret_value(SecretId="leak/b", SecretString=hunt.text + "x", ClientRequestToken=token),
+        lambda: client.update_secret(SecretId="leak/b", SecretString=hunt.text, ClientRequestToken=token),
+        lambda: client.update_secret(SecretId="leak/b", SecretString=hunt.text + "x", ClientRequestToken=token),
+        lambda: client.tag_resource(SecretId="leak/b", Tags=[{"Key": "k", "Value": "v"}]),
+        lambda: client.untag_resource(SecretId="leak/b", TagKeys=["k"]),
         lambda: client.update_secret_version_stage(SecretId="leak/b", VersionStage="A", MoveToVersionId=token),
         lambda: client.describe_secret(SecretId="leak/b"),
         lambda: client.list_secrets(),
@@ -256,6 +260,9 @@ def frames(marker):
         ("UpdateSecretVersionStage", {"stage": "A"}),
         ("DeleteSecret", {"mode": {"days": 7}}),
         ("RestoreSecret", {}),
+        ("TagResource", {"tags": []}),
+        ("UntagResource", {"tag_keys": []}),
+        ("UpdateSecret", {"value": value}),
     ):
         yield f"a secret's id, {operation}", request(operation, {"secret_id": marker, **more})
     yield "a secret's name", request("CreateSecret", {"name": marker, "value": value})
@@ -268,6 +275,8 @@ def frames(marker):
     yield "a value's kind", request("PutSecretValue", {"secret_id": "leak/a", "value": {marker: "x"}})
     yield "base64 that is none", request("PutSecretValue", {"secret_id": "leak/a", "value": {"binary": marker}})
     yield "tags", request("CreateSecret", {"name": "leak/f", "value": value, "tags": marker})
+    yield "tags to attach", request("TagResource", {"secret_id": "leak/a", "tags": [marker]})
+    yield "a tag's key", request("UntagResource", {"secret_id": "leak/a", "tag_keys": [marker * 20]})
     yield "a page token", request("ListSecrets", {"include_planned_deletion": False, "next_token": marker})
     yield "a count", request("TailAudit", {"count": marker})
     yield "a deletion's mode", request("DeleteSecret", {"secret_id": "leak/a", "mode": marker})

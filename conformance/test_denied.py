@@ -19,11 +19,14 @@ ABOUT_A_SECRET = {
     "UpdateSecretVersionStage": {"VersionStage": "BLUE", "MoveToVersionId": new_token()},
     "DeleteSecret": {},
     "RestoreSecret": {},
+    "TagResource": {"Tags": [{"Key": "k", "Value": "v"}]},
+    "UntagResource": {"TagKeys": ["k"]},
+    "UpdateSecret": {"Description": "d", "SecretString": "w", "ClientRequestToken": new_token()},
 }
 
 
 def test_every_operation_stands_here():
-    assert sorted([*ABOUT_A_SECRET, "CreateSecret", "ListSecrets"]) == OPERATIONS
+    assert sorted([*ABOUT_A_SECRET, "CreateSecret", "GetRandomPassword", "ListSecrets"]) == OPERATIONS
 
 
 def denial(operation, resource):
@@ -70,8 +73,9 @@ def test_creating_is_denied_whether_or_not_the_name_is_taken(target, client, nam
     assert target.call("DescribeSecret", {"SecretId": name + "x"}).code == "ResourceNotFoundException"
 
 
-def test_listing_is_denied_without_naming_a_resource(target):
-    assert_denied(target.call("ListSecrets", {}, keys=serving.NOBODY_KEYS), "ListSecrets", None)
+@pytest.mark.parametrize("operation", ["ListSecrets", "GetRandomPassword"])
+def test_what_is_about_no_secret_is_denied_without_naming_a_resource(target, operation):
+    assert_denied(target.call(operation, {}, keys=serving.NOBODY_KEYS), operation, None)
 
 
 def test_a_cursor_does_not_help(target, region):

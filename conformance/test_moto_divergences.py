@@ -5,7 +5,7 @@ here that concern operations coffer serves; several are spelled out further in t
 """
 
 import pytest
-from conftest import SCHEDULED_FOR_DELETION, new_token, refused
+from conftest import MARKED_FOR_DELETION, NO_TOKEN, SCHEDULED_FOR_DELETION, new_token, refused
 
 
 def test_not_found_is_status_400_and_json(target, name):
@@ -117,3 +117,27 @@ def test_an_arn_with_a_colon_in_no_name_is_not_cut_at_its_last_colon(target, cli
     client.create_secret(Name=name, SecretString="v")
     answer = target.call("GetSecretValue", {"SecretId": f"arn:aws:s3:us-east-1:{target.account}:secret:{name}"})
     assert answer.status == 400
+
+
+def test_tags_of_a_secret_marked_for_deletion_stay_as_they_are(client, name):
+    """moto changes them."""
+    client.create_secret(Name=name, SecretString="v", Tags=[{"Key": "a", "Value": "1"}])
+    client.delete_secret(SecretId=name)
+    with refused("InvalidRequestException", MARKED_FOR_DELETION):
+        client.tag_resource(SecretId=name, Tags=[{"Key": "b", "Value": "2"}])
+    with refused("InvalidRequestException", MARKED_FOR_DELETION):
+        client.untag_resource(SecretId=name, TagKeys=["a"])
+    assert client.describe_secret(SecretId=name)["Tags"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_a_password_of_one_character_and_one_too_long(target, client):
+    """moto asks for four characters whatever they are, and answers too many with a code of its own."""
+    assert len(client.get_random_password(PasswordLength=1, RequireEachIncludedType=False)["RandomPassword"]) == 1
+    assert target.call("GetRandomPassword", {"PasswordLength": 4097}).code == "ValidationException"
+
+
+def test_an_update_without_a_token_is_refused(target, client, name):
+    """moto makes a version with an id of its own."""
+    client.create_secret(Name=name, SecretString="v")
+    answer = target.call("UpdateSecret", {"SecretId": name, "SecretString": "w"})
+    assert (answer.status, answer.code, answer.message) == (400, "InvalidRequestException", NO_TOKEN)

@@ -15,4 +15,8 @@ fuzz_target!(|body: &[u8]| {
     let _ = decode::<UpdateSecretVersionStage>(body);
     let _ = decode::<DeleteSecret>(body);
     let _ = decode::<RestoreSecret>(body);
+    let _ = decode::<TagResource>(body);
+    let _ = decode::<UntagResource>(body);
+    let _ = decode::<GetRandomPassword>(body);
+    let _ = decode::<UpdateSecret>(body);
 });

@@ -18,6 +18,7 @@ mod filters;
 mod gate;
 mod labels;
 mod maintain;
+pub mod password;
 mod recorder;
 mod records;
 mod refuse;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coffer_crypto::{Key, KeyEncryptionKey, OpenError, ValueContext, ValueKind};
+use coffer_crypto::{Key, KeyEncryptionKey, OpenError, Random, ValueContext, ValueKind};
 use coffer_store::{Change, Guard, Revision, Write};
 use coffer_types::{
     AccountId, Region, SecretArn, SecretBytes, SecretSuffix, SecretValue, Timestamp, VersionId,
@@ -70,6 +70,10 @@ impl<'a> Transaction<'a> {
     /// Removes a record that only ever changes together with another, which the change guards.
     pub(crate) fn remove_with_its_owner(&mut self, key: Bytes) {
         self.change.writes.push(Write::Delete(key));
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        &*self.inner.random
     }
 
     pub(crate) fn make_uid(&self) -> Uid {

@@ -12,11 +12,11 @@ use coffer_core::ops::local::VerifyAudit;
 use coffer_core::ops::secrets::ListSecrets;
 use coffer_core::{Context, Error, Operation, Refusal, StartError};
 use coffer_store::{BoxFuture, Fault, FaultyStore, KeyRange, MemoryStore, Odds, Order, Store};
-use coffer_testkit::shorthand::{create, delete, get, move_stage, put, restore};
+use coffer_testkit::shorthand::{create, delete, get, move_stage, put, restore, tag, untag, update};
 use coffer_testkit::{
     FailingLog, Ground, Pace, PacedStore, SeededRandom, Steps, World, poll_once, version_id,
 };
-use coffer_types::{Stage, VersionId};
+use coffer_types::{Stage, Tag, VersionId};
 use futures_executor::block_on;
 use serde_json::Value;
 
@@ -30,6 +30,8 @@ struct Picture {
 #[derive(Clone, PartialEq, Debug)]
 struct SecretPicture {
     is_scheduled: bool,
+    description: Option<String>,
+    tags: Option<Vec<Tag>>,
     labels: Vec<(VersionId, Vec<Stage>)>,
     /// Id, ordinal, labels, and the value or why it can't be read.
     versions: Vec<(VersionId, u64, Vec<Stage>, String)>,
@@ -48,6 +50,8 @@ impl Picture {
             let versions = world.versions(&name, 100).unwrap().into_iter();
             let picture = SecretPicture {
                 is_scheduled: secret.deleted.is_some(),
+                description: secret.description,
+                tags: secret.tags,
                 labels: world.describe(&name).unwrap().versions,
                 versions: versions
                     .map(|version| {
@@ -354,6 +358,41 @@ fn a_deletion_is_taken_back_or_it_is_not() {
             world.delete("s", false).unwrap();
         },
         act: |world, context| execute(world, context, restore("s")),
+    });
+}
+
+#[test]
+fn tags_are_attached_or_they_are_not() {
+    check_write(&Case {
+        prepare: three_versions,
+        act: |world, context| execute(world, context, tag("s", &["a=1", "b=2"])),
+    });
+}
+
+#[test]
+fn tags_are_removed_or_they_are_not() {
+    check_write(&Case {
+        prepare: |world| {
+            three_versions(world);
+            world.run(tag("s", &["a=1", "b=2"])).unwrap();
+        },
+        act: |world, context| execute(world, context, untag("s", &["a"])),
+    });
+}
+
+#[test]
+fn an_update_happens_whole_or_not_at_all() {
+    check_write(&Case {
+        prepare: three_versions,
+        act: |world, context| execute(world, context, update("s", Some("changed"), Some((9, "nine")))),
+    });
+}
+
+#[test]
+fn a_description_changes_or_it_does_not() {
+    check_write(&Case {
+        prepare: three_versions,
+        act: |world, context| execute(world, context, update("s", Some("changed"), None)),
     });
 }
 

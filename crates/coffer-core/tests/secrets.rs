@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 use coffer_core::ops::secrets::*;
+use coffer_core::password::PasswordRules;
 use coffer_core::{Error, Operation};
+use coffer_testkit::shorthand::{delete, describe, tag, untag, update};
 use coffer_testkit::{World, version_id};
-use coffer_types::{SecretBytes, SecretId, SecretValue, Stage, VersionId};
+use coffer_types::{SecretBytes, SecretId, SecretValue, Stage, Tag, VersionId};
 use futures_executor::block_on;
 
 fn text(value: &str) -> SecretValue {
@@ -464,4 +466,137 @@ fn an_unknown_key_can_encrypt_nothing() {
         tags: None,
     };
     assert!(matches!(table.run(create), Err(Error::EncryptionFailure)));
+}
+
+#[test]
+fn tags_are_attached_replaced_and_removed() {
+    let table = Table::new();
+    table.create("s", 1, Some("one")).unwrap();
+    let tags = || {
+        let described = table.run(describe("s")).unwrap();
+        let shown = |tag: &Tag| format!("{}={}", tag.key(), tag.value());
+        described.tags.map(|tags| tags.iter().map(shown).collect::<Vec<_>>().join(" "))
+    };
+    table.run(untag("s", &["a"])).unwrap();
+    assert_eq!(tags(), None, "never tagged");
+    table.run(tag("s", &["a=1", "b=2"])).unwrap();
+    table.run(tag("s", &["c=3", "a=9"])).unwrap();
+    assert_eq!(tags().unwrap(), "a=9 b=2 c=3");
+    table.run(untag("s", &["b", "z"])).unwrap();
+    assert_eq!(tags().unwrap(), "a=9 c=3");
+    table.run(untag("s", &["a", "c"])).unwrap();
+    assert_eq!(tags().unwrap(), "", "not one is left, and it had some");
+}
+
+#[test]
+fn a_change_of_tags_that_changes_nothing_leaves_the_date() {
+    let table = Table::new();
+    table.create("s", 1, Some("one")).unwrap();
+    let last_changed = || table.run(describe("s")).unwrap().last_changed;
+    table.0.clock.advance_millis(1000);
+    table.run(tag("s", &["a=1"])).unwrap();
+    let tagged = last_changed();
+    assert_eq!(tagged, table.0.core.now());
+    table.0.clock.advance_millis(1000);
+    table.run(tag("s", &["a=1"])).unwrap();
+    table.run(untag("s", &["b"])).unwrap();
+    assert_eq!(last_changed(), tagged);
+    table.run(untag("s", &["a"])).unwrap();
+    assert_eq!(last_changed(), table.0.core.now());
+}
+
+#[test]
+fn what_tags_are_refused_with() {
+    let table = Table::new();
+    table.create("s", 1, Some("one")).unwrap();
+    assert!(matches!(table.run(tag("t", &["a=1"])), Err(Error::SecretNotFound)));
+    assert!(matches!(table.run(untag("t", &["a"])), Err(Error::SecretNotFound)));
+    assert_eq!(error(table.run(tag("s", &["a=1", "a=1"]))), "You can't use the same tag key more than once.");
+    let pairs: Vec<String> = (0..50).map(|n| format!("k{n}=")).collect();
+    table.run(tag("s", &pairs.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+    table.run(tag("s", &["k49=again"])).unwrap();
+    assert_eq!(error(table.run(tag("s", &["k50="]))), "You can't attach more than 50 tags to a secret.");
+    table.run(delete("s", false)).unwrap();
+    assert!(matches!(table.run(tag("s", &["a=1"])), Err(Error::MarkedForDeletion { .. })));
+    assert!(matches!(table.run(untag("s", &["k1"])), Err(Error::MarkedForDeletion { .. })));
+}
+
+#[test]
+fn an_update_changes_what_it_names_and_nothing_else() {
+    let table = Table::new();
+    table.create("s", 1, Some("one")).unwrap();
+    let described = || table.run(describe("s")).unwrap();
+    table.0.clock.advance_millis(1000);
+    let updated = table.run(update("s", Some("what it is for"), None)).unwrap();
+    assert!(updated.version_id.is_none());
+    assert_eq!(described().description.as_deref(), Some("what it is for"));
+    assert_eq!(described().last_changed, table.0.core.now());
+    assert_eq!(table.labels("s"), "1: AWSCURRENT", "no version was made");
+    table.0.clock.advance_millis(1000);
+    let updated = table.run(update("s", None, Some((2, "two")))).unwrap();
+    assert_eq!(updated.version_id, Some(version_id(2)));
+    assert_eq!(described().description.as_deref(), Some("what it is for"));
+    assert_eq!(table.labels("s"), "1: AWSPREVIOUS; 2: AWSCURRENT");
+    assert_eq!(table.get("s", None, None).unwrap(), "two");
+    table.run(update("s", Some(""), Some((3, "three")))).unwrap();
+    assert_eq!(described().description, None);
+    assert_eq!(table.labels("s"), "2: AWSPREVIOUS; 3: AWSCURRENT");
+    let last_changed = described().last_changed;
+    table.0.clock.advance_millis(1000);
+    table.run(update("s", None, None)).unwrap();
+    assert_eq!(described().last_changed, last_changed, "nothing was asked for, and nothing done");
+}
+
+#[test]
+fn an_update_with_a_token_that_is_there() {
+    let table = Table::new();
+    let arn = table.create("s", 1, Some("one")).unwrap().arn;
+    table.put("s", 2, "two", None).unwrap();
+    let again = table.run(update("s", None, Some((1, "one")))).unwrap();
+    assert_eq!(again.version_id, Some(version_id(1)));
+    assert_eq!(table.labels("s"), "1: AWSPREVIOUS; 2: AWSCURRENT", "a repeated request moves no label");
+    let token = version_id(1);
+    assert_eq!(
+        error(table.run(update("s", Some("changed"), Some((1, "other"))))),
+        format!(
+            "You can't use ClientRequestToken {token} because that value is already in use for a version of secret {arn}."
+        )
+    );
+    assert_eq!(table.run(describe("s")).unwrap().description, None, "nothing of a refused update is done");
+}
+
+#[test]
+fn what_an_update_is_refused_with() {
+    let table = Table::new();
+    assert!(matches!(table.run(update("s", Some("d"), None)), Err(Error::SecretNotFound)));
+    table.create("s", 1, None).unwrap();
+    let key = |id: &str| UpdateSecret { kms_key_id: Some(id.to_owned()), ..update("s", Some("d"), None) };
+    assert!(matches!(table.run(key("alias/mine")), Err(Error::EncryptionFailure)));
+    assert_eq!(table.run(describe("s")).unwrap().description, None);
+    table.run(key("alias/aws/secretsmanager")).unwrap();
+    table.run(update("s", None, Some((1, "first")))).unwrap();
+    assert_eq!(table.labels("s"), "1: AWSCURRENT", "a secret without a value gets its first");
+    table.run(delete("s", false)).unwrap();
+    assert!(matches!(table.run(update("s", Some("e"), None)), Err(Error::MarkedForDeletion { .. })));
+    assert!(matches!(table.run(update("s", None, Some((2, "v")))), Err(Error::MarkedForDeletion { .. })));
+}
+
+#[test]
+fn a_password_is_made_and_its_record_does_not_tell_it() {
+    let table = Table::new();
+    let rules = PasswordRules { exclude_characters: "\"\\".to_owned(), ..PasswordRules::default() };
+    let made = table.run(GetRandomPassword { rules }).unwrap().password;
+    let password = String::from_utf8(made.expose_secret().to_vec()).unwrap();
+    assert_eq!(password.len(), 32);
+    let records = table.0.records();
+    let record = records.last().unwrap();
+    assert!(
+        record.contains("\"eventName\":\"GetRandomPassword\"") && record.contains("\"passwordLength\":32")
+    );
+    assert!(records.iter().all(|record| !record.contains(&password)));
+    let none = PasswordRules { length: 3, ..PasswordRules::default() };
+    assert_eq!(
+        error(table.run(GetRandomPassword { rules: none })),
+        "Password length is too short based on the required types."
+    );
 }

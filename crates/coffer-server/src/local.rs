@@ -5,11 +5,13 @@
 
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::secrets::{
-    CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetSecretValue, ListSecretVersionIds,
-    ListSecrets, PutSecretValue, RestoreSecret, SecretDescription, UpdateSecretVersionStage,
+    CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword, GetSecretValue,
+    ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, SecretDescription, TagResource,
+    UntagResource, UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
 };
+use coffer_core::password::PasswordRules;
 use coffer_core::{AuthenticationError, Claim, Context, Core, Error, Refusal, RequestInfo};
-use coffer_types::{Region, SecretArn, SecretId, limits};
+use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
 
@@ -131,14 +133,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
     Ok(match request {
         Request::CreateSecret { name, token, description, value, tags } => {
             const OPERATION: &str = "CreateSecret";
-            let chars = description.as_deref().map_or(0, |description| description.chars().count());
-            if chars > limits::DESCRIPTION_CHARS_MAX {
-                let most = limits::DESCRIPTION_CHARS_MAX;
-                return Err(refused(
-                    OPERATION,
-                    format!("a description has at most {most} characters, not {chars}"),
-                ));
-            }
+            check_description(OPERATION, description.as_deref())?;
             let operation = CreateSecret {
                 name: name.clone(),
                 token: token.unwrap_or_else(|| core.new_version_id()),
@@ -242,6 +237,68 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let arn = arn_text(&core.execute(context, RestoreSecret { secret_id }).await?.arn);
             Response::RestoreSecret { arn }
         }
+        Request::TagResource { secret_id, tags } => {
+            let secret_id = secret_id_of("TagResource", &secret_id)?;
+            let arn = arn_text(&core.execute(context, TagResource { secret_id, tags }).await?.arn);
+            Response::TagResource { arn }
+        }
+        Request::UntagResource { secret_id, tag_keys } => {
+            const OPERATION: &str = "UntagResource";
+            let secret_id = secret_id_of(OPERATION, &secret_id)?;
+            let most = limits::TAG_KEY_CHARS_MAX;
+            if tag_keys.iter().any(|key| !(1..=most).contains(&key.chars().count())) {
+                return Err(refused(OPERATION, format!("a tag's key has 1 to {most} characters")));
+            }
+            let arn = arn_text(&core.execute(context, UntagResource { secret_id, tag_keys }).await?.arn);
+            Response::UntagResource { arn }
+        }
+        Request::GetRandomPassword {
+            length,
+            exclude_characters,
+            exclude_numbers,
+            exclude_punctuation,
+            exclude_uppercase,
+            exclude_lowercase,
+            include_space,
+            any_types,
+        } => {
+            let most = limits::EXCLUDE_CHARACTERS_MAX;
+            if exclude_characters.chars().count() > most {
+                let message = format!("at most {most} characters can be excluded");
+                return Err(refused("GetRandomPassword", message));
+            }
+            let rules = PasswordRules {
+                length: length.unwrap_or(limits::PASSWORD_CHARS_DEFAULT),
+                exclude_characters,
+                exclude_numbers,
+                exclude_punctuation,
+                exclude_uppercase,
+                exclude_lowercase,
+                include_space,
+                require_each_included_type: !any_types,
+            };
+            let made = core.execute(context, GetRandomPassword { rules }).await?;
+            let password = SecretValue::string(made.password);
+            let password =
+                password.ok_or_else(|| Error::unavailable("a password has 1 to 4096 characters"))?;
+            Response::GetRandomPassword { password: WireValue(password) }
+        }
+        Request::UpdateSecret { secret_id, token, description, value } => {
+            const OPERATION: &str = "UpdateSecret";
+            let secret_id = secret_id_of(OPERATION, &secret_id)?;
+            check_description(OPERATION, description.as_deref())?;
+            let version = value.map(|value| UpdatedVersion {
+                token: token.unwrap_or_else(|| core.new_version_id()),
+                value: value.0,
+            });
+            let operation = UpdateSecret { secret_id, description, kms_key_id: None, version };
+            let updated = core.execute(context, operation).await?;
+            Response::UpdateSecret(wire::UpdatedSecret {
+                arn: updated.arn.to_string(),
+                name: updated.arn.name.clone(),
+                version_id: updated.version_id,
+            })
+        }
         Request::TailAudit { count } => {
             let lines = core.execute(context, TailAudit { count }).await?;
             Response::TailAudit { lines: newest_that_fit(lines, TAIL_BYTES_MAX) }
@@ -325,6 +382,16 @@ fn secret_id_of(operation: &'static str, text: &str) -> Result<SecretId, Failed>
     })
 }
 
+fn check_description(operation: &'static str, description: Option<&str>) -> Result<(), Failed> {
+    let most = limits::DESCRIPTION_CHARS_MAX;
+    match description.map_or(0, |description| description.chars().count()) {
+        chars if chars > most => {
+            Err(refused(operation, format!("a description has at most {most} characters, not {chars}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn page_entries(operation: &'static str, asked: Option<u32>) -> Result<u32, Failed> {
     let most = limits::PAGE_ENTRIES_MAX;
     match asked {
@@ -366,8 +433,12 @@ fn subject_of(request: &Request) -> Option<&str> {
         | Request::ListSecretVersionIds { secret_id, .. }
         | Request::UpdateSecretVersionStage { secret_id, .. }
         | Request::DeleteSecret { secret_id, .. }
-        | Request::RestoreSecret { secret_id } => Some(secret_id),
+        | Request::RestoreSecret { secret_id }
+        | Request::TagResource { secret_id, .. }
+        | Request::UntagResource { secret_id, .. }
+        | Request::UpdateSecret { secret_id, .. } => Some(secret_id),
         Request::ListSecrets { .. }
+        | Request::GetRandomPassword { .. }
         | Request::TailAudit { .. }
         | Request::VerifyAudit {}
         | Request::Status {} => None,

@@ -15,7 +15,7 @@ use coffer_server::home::{
     Credentials, Home, HomeError, InitOptions, Initialised, OpenOptions, Opened, SealChoice, WayIn,
 };
 use coffer_server::{RuntimeSpawn, ServeOptions, local, serve};
-use coffer_types::{Region, SecretBytes, SecretValue};
+use coffer_types::{Region, SecretBytes, SecretValue, Tag};
 use coffer_wire_local::{Client, Failure, FailureKind, Request, Response, WireValue};
 use common::runtime;
 use tempfile::TempDir;
@@ -324,6 +324,17 @@ fn every_request(client: &mut Client) {
     assert!(
         matches!(client.call(&versions), Ok(Response::ListSecretVersionIds(page)) if page.versions.len() == 2)
     );
+    let tags = |client: &mut Client| match client.call(&Request::DescribeSecret { secret_id: id() }) {
+        Ok(Response::DescribeSecret(described)) => described.tags,
+        _ => panic!("no description"),
+    };
+    let tag = Tag::new("team", "red").unwrap();
+    let untag = |key: String| Request::UntagResource { secret_id: id(), tag_keys: vec![key] };
+    assert_eq!(kind(client.call(&Request::TagResource { secret_id: id(), tags: vec![tag.clone()] })), None);
+    assert_eq!(tags(client), [tag]);
+    assert_eq!(kind(client.call(&untag("k".repeat(129)))), Some(FailureKind::Refused));
+    assert_eq!(kind(client.call(&untag("team".to_owned()))), None);
+    assert_eq!(tags(client), []);
     let delete = |mode| Request::DeleteSecret { secret_id: id(), mode };
     let (week, day) = (coffer_wire_local::DeletionMode::Days(7), coffer_wire_local::DeletionMode::Days(1));
     assert_eq!(kind(client.call(&delete(day))), Some(FailureKind::Refused));

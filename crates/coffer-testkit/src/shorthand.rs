@@ -4,9 +4,10 @@ use coffer_core::Error;
 use coffer_core::ops::secrets::{
     CreateSecret, CreatedSecret, DeleteSecret, DeletedSecret, DeletionMode, DescribeSecret, GetSecretValue,
     ListSecretVersionIds, ListSecrets, PutSecretValue, PutVersion, RestoreSecret, SecretDescription,
-    SecretReference, UpdateSecretVersionStage, VersionDescription,
+    SecretReference, TagResource, UntagResource, UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
+    VersionDescription,
 };
-use coffer_types::{SecretBytes, SecretId, SecretValue, Stage};
+use coffer_types::{SecretBytes, SecretId, SecretValue, Stage, Tag};
 
 use crate::{World, version_id};
 
@@ -80,6 +81,31 @@ pub fn restore(name: &str) -> RestoreSecret {
 /// Tells everything of a secret but its value.
 pub fn describe(name: &str) -> DescribeSecret {
     DescribeSecret { secret_id: secret_id(name) }
+}
+
+/// Attaches tags, written `key=value`.
+pub fn tag(name: &str, pairs: &[&str]) -> TagResource {
+    let tag = |pair: &&str| {
+        let (key, value) = pair.split_once('=').expect("key=value");
+        Tag::new(key, value).expect("a tag")
+    };
+    TagResource { secret_id: secret_id(name), tags: pairs.iter().map(tag).collect() }
+}
+
+/// Removes tags.
+pub fn untag(name: &str, keys: &[&str]) -> UntagResource {
+    UntagResource { secret_id: secret_id(name), tag_keys: keys.iter().map(|key| (*key).to_owned()).collect() }
+}
+
+/// Changes a description, a value, or both.
+pub fn update(name: &str, description: Option<&str>, version: Option<(u64, &str)>) -> UpdateSecret {
+    UpdateSecret {
+        secret_id: secret_id(name),
+        description: description.map(str::to_owned),
+        kms_key_id: None,
+        version: version
+            .map(|(token, value)| UpdatedVersion { token: version_id(token), value: text(value) }),
+    }
 }
 
 impl World {

@@ -26,6 +26,12 @@ pub const TAGS_PER_SECRET_MAX: usize = 50;
 pub const TAG_KEY_CHARS_MAX: usize = 128;
 /// Longest tag value.
 pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Longest password that is made, in characters.
+pub const PASSWORD_CHARS_MAX: usize = 4096;
+/// Length of a password for which none is asked, in characters.
+pub const PASSWORD_CHARS_DEFAULT: usize = 32;
+/// Longest list of characters a password must not have.
+pub const EXCLUDE_CHARACTERS_MAX: usize = 4096;
 /// Longest page cursor.
 pub const NEXT_TOKEN_CHARS_MAX: usize = 4096;
 /// Most entries a page may hold.

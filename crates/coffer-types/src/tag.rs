@@ -6,9 +6,25 @@ use crate::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX};
 
 /// A tag: a key of 1 to 128 characters and a value of 0 to 256. Tags are not secret and appear in records.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "KeyAndValue")]
 pub struct Tag {
     key: String,
     value: String,
+}
+
+/// A tag as it is read, before it is known to be one.
+#[derive(Deserialize)]
+struct KeyAndValue {
+    key: String,
+    value: String,
+}
+
+impl TryFrom<KeyAndValue> for Tag {
+    type Error = TagError;
+
+    fn try_from(pair: KeyAndValue) -> Result<Self, TagError> {
+        Self::new(pair.key, pair.value)
+    }
 }
 
 /// Why a pair of texts is no tag.

@@ -11,8 +11,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use coffer_core::ops::secrets::{
-    CreateSecret, DeleteSecret, DescribeSecret, GetSecretValue, ListSecretVersionIds, ListSecrets,
-    PutSecretValue, RestoreSecret, UpdateSecretVersionStage,
+    CreateSecret, DeleteSecret, DescribeSecret, GetRandomPassword, GetSecretValue, ListSecretVersionIds,
+    ListSecrets, PutSecretValue, RestoreSecret, TagResource, UntagResource, UpdateSecret,
+    UpdateSecretVersionStage,
 };
 use coffer_core::{Claim, Context, Core, Operation, OperationName, Refusal, RequestInfo};
 use coffer_types::{Region, Timestamp};
@@ -58,11 +59,15 @@ operations! {
     CreateSecret,
     DeleteSecret,
     DescribeSecret,
+    GetRandomPassword,
     GetSecretValue,
     ListSecretVersionIds,
     ListSecrets,
     PutSecretValue,
     RestoreSecret,
+    TagResource,
+    UntagResource,
+    UpdateSecret,
     UpdateSecretVersionStage,
 }
 

@@ -10,11 +10,14 @@
 use std::borrow::Cow;
 
 use coffer_core::ops::secrets::{
-    CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetSecretValue, ListSecretVersionIds,
-    ListSecrets, PutSecretValue, RestoreSecret, SortBy, UpdateSecretVersionStage,
+    CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword, GetSecretValue,
+    ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, SortBy, TagResource, UntagResource,
+    UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
 };
+use coffer_core::password::PasswordRules;
 use coffer_types::limits::{
-    DESCRIPTION_CHARS_MAX, RECOVERY_WINDOW_DAYS_MAX, RECOVERY_WINDOW_DAYS_MIN, SECRET_NAME_CHARS_MAX,
+    DESCRIPTION_CHARS_MAX, EXCLUDE_CHARACTERS_MAX, PASSWORD_CHARS_DEFAULT, PASSWORD_CHARS_MAX,
+    RECOVERY_WINDOW_DAYS_MAX, RECOVERY_WINDOW_DAYS_MIN, SECRET_NAME_CHARS_MAX, TAG_KEY_CHARS_MAX,
 };
 use coffer_types::{SecretId, Tag};
 
@@ -230,6 +233,67 @@ impl FromWire for RestoreSecret {
 /// In the order of the service model.
 const SORT_BY: [SortBy; 4] =
     [SortBy::CreatedDate, SortBy::LastAccessedDate, SortBy::LastChangedDate, SortBy::Name];
+
+impl FromWire for TagResource {
+    fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
+        let secret_id = input.secret_id()?;
+        input.require("Tags");
+        let tags = input.tags("Tags")?;
+        let (secret_id, tags) = input.finish(secret_id.zip(tags))?;
+        Ok(Self { secret_id: parse_secret_id(&secret_id)?, tags: parse_tags(tags)? })
+    }
+}
+
+impl FromWire for UntagResource {
+    fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
+        let secret_id = input.secret_id()?;
+        input.require("TagKeys");
+        let tag_keys = input.texts("TagKeys", 1..=TAG_KEY_CHARS_MAX)?;
+        let (secret_id, tag_keys) = input.finish(secret_id.zip(tag_keys))?;
+        Ok(Self { secret_id: parse_secret_id(&secret_id)?, tag_keys })
+    }
+}
+
+impl FromWire for GetRandomPassword {
+    fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
+        let length = input.integer_within("PasswordLength", 1..=PASSWORD_CHARS_MAX)?;
+        let exclude_characters = input.text("ExcludeCharacters", 0..=EXCLUDE_CHARACTERS_MAX)?;
+        let switch = |name| input.boolean(name).map(|given| given.unwrap_or(false));
+        let rules = PasswordRules {
+            length: length.unwrap_or(PASSWORD_CHARS_DEFAULT),
+            exclude_characters: exclude_characters.map(Cow::into_owned).unwrap_or_default(),
+            exclude_numbers: switch("ExcludeNumbers")?,
+            exclude_punctuation: switch("ExcludePunctuation")?,
+            exclude_uppercase: switch("ExcludeUppercase")?,
+            exclude_lowercase: switch("ExcludeLowercase")?,
+            include_space: switch("IncludeSpace")?,
+            require_each_included_type: input.boolean("RequireEachIncludedType")?.unwrap_or(true),
+        };
+        input.finish(Some(Self { rules }))
+    }
+}
+
+impl FromWire for UpdateSecret {
+    fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
+        input.refuse_unserved("Type")?;
+        let secret_id = input.secret_id()?;
+        let token = input.version_id("ClientRequestToken")?;
+        let description = input.text("Description", 0..=DESCRIPTION_CHARS_MAX)?;
+        let kms_key_id = input.text("KmsKeyId", 0..=KMS_KEY_ID_CHARS_MAX)?;
+        let value = input.value()?;
+        let secret_id = input.finish(secret_id)?;
+        let version = match value.choose()? {
+            Some(value) => Some(UpdatedVersion { token: token.ok_or(NO_TOKEN)?, value }),
+            None => None,
+        };
+        Ok(Self {
+            secret_id: parse_secret_id(&secret_id)?,
+            description: description.map(Cow::into_owned),
+            kms_key_id: kms_key_id.filter(|id| !id.is_empty()).map(Cow::into_owned),
+            version,
+        })
+    }
+}
 
 /// Recorded in localstack's `test_no_client_request_token` snapshots.
 const NO_TOKEN: Malformed =

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use coffer_core::Context;
 use coffer_core::ops::secrets::{
-    CreatedSecret, DeletedSecret, PutVersion, ReadValue, SecretDescription, SecretPage, SecretReference,
-    VersionDescription, VersionPage,
+    CreatedSecret, DeletedSecret, PutVersion, RandomPassword, ReadValue, SecretDescription, SecretPage,
+    SecretReference, TaggedSecret, UpdatedSecret, VersionDescription, VersionPage,
 };
 use coffer_types::{SecretArn, SecretValue, Stage, Tag, Timestamp, VersionId};
 use zeroize::Zeroizing;
@@ -125,6 +125,35 @@ impl ToWire for VersionPage {
 impl ToWire for SecretReference {
     fn to_wire(&self, _context: &Context) -> Bytes {
         body(|answer| answer.reference(&self.arn))
+    }
+}
+
+impl ToWire for RandomPassword {
+    fn to_wire(&self, _context: &Context) -> Bytes {
+        let password = self.password.expose_secret();
+        let mut body = Zeroizing::new(Vec::with_capacity(escaped_length(password) + 32));
+        let capacity = body.capacity();
+        write_object(&mut body, |answer| answer.member("RandomPassword").utf8(password));
+        debug_assert_eq!(body.capacity(), capacity, "a password was moved, and its old place not wiped");
+        Bytes::from_owner(WipedBody(body))
+    }
+}
+
+impl ToWire for UpdatedSecret {
+    fn to_wire(&self, _context: &Context) -> Bytes {
+        body(|answer| {
+            answer.reference(&self.arn);
+            if let Some(version_id) = &self.version_id {
+                answer.member("VersionId").text(version_id.as_str());
+            }
+        })
+    }
+}
+
+impl ToWire for TaggedSecret {
+    /// Nothing at all, as AWS answers what has no output.
+    fn to_wire(&self, _context: &Context) -> Bytes {
+        Bytes::new()
     }
 }
 

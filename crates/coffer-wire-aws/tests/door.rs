@@ -80,7 +80,9 @@ fn send(world: &World, request: Request<Bytes>) -> Response<Bytes> {
 
 fn outcome(world: &World, request: Request<Bytes>) -> (StatusCode, Value) {
     let response = send(world, request);
-    (response.status(), serde_json::from_slice(response.body()).unwrap())
+    let body = response.body();
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap() };
+    (response.status(), body)
 }
 
 /// The code and the text of a refusal.
@@ -101,6 +103,7 @@ fn a_secret_from_its_making_to_its_end() {
         assert_eq!(status, StatusCode::OK, "{operation}: {answer}");
         answer
     };
+    let call_for_nothing = |operation: &str, body: Value| assert_eq!(call(operation, body), json!(null));
     let created =
         call("CreateSecret", json!({"Name": "app/db", "ClientRequestToken": TOKEN, "SecretString": "one"}));
     let arn = created["ARN"].as_str().unwrap();
@@ -129,6 +132,27 @@ fn a_secret_from_its_making_to_its_end() {
     assert_eq!(listed["SecretList"][0]["SecretVersionsToStages"], stages);
     let versions = call("ListSecretVersionIds", json!({"SecretId": "app/db"}));
     assert_eq!(versions["Versions"].as_array().map(Vec::len), Some(2));
+
+    let updated = call("UpdateSecret", json!({"SecretId": "app/db", "Description": "d", "KmsKeyId": ""}));
+    assert_eq!(updated, json!({"ARN": arn, "Name": "app/db"}));
+    assert_eq!(call("DescribeSecret", json!({"SecretId": "app/db"}))["Description"], "d");
+    let again = json!({"SecretId": "app/db", "ClientRequestToken": TOKEN, "SecretString": "one"});
+    assert_eq!(call("UpdateSecret", again), json!({"ARN": arn, "Name": "app/db", "VersionId": TOKEN}));
+    let password = call("GetRandomPassword", json!({"PasswordLength": 4096, "ExcludePunctuation": true}));
+    assert!(password["RandomPassword"].as_str().is_some_and(|password| password.len() == 4096));
+
+    let tags = || call("DescribeSecret", json!({"SecretId": "app/db"}))["Tags"].clone();
+    let untag = || call_for_nothing("UntagResource", json!({"SecretId": "app/db", "TagKeys": ["k", "z"]}));
+    untag();
+    assert_eq!(tags(), json!(null));
+    call_for_nothing(
+        "TagResource",
+        json!({"SecretId": arn, "Tags": [{"Key": "k", "Value": "v"}, {"Key": "e"}]}),
+    );
+    assert_eq!(tags(), json!([{"Key": "k", "Value": "v"}, {"Key": "e", "Value": ""}]));
+    untag();
+    call_for_nothing("UntagResource", json!({"SecretId": "app/db", "TagKeys": ["e"]}));
+    assert_eq!(tags(), json!([]));
 
     call("DeleteSecret", json!({"SecretId": "app/db"}));
     call("RestoreSecret", json!({"SecretId": "app/db"}));
@@ -203,7 +227,8 @@ fn what_is_not_served_is_said_with_what_is() {
     assert_eq!(last_record(&world)["eventName"], "RotateSecret");
     for operation in OPERATIONS {
         assert!(refused.2.contains(operation.name));
-        let answered = ADMINISTRATOR.call(&world, operation.name, &json!({"MaxResults": 0}));
+        let answered =
+            ADMINISTRATOR.call(&world, operation.name, &json!({"MaxResults": 0, "PasswordLength": 0}));
         let (_, code, _) = refusal(answered);
         assert_eq!(code, "ValidationException", "{} is decoded", operation.name);
     }
@@ -217,7 +242,10 @@ fn what_is_not_served_is_said_with_what_is() {
 #[test]
 fn the_table_says_which_operations_only_read() {
     let reading: Vec<_> = OPERATIONS.iter().filter(|operation| operation.read_only).map(|o| o.name).collect();
-    assert_eq!(reading, ["DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "ListSecrets"]);
+    assert_eq!(
+        reading,
+        ["DescribeSecret", "GetRandomPassword", "GetSecretValue", "ListSecretVersionIds", "ListSecrets"]
+    );
 }
 
 #[test]

@@ -45,6 +45,23 @@ pub enum Response {
         /// The secret's ARN.
         arn: String,
     },
+    /// Tags were attached.
+    TagResource {
+        /// The secret's ARN.
+        arn: String,
+    },
+    /// Tags were removed.
+    UntagResource {
+        /// The secret's ARN.
+        arn: String,
+    },
+    /// A password was made.
+    GetRandomPassword {
+        /// The password, always a text.
+        password: WireValue,
+    },
+    /// A secret was changed.
+    UpdateSecret(UpdatedSecret),
     /// Records of the audit log, newest last.
     TailAudit {
         /// Each a JSON object, as it stands in the log.
@@ -64,6 +81,17 @@ pub struct CreatedSecret {
     /// Its name.
     pub name: SecretName,
     /// Its first version.
+    pub version_id: Option<VersionId>,
+}
+
+/// A secret was changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpdatedSecret {
+    /// Its ARN.
+    pub arn: String,
+    /// Its name.
+    pub name: SecretName,
+    /// The version that was made, or was there; `None` if no value was given.
     pub version_id: Option<VersionId>,
 }
 

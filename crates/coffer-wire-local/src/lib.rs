@@ -18,8 +18,8 @@ mod value;
 
 pub use answer::{
     Answer, AuditHealth, AuditVerification, CreatedSecret, DeletedSecret, Failure, FailureKind, PutVersion,
-    ReadValue, Response, SecretDescription, SecretPage, Status, VersionDescription, VersionLabels,
-    VersionPage,
+    ReadValue, Response, SecretDescription, SecretPage, Status, UpdatedSecret, VersionDescription,
+    VersionLabels, VersionPage,
 };
 pub use client::{CallError, Client, ConnectError};
 pub use frame::{

@@ -111,6 +111,61 @@ pub enum Request {
         /// The name or ARN.
         secret_id: String,
     },
+    /// Attaches tags, in the place of those with the same keys.
+    TagResource {
+        /// The name or ARN.
+        secret_id: String,
+        /// The tags.
+        tags: Vec<Tag>,
+    },
+    /// Removes tags; keys that are not there are no error.
+    UntagResource {
+        /// The name or ARN.
+        secret_id: String,
+        /// Their keys.
+        tag_keys: Vec<String>,
+    },
+    /// Makes a random password; nothing is kept of it.
+    GetRandomPassword {
+        /// How many characters, 1 to 4096; 32 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        length: Option<usize>,
+        /// Characters it must not have.
+        #[serde(default)]
+        exclude_characters: String,
+        /// No digits.
+        #[serde(default)]
+        exclude_numbers: bool,
+        /// No punctuation.
+        #[serde(default)]
+        exclude_punctuation: bool,
+        /// No capital letters.
+        #[serde(default)]
+        exclude_uppercase: bool,
+        /// No small letters.
+        #[serde(default)]
+        exclude_lowercase: bool,
+        /// A space is a character like others.
+        #[serde(default)]
+        include_space: bool,
+        /// Need not have one of each type.
+        #[serde(default)]
+        any_types: bool,
+    },
+    /// Changes a secret's description, its value, or both.
+    UpdateSecret {
+        /// The name or ARN.
+        secret_id: String,
+        /// The id of the version; the server makes one if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<VersionId>,
+        /// What it is for from now on; empty for nothing at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Its value from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<WireValue>,
+    },
     /// The newest records of the audit log.
     TailAudit {
         /// How many at most; the server gives fewer if they would not fit a frame.

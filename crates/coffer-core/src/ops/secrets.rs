@@ -1,18 +1,27 @@
 //! The operations on secrets. Their parameters and answers stand here, together, since doors are written
 //! against them; each operation's rules stand in a file of its own below.
 
-use coffer_types::{Filter, SecretArn, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId};
+use coffer_types::{
+    Filter, SecretArn, SecretBytes, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId,
+};
+
+use crate::password::PasswordRules;
 
 mod create_secret;
 mod delete_secret;
 mod describe_secret;
 mod find;
+mod get_random_password;
 mod get_secret_value;
 mod list_secret_version_ids;
 mod list_secrets;
 mod listing;
 mod put_secret_value;
 mod restore_secret;
+mod tag_resource;
+mod tags;
+mod untag_resource;
+mod update_secret;
 mod update_secret_version_stage;
 mod versions;
 
@@ -236,4 +245,66 @@ pub struct DeletedSecret {
 pub struct RestoreSecret {
     /// Of which secret.
     pub secret_id: SecretId,
+}
+
+/// Attaches tags to a secret. A tag whose key is there already takes its place.
+pub struct TagResource {
+    /// To which secret.
+    pub secret_id: SecretId,
+    /// Which, each key once.
+    pub tags: Vec<Tag>,
+}
+
+/// Removes tags from a secret. A key that is not there is no error.
+pub struct UntagResource {
+    /// From which secret.
+    pub secret_id: SecretId,
+    /// Their keys.
+    pub tag_keys: Vec<String>,
+}
+
+/// A secret's tags are as was asked.
+pub struct TaggedSecret {
+    /// The secret's ARN.
+    pub arn: SecretArn,
+}
+
+/// Makes a random password. Nothing is kept of it.
+pub struct GetRandomPassword {
+    /// What it is made of.
+    pub rules: PasswordRules,
+}
+
+/// A password that was made.
+pub struct RandomPassword {
+    /// The password, in ASCII.
+    pub password: SecretBytes,
+}
+
+/// Changes a secret's description, its key, its value, or several of them at once.
+pub struct UpdateSecret {
+    /// Which.
+    pub secret_id: SecretId,
+    /// What it is for from now on, at most 2048 characters; empty for nothing at all.
+    pub description: Option<String>,
+    /// The key to encrypt under; only the default key so far (`None`, or `alias/aws/secretsmanager`).
+    pub kms_key_id: Option<String>,
+    /// The value of a new version, which becomes the current one.
+    pub version: Option<UpdatedVersion>,
+}
+
+/// A version that [`UpdateSecret`] makes.
+pub struct UpdatedVersion {
+    /// Its id. The same request again with the same token changes nothing.
+    pub token: VersionId,
+    /// Its value.
+    pub value: SecretValue,
+}
+
+/// A secret was changed.
+pub struct UpdatedSecret {
+    /// Its ARN.
+    pub arn: SecretArn,
+    /// The version that was made, or was there; `None` if no value was given.
+    pub version_id: Option<VersionId>,
 }

@@ -243,6 +243,22 @@ impl<'a> Input<'a> {
         Ok(Some(stages))
     }
 
+    /// A list of texts, their lengths checked.
+    pub(super) fn texts(
+        &mut self,
+        name: &str,
+        chars: RangeInclusive<usize>,
+    ) -> Result<Option<Vec<String>>, Malformed> {
+        let Some(list) = self.list(name)? else { return Ok(None) };
+        let mut texts = Vec::with_capacity(list.len());
+        for (at, json) in list.into_iter().enumerate() {
+            let text = read_text(json, name)?;
+            self.check_length(&format!("{name}.{}.member", at + 1), &text, chars.clone());
+            texts.push(text.into_owned());
+        }
+        Ok(Some(texts))
+    }
+
     /// Keys and values, their lengths checked.
     pub(super) fn tags(&mut self, name: &str) -> Result<Option<Vec<(String, String)>>, Malformed> {
         let Some(list) = self.list(name)? else { return Ok(None) };
@@ -287,15 +303,27 @@ impl<'a> Input<'a> {
         json.map(|json| json.get().parse().map_err(|_| wrong_type(json, name, "Integer"))).transpose()
     }
 
-    pub(super) fn max_results(&mut self) -> Result<u32, Malformed> {
-        let Some(asked) = self.integer("MaxResults")? else { return Ok(PAGE_ENTRIES_MAX) };
-        let (shown, most) = (asked.to_string(), PAGE_ENTRIES_MAX);
-        if asked < 1 {
-            self.violate(Some(&shown), "MaxResults", format_args!("have value greater than or equal to 1"));
-        } else if asked > i64::from(most) {
-            self.violate(Some(&shown), "MaxResults", format_args!("have value less than or equal to {most}"));
+    /// A whole number with its limits.
+    pub(super) fn integer_within(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, Malformed> {
+        let Some(asked) = self.integer(name)? else { return Ok(None) };
+        let shown = asked.to_string();
+        let (least, most) = (*range.start(), *range.end());
+        let number = usize::try_from(asked).unwrap_or(0);
+        if number < least {
+            self.violate(Some(&shown), name, format_args!("have value greater than or equal to {least}"));
+        } else if number > most {
+            self.violate(Some(&shown), name, format_args!("have value less than or equal to {most}"));
         }
-        Ok(u32::try_from(asked).unwrap_or(most))
+        Ok(Some(number))
+    }
+
+    pub(super) fn max_results(&mut self) -> Result<u32, Malformed> {
+        let asked = self.integer_within("MaxResults", 1..=PAGE_ENTRIES_MAX as usize)?;
+        Ok(asked.and_then(|asked| u32::try_from(asked).ok()).unwrap_or(PAGE_ENTRIES_MAX))
     }
 
     pub(super) fn next_token(&mut self) -> Result<Option<String>, Malformed> {

@@ -36,6 +36,10 @@ fn refusal_of(operation: &str, body: &[u8]) -> Option<Malformed> {
         "UpdateSecretVersionStage" => decode::<UpdateSecretVersionStage>(body).err(),
         "DeleteSecret" => decode::<DeleteSecret>(body).err(),
         "RestoreSecret" => decode::<RestoreSecret>(body).err(),
+        "TagResource" => decode::<TagResource>(body).err(),
+        "GetRandomPassword" => decode::<GetRandomPassword>(body).err(),
+        "UpdateSecret" => decode::<UpdateSecret>(body).err(),
+        "UntagResource" => decode::<UntagResource>(body).err(),
         _ => panic!("no operation {operation}"),
     }
 }

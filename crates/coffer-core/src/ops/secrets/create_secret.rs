@@ -1,14 +1,14 @@
 //! Making a secret.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use coffer_audit::Members;
-use coffer_types::{SecretArn, SecretId, Tag, limits};
+use coffer_types::{SecretArn, SecretId};
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
-use super::versions::{KnownVersion, NewVersion};
-use super::{CreateSecret, CreatedSecret};
+use super::versions::{KnownVersion, NewVersion, check_encryption_key};
+use super::{CreateSecret, CreatedSecret, tags};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -34,10 +34,7 @@ impl Operation for CreateSecret {
         members.optional_text("description", self.description.as_ref());
         members.optional_text("kmsKeyId", self.kms_key_id.as_ref());
         if let Some(tags) = &self.tags {
-            members.objects("tags", tags, |tag, members| {
-                members.text("key", tag.key());
-                members.text("value", tag.value());
-            });
+            tags::write(members, tags);
         }
     }
 
@@ -69,19 +66,8 @@ impl Operation for CreateSecret {
         transaction: &mut Transaction<'_>,
     ) -> Result<CreatedSecret, Error> {
         let found = grant.into_found();
-        if self.kms_key_id.as_deref().is_some_and(|key| key != "alias/aws/secretsmanager") {
-            return Err(Error::EncryptionFailure);
-        }
-        if self.tags.as_ref().is_some_and(|tags| tags.len() > limits::TAGS_PER_SECRET_MAX) {
-            let most = limits::TAGS_PER_SECRET_MAX;
-            return Err(Error::InvalidParameter(format!(
-                "You can't attach more than {most} tags to a secret."
-            )));
-        }
-        let keys: HashSet<&str> = self.tags.iter().flatten().map(Tag::key).collect();
-        if self.tags.as_ref().is_some_and(|tags| keys.len() < tags.len()) {
-            return Err(Error::InvalidParameter("You can't use the same tag key more than once.".into()));
-        }
+        check_encryption_key(self.kms_key_id.as_deref())?;
+        tags::check(self.tags.as_deref().unwrap_or_default())?;
         if let Some(existing) = &found.secret.secret {
             return self.repeat(&found, &existing.record, transaction);
         }

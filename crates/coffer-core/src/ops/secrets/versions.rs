@@ -10,6 +10,14 @@ use crate::records::{EncryptionKey, Secret, Version, VersionIndex, VersionRefere
 use crate::transaction::Transaction;
 use crate::{Error, keys};
 
+/// Refuses every key but the default one, which is all there is so far.
+pub(crate) fn check_encryption_key(id: Option<&str>) -> Result<(), Error> {
+    match id {
+        None | Some("alias/aws/secretsmanager") => Ok(()),
+        Some(_) => Err(Error::EncryptionFailure),
+    }
+}
+
 /// A version that has the token of a request already.
 pub(crate) struct KnownVersion {
     pub(crate) version: Loaded<Version>,

@@ -1,0 +1,51 @@
+//! Attaching tags to a secret.
+
+use coffer_audit::Members;
+
+use super::find::{FoundSecret, Freshness, action, find_secret};
+use super::{TagResource, TaggedSecret, tags};
+use crate::gate::{Grant, Operation, OperationName, Requirements};
+use crate::records::view::View;
+use crate::transaction::Transaction;
+use crate::{Context, Error};
+
+/// The secret.
+pub struct Found(FoundSecret);
+
+impl Operation for TagResource {
+    type Found = Found;
+    type Output = TaggedSecret;
+    const NAME: OperationName = OperationName { name: "TagResource", read_only: false };
+
+    fn parameters(&self, members: &mut Members<'_>) {
+        members.text("secretId", &self.secret_id);
+        tags::write(members, &self.tags);
+    }
+
+    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
+        find_secret(context, view, &self.secret_id, Freshness::Newest).await.map(Found)
+    }
+
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        found.0.requires(action("TagResource"), &self.secret_id)
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<Found>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<TaggedSecret, Error> {
+        let Found(found) = grant.into_found();
+        let loaded = found.usable()?;
+        let known = loaded.record.tags.as_deref();
+        let tags = tags::with(known, &self.tags)?;
+        if tags.as_deref() != known {
+            let mut secret = loaded.record.as_ref().clone();
+            secret.tags = tags;
+            secret.last_changed = transaction.now();
+            transaction.replace(found.key.clone(), Some(loaded.revision), &secret);
+        }
+        Ok(TaggedSecret { arn: found.arn_of(&loaded.record) })
+    }
+}
