@@ -37,8 +37,9 @@ struct ByWeight;
 
 impl Weighter<Bytes, Cached> for ByWeight {
     fn weight(&self, key: &Bytes, cached: &Cached) -> u64 {
-        // The sealed size stands for the opened one; 192 bytes for the entry, its key and its counts.
-        key.len() as u64 + u64::from(cached.weight) + 192
+        // The sealed size stands for the opened one; 384 bytes for the entry, its key, its counts, and what is made of
+        // it at first use, such as an ARN.
+        key.len() as u64 + u64::from(cached.weight) + 384
     }
 }
 
