@@ -1,10 +1,15 @@
 //! How long an append takes: `cargo run --release -p coffer-audit --example append_rate -- DIRECTORY`.
 //!
-//! Appends from one thread one after another, and from 16 and 64 tasks on one thread, under both sync modes.
+//! Appends from one thread one after another, and from 16 and 64 tasks on one thread, under both sync modes. Beside
+//! `always` stands its floor, measured just before: the same bytes of as many records written at once to a file that is
+//! all zeros, and synced, one such group after another.
 
 use std::error::Error;
+use std::fs::File;
 use std::hint::black_box;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +20,9 @@ use coffer_audit::{
 use coffer_crypto::{AuditSigningKey, SystemRandom};
 use coffer_types::Timestamp;
 use futures_executor::{LocalPool, block_on};
+
+/// What the chain adds to a record, about.
+const CHAIN_BYTES: usize = 105;
 
 fn body(number: u64) -> RecordBody {
     let mut id = [0; 16];
@@ -48,6 +56,26 @@ struct Parameters {
     secret_id: &'static str,
 }
 
+/// How many records a second a bare file takes, written and synced in groups of `at_once`.
+fn floor(path: &Path, bodies: &[RecordBody], at_once: usize) -> Result<f64, Box<dyn Error>> {
+    let mut file = File::create(path)?;
+    let zeros = vec![0; bodies.iter().map(|body| body.as_bytes().len() + CHAIN_BYTES).sum()];
+    file.write_all(&zeros)?;
+    file.sync_all()?;
+    let groups: Vec<Vec<u8>> = bodies
+        .chunks(at_once)
+        .map(|group| group.iter().flat_map(|body| [body.as_bytes(), &[b' '; CHAIN_BYTES]].concat()).collect())
+        .collect();
+    let start = Instant::now();
+    let mut offset = 0;
+    for group in &groups {
+        file.write_all_at(group, offset)?;
+        file.sync_data()?;
+        offset += group.len() as u64;
+    }
+    Ok(bodies.len() as f64 / start.elapsed().as_secs_f64())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args().nth(1).ok_or("name a directory to write to")?;
     let mut out = std::io::stdout().lock();
@@ -62,15 +90,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed() / 200_000
     )?;
     for (name, sync, count) in
-        [("interval", SyncMode::default(), 100_000_u64), ("always", SyncMode::Always, 4_000)]
+        [("interval", SyncMode::default(), 100_000_u64), ("always", SyncMode::Always, 20_000)]
     {
         for tasks in [1, 16, 64] {
-            let path = std::path::Path::new(&directory).join(format!("{name}-{tasks}"));
+            let count = if sync == SyncMode::Always && tasks == 1 { count / 10 } else { count };
+            let path = Path::new(&directory).join(format!("{name}-{tasks}"));
             let options = FileLogOptions { sync, ..FileLogOptions::new("node-1".parse()?) };
             let key = Arc::new(AuditSigningKey::make(&SystemRandom));
-            let log = FileLog::open(Arc::new(RealDisk::open_directory(&path)?), options, key, None)?;
-            std::thread::sleep(Duration::from_millis(200));
             let bodies: Vec<RecordBody> = (0..count).map(body).collect();
+            let floor = match sync {
+                SyncMode::Always => Some(floor(&path.with_extension("floor"), &bodies, tasks)?),
+                SyncMode::Interval(_) => None,
+            };
+            let log = FileLog::open(Arc::new(RealDisk::open_directory(&path)?), options, key, None)?;
+            std::thread::sleep(Duration::from_millis(500));
             let chunk = bodies.len() / tasks;
             let log_ref = &log;
             let mut pool = LocalPool::new();
@@ -106,14 +139,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             waits.sort_unstable();
             let at =
                 |share: f64| waits.get((waits.len() as f64 * share) as usize).copied().unwrap_or_default();
+            let rate = waits.len() as f64 / took.as_secs_f64();
+            let beside = floor.map(|floor| format!("; {:.2} × the floor of {floor:.0}/s", rate / floor));
             writeln!(
                 out,
-                "{name}, {tasks} at once: {:.0} appends/s, {:.2?} each; p50 {:.1?}, p99 {:.1?}, max {:.1?}",
-                waits.len() as f64 / took.as_secs_f64(),
+                "{name}, {tasks} at once: {rate:.0} appends/s, {:.2?} each; p50 {:.1?}, p99 {:.1?}, max {:.1?}{}",
                 took / waits.len().max(1) as u32,
                 at(0.5),
                 at(0.99),
                 at(0.9999),
+                beside.unwrap_or_default(),
             )?;
             block_on(log.close(Timestamp::from_millis(0)))?;
         }

@@ -11,6 +11,9 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How much of a large file is read or written at once.
+pub(crate) const PIECE: usize = 64 * 1024;
+
 /// One directory of files.
 pub trait Disk: Send + Sync + 'static {
     /// Opens an existing file for reading and writing.
@@ -193,7 +196,7 @@ impl LogFile for File {
             Ok(()) => Ok(()),
             // Some file systems cannot allocate; the zeros are written out there.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                let zeros = vec![0; 64 * 1024];
+                let zeros = vec![0; PIECE];
                 let mut offset = File::metadata(self)?.len();
                 while offset < length {
                     let take =

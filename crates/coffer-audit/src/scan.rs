@@ -4,11 +4,13 @@
 //! before it is taken into memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, BufRead as _};
+
+use coffer_crypto::digest::Sha256;
 
 use crate::Head;
 use crate::chain::{CHAIN_BYTES_MAX, Line};
-use crate::disk::{Disk, LogFile, read_up_to};
+use crate::disk::{Disk, LogFile, PIECE, read_up_to};
 use crate::record::RECORD_BYTES_MAX;
 
 /// The file kept ready to become the next segment.
@@ -112,17 +114,15 @@ pub(crate) fn scan<'a>(bytes: &'a [u8], mut head: Head, mut visit: impl FnMut(He
         if rest.iter().all(|&byte| byte == 0) {
             return Scan { head, end, stop: End::Clean };
         }
-        let Some(length) = rest.iter().position(|&byte| byte == b'\n') else {
+        let Some((text, after)) = split_line(rest) else {
             return Scan { head, end, stop: End::Torn { lines_follow: false } };
         };
-        let (text, after) =
-            (rest.get(..length).unwrap_or_default(), rest.get(length + 1..).unwrap_or_default());
         let line = Line::parse(text);
         match line {
             Some(line) if line.continues(head) => {
                 head = line.claimed;
                 visit(head, text);
-                end += length + 1;
+                end += text.len() + 1;
             }
             _ => {
                 let lines_follow = after.split(|&byte| byte == b'\n').any(|text| Line::parse(text).is_some());
@@ -132,6 +132,86 @@ pub(crate) fn scan<'a>(bytes: &'a [u8], mut head: Head, mut visit: impl FnMut(He
                     End::Broken { claimed: line.map(|line| line.claimed), lines_follow }
                 };
                 return Scan { head, end, stop };
+            }
+        }
+    }
+}
+
+/// What a segment holds of which every line continues the chain.
+pub(crate) struct Followed {
+    /// The chain after its last line.
+    pub(crate) head: Head,
+    pub(crate) length: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) first_line: Vec<u8>,
+    pub(crate) last_line: Vec<u8>,
+}
+
+/// Follows the chain through a whole segment, a piece at a time; calls `pause` after each. `None` if it holds anything
+/// but lines that continue the chain.
+pub(crate) fn follow(
+    file: &dyn LogFile,
+    before: Head,
+    piece_bytes: usize,
+    mut pause: impl FnMut(),
+) -> io::Result<Option<Followed>> {
+    let mut hash = Sha256::new();
+    let (mut head, mut length) = (before, 0);
+    let (mut first_line, mut last_line) = (Vec::new(), Vec::new());
+    // The bytes since the last line's end.
+    let mut bytes: Vec<u8> = Vec::with_capacity(2 * piece_bytes);
+    loop {
+        let carried = bytes.len();
+        let read = read_more(file, length, piece_bytes, &mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(bytes.get(carried..).unwrap_or_default());
+        length += read as u64;
+        let mut rest = bytes.as_slice();
+        while let Some((text, after)) = split_line(rest) {
+            match Line::parse(text) {
+                Some(line) if line.continues(head) => head = line.claimed,
+                _ => return Ok(None),
+            }
+            if first_line.is_empty() {
+                first_line.extend_from_slice(text);
+            }
+            last_line.clear();
+            last_line.extend_from_slice(text);
+            rest = after;
+        }
+        let used = bytes.len() - rest.len();
+        bytes.drain(..used);
+        if bytes.len() > RECORD_BYTES_MAX + CHAIN_BYTES_MAX {
+            return Ok(None);
+        }
+        pause();
+    }
+    let followed = Followed { head, length, sha256: hash.finish(), first_line, last_line };
+    Ok(bytes.is_empty().then_some(followed))
+}
+
+/// A line without its end, and what follows; `None` if there is no whole line.
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut after = bytes;
+    // Reading from a slice does not fail, and finds the line's end many bytes at a time.
+    let length = after.skip_until(b'\n').ok()?;
+    let text = bytes.get(..length)?.strip_suffix(b"\n")?;
+    Some((text, after))
+}
+
+/// Puts up to `length` bytes from `offset` on behind those in `bytes`. How many; 0 at the file's end.
+fn read_more(file: &dyn LogFile, offset: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let start = bytes.len();
+    bytes.resize(start + length, 0);
+    loop {
+        match file.read_at(offset, bytes.get_mut(start..).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => {
+                let read = outcome?;
+                bytes.truncate(start + read);
+                return Ok(read);
             }
         }
     }
@@ -154,12 +234,11 @@ pub(crate) fn tail(disk: &dyn Disk, open: (u64, u64), count: usize) -> io::Resul
 }
 
 fn lines_backwards(file: &dyn LogFile, length: u64, count: usize, lines: &mut Vec<String>) -> io::Result<()> {
-    const PIECE: u64 = 64 * 1024;
     let mut start = length;
     // The bytes from `start` on that are no whole line yet.
     let mut carried: Vec<u8> = Vec::new();
     while lines.len() < count && start > 0 {
-        let from = start.saturating_sub(PIECE);
+        let from = start.saturating_sub(PIECE as u64);
         let mut bytes = read_up_to(file, from, usize::try_from(start - from).map_err(io::Error::other)?)?;
         start = from;
         bytes.append(&mut carried);
@@ -248,6 +327,32 @@ mod tests {
         changed[line + 2] = b'x';
         let (at, stop) = stop_of(&changed);
         assert!(at == 1 && matches!(stop, End::Broken { claimed: Some(_), lines_follow: true }), "{stop:?}");
+    }
+
+    #[test]
+    fn a_segment_is_followed_in_pieces_of_any_size() {
+        let (whole, head) = three_lines();
+        let disk = crate::fault::VolatileDisk::new();
+        let follow_in = |bytes: &[u8], piece: usize| {
+            disk.plant("segment", bytes.to_vec());
+            let mut pauses = 0;
+            let file = disk.open_to_read("segment").unwrap();
+            let followed = follow(&*file, Head::GENESIS, piece, || pauses += 1).unwrap();
+            assert!(followed.is_none() || pauses == bytes.len().div_ceil(piece));
+            followed
+        };
+        for piece in 1..whole.len() + 2 {
+            let followed = follow_in(&whole, piece).unwrap();
+            assert_eq!((followed.head, followed.length), (head, whole.len() as u64));
+            assert_eq!(followed.sha256, coffer_crypto::digest::sha256(&whole));
+            assert!(followed.first_line.starts_with(b"{\"a\"") && followed.last_line.starts_with(b"{\"c\""));
+            assert!(follow_in(&whole[..whole.len() - 1], piece).is_none(), "a line without its end");
+            assert!(follow_in(&[&whole[..], &[0]].concat(), piece).is_none(), "a zero behind the end");
+            let mut changed = whole.clone();
+            changed[whole.len() / 2] ^= 1;
+            assert!(follow_in(&changed, piece).is_none());
+        }
+        assert_eq!(follow_in(&[], 10).unwrap().head, Head::GENESIS);
     }
 
     #[test]

@@ -58,6 +58,53 @@ fn the_first_poll_yields_once_and_the_second_writes_for_all() {
 }
 
 #[test]
+fn whoever_is_alone_writes_at_once_but_looks_for_company_now_and_then() {
+    let log = open(&VolatileDisk::new(), SyncMode::Interval(Duration::from_secs(60))).unwrap();
+    let counter = Arc::new(Counter::default());
+    let yields = |numbers: std::ops::Range<u64>| {
+        let mut yields = 0;
+        for number in numbers {
+            let mut append = log.append(body(number));
+            if poll(&mut append, &counter).is_pending() {
+                yields += 1;
+                assert!(poll(&mut append, &counter).is_ready());
+            }
+        }
+        yields
+    };
+    assert_eq!(yields(0..4), 4);
+    assert_eq!(yields(4..164), 10);
+    // Company shows at the next look, and then everybody yields again.
+    let mut number = 1000;
+    let mut two = || {
+        number += 2;
+        let mut pair = [log.append(body(number)), log.append(body(number + 1))];
+        let yielded = pair.each_mut().map(|append| poll(append, &counter).is_pending());
+        assert!(
+            pair.iter_mut()
+                .zip(yielded)
+                .all(|(append, yielded)| !yielded || poll(append, &counter).is_ready())
+        );
+        yielded == [true; 2]
+    };
+    assert!((0..16).any(|_| two()));
+    assert!((0..16).all(|_| two()));
+}
+
+#[test]
+fn committers_share_a_write_and_a_sync() {
+    let disk = VolatileDisk::new();
+    let log = open(&disk, SyncMode::Always).unwrap();
+    let counter = Arc::new(Counter::default());
+    std::thread::sleep(Duration::from_millis(50));
+    let before = disk.operations();
+    let mut appends: Vec<Append<'_>> = (0..8).map(|number| log.append(body(number))).collect();
+    assert!(appends.iter_mut().all(|append| poll(append, &counter).is_pending()));
+    appends.into_iter().for_each(|append| block_on(append).unwrap());
+    assert_eq!(disk.operations() - before, 2, "one write, one sync");
+}
+
+#[test]
 fn a_dropped_future_leaves_its_record_and_no_one_stuck() {
     for sync in [SyncMode::Always, INTERVAL] {
         let log = open(&VolatileDisk::new(), sync).unwrap();
@@ -103,8 +150,8 @@ fn futures_dropped_at_random_lose_nothing_that_was_handed_over() {
                     match number % 4 {
                         0 => drop(poll(&mut append, &counter)),
                         1 => {
-                            let _ = poll(&mut append, &counter);
-                            let _ = poll(&mut append, &counter);
+                            let _ = poll(&mut append, &counter).is_pending()
+                                && poll(&mut append, &counter).is_pending();
                         }
                         _ => block_on(append).unwrap(),
                     }
@@ -149,11 +196,12 @@ fn a_closed_log_takes_no_more() {
         block_on(log.append(body(number))).unwrap();
     }
     let counter = Arc::new(Counter::default());
-    let mut late = log.append(body(30));
-    assert!(poll(&mut late, &counter).is_pending());
+    let mut late = log.append_synced(vec![body(30)]);
+    assert!(late.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&counter)))).is_pending());
     block_on(log.close(Timestamp::from_millis(common::START))).unwrap();
     block_on(log.close(Timestamp::from_millis(common::START))).unwrap();
-    assert!(matches!(poll(&mut late, &counter), Poll::Ready(Ok(()))));
+    let late_outcome = late.as_mut().poll(&mut Context::from_waker(&Waker::from(counter)));
+    assert!(matches!(late_outcome, Poll::Ready(Ok(_))));
     assert!(matches!(block_on(log.append(body(31))), Err(AuditError::Closed)));
     let verified = log.verify(None, &key().public_key()).unwrap();
     assert_eq!((verified.records, verified.digests), (31, verified.segments));

@@ -1,14 +1,16 @@
 //! The log on disk: preallocated segments of chained lines, written in batches without a thread between.
 //!
 //! How an append goes: its future's first poll puts the line into a shared buffer and yields once, so that other
-//! requests that are ready join. Whoever is polled next while nobody writes takes the whole buffer, writes it with
-//! no lock held, and wakes the others. Under [`SyncMode::Always`] they then wait for the one thread the log has,
-//! which syncs, closes full segments and keeps the next one ready.
+//! requests that are ready join; after a few batches of one it mostly writes at once. Whoever is polled next while
+//! nobody writes takes the whole buffer, writes it with no lock held, and wakes the others. Under
+//! [`SyncMode::Always`] they then wait for a thread that does nothing but sync ([`syncer`]). Another closes full
+//! segments and keeps the next one ready ([`closer`]).
 //!
 //! I/O only through the [`Disk`] seam. Invariants: at most one batch is being written at any time, by whoever
 //! holds the [`Writer`]; the state's lock is never held across I/O; a batch that could not be written whole
 //! leaves nothing behind, and its sequences are given out again.
 
+mod closer;
 mod recovery;
 mod syncer;
 
@@ -42,6 +44,10 @@ const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What is not kept is fresh memory each time, which the kernel has to clear.
 const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
 const POOLED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// After so many batches of one line appends no longer yield to wait for others, but for one in so many.
+const SOLO_WRITES_MIN: u32 = 4;
+const SOLO_WRITES_MAX: u32 = 16;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -82,6 +88,7 @@ pub struct FileLog {
     shared: Arc<Shared>,
     recovery: Recovery,
     syncer: Option<JoinHandle<()>>,
+    closer: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -90,6 +97,7 @@ struct Shared {
     key: Arc<AuditSigningKey>,
     state: Mutex<State>,
     wake_syncer: Condvar,
+    wake_closer: Condvar,
 }
 
 struct State {
@@ -120,13 +128,20 @@ struct State {
     waiting_for_close: Vec<Waker>,
     next_waiter: u64,
     pool: Pool,
+    /// How many batches of one line were written since the last larger one.
+    solo_writes: u32,
 
-    /// For the thread: something is unsynced or unwritten, so look again after the interval.
+    /// For the syncer: something is unsynced or unwritten, so look again after the interval.
     armed: bool,
     sync_wanted: bool,
+    /// The syncer waits for this record before it syncs.
+    gathering_until: u64,
     flush_wanted: bool,
     close_wanted: Option<Timestamp>,
+    /// For the closer: all is synced, or never will be.
+    close_ready: Option<Timestamp>,
     shutdown: bool,
+    syncer_ended: bool,
 
     write_failure: Option<Arc<io::Error>>,
     sync_failure: Option<Arc<io::Error>>,
@@ -203,7 +218,7 @@ struct Writer {
 struct Unsynced {
     file: Arc<dyn LogFile>,
     offset: u64,
-    bytes: Arc<Vec<u8>>,
+    bytes: Vec<u8>,
     batch: Arc<Batch>,
 }
 
@@ -270,6 +285,12 @@ impl State {
         self.sync_failure.clone().map(AuditError::Unwritable)
     }
 
+    /// Whether to yield before writing. Where nobody joined a few times in a row nobody is likely to; it is tried
+    /// again now and then.
+    fn expects_company(&self) -> bool {
+        self.solo_writes < SOLO_WRITES_MIN || self.solo_writes.is_multiple_of(SOLO_WRITES_MAX)
+    }
+
     /// Gives up what is pending: nothing of it was written, and the chain goes on from what was.
     fn roll_back(&mut self, error: &Arc<io::Error>, wake: &mut Vec<Waker>) {
         self.chain = self.written;
@@ -282,10 +303,8 @@ impl State {
         wake.extend(std::mem::take(&mut self.waiting_for_space).into_values());
     }
 
-    fn recycle(&mut self, bytes: Arc<Vec<u8>>) {
-        if let Ok(bytes) = Arc::try_unwrap(bytes) {
-            self.pool.give(bytes);
-        }
+    fn recycle(&mut self, bytes: Vec<u8>) {
+        self.pool.give(bytes);
     }
 }
 
@@ -302,14 +321,25 @@ impl FileLog {
         options.segment_bytes = options.segment_bytes.clamp(4096, SEGMENT_BYTES_MAX);
         options.buffer_bytes = options.buffer_bytes.min(16 * 1024 * 1024);
         let (state, recovery) = recovery::recover(&*disk, &options, &key, checkpoint)?;
-        let shared =
-            Arc::new(Shared { disk, options, key, state: Mutex::new(state), wake_syncer: Condvar::new() });
-        let for_thread = Arc::clone(&shared);
-        let syncer = std::thread::Builder::new()
-            .name("audit-sync".to_owned())
-            .spawn(move || for_thread.run_syncer())
-            .map_err(LogOpenError::Io)?;
-        Ok(Self { shared, recovery, syncer: Some(syncer) })
+        let shared = Arc::new(Shared {
+            disk,
+            options,
+            key,
+            state: Mutex::new(state),
+            wake_syncer: Condvar::new(),
+            wake_closer: Condvar::new(),
+        });
+        // Made before its threads, so that dropping it stops the first if the second can't be had.
+        let mut log = Self { shared, recovery, syncer: None, closer: None };
+        log.syncer = Some(log.spawn("audit-sync", Shared::run_syncer)?);
+        log.closer = Some(log.spawn("audit-close", Shared::run_closer)?);
+        Ok(log)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<JoinHandle<()>, LogOpenError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || run(&shared)).map_err(LogOpenError::Io)
     }
 
     /// What opening had to repair.
@@ -328,7 +358,7 @@ impl FileLog {
     }
 }
 
-/// Stops the thread after a last write and sync; the segment stays open, and the next open goes on in it.
+/// Stops the threads after a last write and sync; the segment stays open, and the next open goes on in it.
 impl Drop for FileLog {
     fn drop(&mut self) {
         self.shared.state().shutdown = true;
@@ -336,6 +366,11 @@ impl Drop for FileLog {
         if let Some(syncer) = self.syncer.take() {
             // A panic of the thread has been reported where it happened.
             let _ = syncer.join();
+        }
+        self.shared.state().syncer_ended = true;
+        self.shared.wake_closer.notify_one();
+        if let Some(closer) = self.closer.take() {
+            let _ = closer.join();
         }
     }
 }
@@ -447,10 +482,12 @@ impl Append<'_> {
                 state.armed = true;
                 shared.wake_syncer.notify_one();
             }
-            drop(state);
-            // Yield once: whoever else is ready joins the batch before somebody writes it.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            if state.expects_company() {
+                drop(state);
+                // Yield once: whoever else is ready joins the batch before somebody writes it.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         let Stage::Pushed { batch, slot } = &self.stage else { return Poll::Ready(Err(AuditError::Closed)) };
         loop {
@@ -516,6 +553,8 @@ impl Shared {
         let fresh = state.pool.take().unwrap_or_else(|| Vec::with_capacity(state.pending.bytes.len()));
         let bytes = std::mem::replace(&mut state.pending.bytes, fresh);
         let batch = std::mem::take(&mut state.pending.batch);
+        let is_solo = state.chain.sequence == state.written.sequence.saturating_add(1);
+        state.solo_writes = if is_solo { state.solo_writes.wrapping_add(1) } else { 0 };
         let (last, time, written) = (state.chain, state.pending.last_time, state.written);
         let filled = writer.position > 0
             && writer.position.saturating_add(bytes.len() as u64) > self.options.segment_bytes;
@@ -533,8 +572,8 @@ impl Shared {
         if let Some(closing) = closing {
             state.closing.push_back(closing);
             state.directory_dirty = true;
-            // The thread makes the next spare.
-            self.wake_syncer.notify_one();
+            // The closer makes the next spare.
+            self.wake_closer.notify_one();
         }
         match outcome {
             Ok(offset) => {
@@ -550,10 +589,13 @@ impl Shared {
                 } else {
                     batch.reach(Phase::Written, wake);
                 }
-                state.unsynced.push_back(Unsynced { file, offset, bytes: Arc::new(bytes), batch });
+                state.unsynced.push_back(Unsynced { file, offset, bytes, batch });
                 state.armed = true;
                 if self.options.sync == SyncMode::Always {
                     self.want_sync(&mut state);
+                    if last.sequence >= state.gathering_until {
+                        self.wake_syncer.notify_one();
+                    }
                 }
             }
             Err(error) => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use coffer_crypto::AuditSigningKey;
 use coffer_types::Timestamp;
 
-use super::syncer::{CloseError, close_segment, make_reserve};
+use super::closer::{CloseError, close_segment, make_reserve};
 use super::{Batch, Closing, FileLogOptions, Pending, Pool, State, Writer};
 use crate::digest::{DigestReference, SegmentDigest};
 use crate::disk::{Disk, write_file};
@@ -196,7 +196,7 @@ pub(super) fn recover(
             last: segment.last,
             time: segment.last_time,
         };
-        match close_segment(disk, key, &options.node, &closing, last_digest.take()) {
+        match close_segment(disk, key, &options.node, &closing, last_digest.take(), || {}) {
             Ok(reference) => last_digest = Some(reference),
             Err(CloseError::Io(error)) => return Err(error.into()),
             Err(CloseError::Altered) => {
@@ -268,11 +268,14 @@ pub(super) fn recover(
         next_waiter: 0,
         pool: Pool::default(),
         armed: false,
-        // The first round of the thread makes the spare.
-        sync_wanted: true,
+        sync_wanted: false,
+        gathering_until: u64::MAX,
         flush_wanted: false,
+        solo_writes: 0,
         close_wanted: None,
+        close_ready: None,
         shutdown: false,
+        syncer_ended: false,
         write_failure: None,
         sync_failure: None,
         altered: None,

@@ -1,37 +1,26 @@
-//! The log's one thread: it syncs, closes full segments, keeps the next segment and the reserve ready, and writes
-//! what nobody else came to write.
+//! The log's first thread: it syncs, and writes what nobody else came to write. Whoever waits for a sync waits for
+//! nothing else: full segments are the other thread's business.
 
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use coffer_types::Timestamp;
-
-use super::{AuditError, Closing, Phase, Shared, State};
+use super::{Phase, Shared, State};
 use crate::SyncMode;
-use crate::digest::{Closed, DigestReference, SegmentDigest};
-use crate::disk::{Disk, LogFile, write_all_at, write_file};
-use crate::record::essentials;
-use crate::scan::{End, RESERVE, SPARE, digest_name, read_segment, scan, segment_name};
-use crate::{Head, NodeId};
-use coffer_crypto::AuditSigningKey;
-use coffer_crypto::digest::sha256;
+use crate::disk::{LogFile, write_all_at};
 
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// Why a segment got no digest.
-pub(super) enum CloseError {
-    Io(io::Error),
-    /// It does not hold what was written to it.
-    Altered,
-}
+/// The longest wait for a group to come together.
+const GATHER_MAX: Duration = Duration::from_millis(2);
 
-impl From<io::Error> for CloseError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
+/// What was synced together.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    records: u64,
+    took: Duration,
 }
 
 impl Shared {
@@ -43,6 +32,7 @@ impl Shared {
         };
         let mut deadline: Option<Instant> = None;
         let mut retry_at: Option<Instant> = None;
+        let mut previous = Group::default();
         let mut state = self.state();
         loop {
             let now = Instant::now();
@@ -51,19 +41,10 @@ impl Shared {
             }
             let due = deadline.is_some_and(|deadline| deadline <= now);
             let may_retry = retry_at.is_none_or(|at| at <= now);
-            let open = state.close_wanted.is_none() && !state.shutdown;
-            let spare_missing = open
-                && state.spare.is_none()
-                && state.writer.as_ref().is_some_and(|writer| writer.spare.is_none());
-            let can_close = state.altered.is_none()
-                && state
-                    .closing
-                    .front()
-                    .is_some_and(|closing| closing.last.sequence <= state.synced.sequence);
-            let asked = state.sync_wanted || state.flush_wanted || can_close || spare_missing;
+            let asked = state.sync_wanted || state.flush_wanted;
             // Both as they are now: an ending that is asked for during a round is for the next.
             let shutting_down = state.shutdown;
-            let close_at = state.close_wanted.filter(|_| state.closed.is_none());
+            let close_at = state.close_wanted.filter(|_| state.close_ready.is_none());
             let ending = shutting_down || close_at.is_some();
             if !(due || ending || may_retry && (asked || retry_at.is_some())) {
                 let until = [deadline, retry_at]
@@ -74,9 +55,9 @@ impl Shared {
                 state = match until {
                     Some(wait) => {
                         let waited = self.wake_syncer.wait_timeout(state, wait);
-                        waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                        waited.unwrap_or_else(PoisonError::into_inner).0
                     }
-                    None => self.wake_syncer.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
+                    None => self.wake_syncer.wait(state).unwrap_or_else(PoisonError::into_inner),
                 };
                 continue;
             }
@@ -94,23 +75,30 @@ impl Shared {
                 state = self.pause(state, wake);
                 continue;
             }
+            let may_gather = self.options.sync == SyncMode::Always && !ending && wake.is_empty();
+            if may_gather && state.written != state.synced {
+                state = self.gather(state, previous);
+            }
             let wants_sync = due || ending || state.sync_wanted || state.sync_failure.is_some();
             if wants_sync {
+                let (start, before) = (Instant::now(), state.synced.sequence);
                 state = self.sync_once(state, &mut wake);
+                previous = Group { records: state.synced.sequence - before, took: start.elapsed() };
             }
             let clean = state.unsynced.is_empty() && state.pending.bytes.is_empty() && state.writer.is_some();
             if due {
                 deadline = None;
             }
             state.armed = !clean;
+            let healthy = state.sync_failure.is_none();
+            retry_at = (!healthy).then(|| Instant::now() + RETRY_AFTER);
+            if state.can_close() {
+                self.wake_closer.notify_one();
+            }
             drop(state);
             wake.into_iter().for_each(Waker::wake);
 
-            let kept_up = self.close_full_segments() & self.keep_ready();
             state = self.state();
-            let healthy = kept_up && state.sync_failure.is_none();
-            retry_at = (!healthy).then(|| Instant::now() + RETRY_AFTER);
-
             if shutting_down && (state.writer.is_some() && state.pending.bytes.is_empty() || !healthy) {
                 return;
             }
@@ -118,19 +106,30 @@ impl Shared {
                 // What is pending now was handed over before the log began to close.
                 let busy =
                     state.writer.is_none() || !state.pending.bytes.is_empty() || !state.unsynced.is_empty();
-                if busy && healthy {
-                    continue;
+                if !(busy && healthy) {
+                    state.close_ready = Some(now);
+                    self.wake_closer.notify_one();
                 }
-                drop(state);
-                let outcome = self.close_log(now);
-                state = self.state();
-                state.closed = Some(outcome);
-                let closers = std::mem::take(&mut state.waiting_for_close);
-                drop(state);
-                closers.into_iter().for_each(Waker::wake);
-                state = self.state();
             }
         }
+    }
+
+    /// Lets a group come together, since a sync takes as long for many as for one: half of all who are at it, so that
+    /// the other half can get ready during the sync. Waits no longer than a sync takes.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, previous: Group) -> MutexGuard<'a, State> {
+        let first = state.synced.sequence;
+        let half = (previous.records + (state.written.sequence - first)) / 2;
+        let deadline = Instant::now() + previous.took.min(GATHER_MAX);
+        state.gathering_until = first.saturating_add(half);
+        while state.written.sequence < state.gathering_until && !state.is_ending() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.wake_syncer.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.gathering_until = u64::MAX;
+        state
     }
 
     /// Wakes those who can go on, and lets them.
@@ -206,187 +205,4 @@ impl Shared {
         state.take_waiting_for_space(wake);
         state
     }
-
-    /// Gives every full and synced segment its digest. Whether all went well.
-    fn close_full_segments(&self) -> bool {
-        loop {
-            let state = self.state();
-            if state.altered.is_some() {
-                return true;
-            }
-            let Some(closing) = state.closing.front().cloned() else { return true };
-            if closing.last.sequence > state.synced.sequence {
-                return state.sync_failure.is_none();
-            }
-            let previous = state.last_digest.clone();
-            drop(state);
-            let closed = close_segment(&*self.disk, &self.key, &self.options.node, &closing, previous);
-            match closed {
-                Ok(reference) => {
-                    let mut state = self.state();
-                    state.closing.pop_front();
-                    state.last_digest = Some(reference);
-                    state.signed_through = closing.last.sequence;
-                }
-                Err(CloseError::Altered) => {
-                    self.state().altered = Some(segment_name(closing.first));
-                    return true;
-                }
-                Err(CloseError::Io(error)) => {
-                    if error.kind() == io::ErrorKind::StorageFull {
-                        self.release_reserve();
-                    }
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// Makes the next segment and the reserve, if they are missing. Whether both are there.
-    fn keep_ready(&self) -> bool {
-        let state = self.state();
-        if state.close_wanted.is_some() || state.shutdown {
-            return true;
-        }
-        let spare_missing =
-            state.spare.is_none() && state.writer.as_ref().is_some_and(|writer| writer.spare.is_none());
-        let reserve_missing = !state.reserve_held && self.options.reserve_bytes > 0;
-        drop(state);
-        if spare_missing {
-            let made = self.disk.create(SPARE).and_then(|file| {
-                file.allocate(self.options.segment_bytes)?;
-                file.sync_all()?;
-                Ok(file)
-            });
-            match made {
-                Ok(file) => self.state().spare = Some(file),
-                Err(_) => {
-                    // Half a spare would only take space; a later attempt makes a whole one.
-                    let _ = self.disk.remove(SPARE);
-                    return false;
-                }
-            }
-        }
-        if reserve_missing {
-            let wanted = self.options.reserve_bytes.saturating_add(self.options.low_space_bytes);
-            if self.disk.free_bytes().is_ok_and(|free| free >= wanted) {
-                let made = make_reserve(&*self.disk, self.options.reserve_bytes).is_ok();
-                self.state().reserve_held = made;
-            }
-        }
-        true
-    }
-
-    /// The last of a log: its open segment gets a digest, or goes if it is empty.
-    fn close_log(&self, now: Timestamp) -> Result<(), AuditError> {
-        let mut state = self.state();
-        if let Some(segment) = &state.altered {
-            return Err(AuditError::Altered { segment: segment.clone() });
-        }
-        let failure = state.sync_failure.clone().or_else(|| state.write_failure.clone());
-        if let Some(error) = failure {
-            return Err(AuditError::Unwritable(error));
-        }
-        if !state.closing.is_empty() {
-            // The digests are chained: the last cannot be made before the others. The next open makes them.
-            let error = io::Error::other("an earlier segment has no digest yet");
-            return Err(AuditError::Unwritable(Arc::new(error)));
-        }
-        let Some(writer) = state.writer.take() else { return Err(AuditError::Closed) };
-        state.spare = None;
-        let (last, previous) = (state.written, state.last_digest.clone());
-        drop(state);
-        let finish = || -> Result<Option<DigestReference>, CloseError> {
-            let made = if writer.position == 0 {
-                self.disk.remove(&segment_name(writer.first))?;
-                None
-            } else {
-                let closing = Closing {
-                    file: Arc::clone(&writer.file),
-                    first: writer.first,
-                    length: writer.position,
-                    before: writer.before,
-                    last,
-                    time: now,
-                };
-                Some(close_segment(&*self.disk, &self.key, &self.options.node, &closing, previous)?)
-            };
-            // Gone already if it was never made.
-            let _ = self.disk.remove(SPARE);
-            self.disk.sync_directory()?;
-            Ok(made)
-        };
-        let outcome = finish();
-        let mut state = self.state();
-        state.writer = Some(writer);
-        match outcome {
-            Ok(made) => {
-                if made.is_some() {
-                    state.last_digest = made;
-                    state.signed_through = last.sequence;
-                }
-                Ok(())
-            }
-            Err(CloseError::Io(error)) => Err(AuditError::Unwritable(Arc::new(error))),
-            Err(CloseError::Altered) => {
-                let segment = segment_name(state.open.0);
-                state.altered = Some(segment.clone());
-                Err(AuditError::Altered { segment })
-            }
-        }
-    }
-}
-
-/// Makes the file that holds space back.
-pub(super) fn make_reserve(disk: &dyn Disk, bytes: u64) -> io::Result<()> {
-    let file = disk.create(RESERVE)?;
-    let made = file.allocate(bytes).and_then(|()| file.sync_all());
-    if made.is_err() {
-        // Half a reserve is none.
-        let _ = disk.remove(RESERVE);
-    }
-    made
-}
-
-/// Cuts a segment to its length, reads it back, and makes its digest. Done twice it comes to the same.
-pub(super) fn close_segment(
-    disk: &dyn Disk,
-    key: &AuditSigningKey,
-    node: &NodeId,
-    closing: &Closing,
-    previous: Option<DigestReference>,
-) -> Result<DigestReference, CloseError> {
-    closing.file.truncate(closing.length)?;
-    closing.file.sync_all()?;
-    let bytes = read_segment(&*closing.file, None)?;
-    let mut ends: Option<(Timestamp, Timestamp)> = None;
-    let mut last_line: &[u8] = &[];
-    let scanned = scan(&bytes, closing.before, |_: Head, line| {
-        if ends.is_none() {
-            ends = essentials(line).map(|(_, time, _)| (time, time));
-        }
-        last_line = line;
-    });
-    // A digest is signed only over what was written; whoever changed the file in between gets no signature.
-    if scanned.stop != End::Clean || scanned.head != closing.last || bytes.len() as u64 != closing.length {
-        return Err(CloseError::Altered);
-    }
-    let last_time = essentials(last_line).map(|(_, time, _)| time);
-    let (first_time, last_time) =
-        ends.zip(last_time).map_or((closing.time, closing.time), |(ends, last)| (ends.0, last));
-    let closed = Closed {
-        node: node.clone(),
-        segment: segment_name(closing.first),
-        previous: closing.before,
-        last: closing.last,
-        first_time,
-        last_time,
-        time: closing.time,
-        bytes: closing.length,
-        sha256: sha256(&bytes),
-    };
-    let digest = SegmentDigest::sign(key, closed, previous);
-    let file = digest.to_file();
-    write_file(disk, &digest_name(closing.first), &file)?;
-    Ok(digest.reference(&file))
 }
