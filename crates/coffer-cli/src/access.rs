@@ -12,13 +12,14 @@ use std::time::Duration;
 use coffer_core::Core;
 use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir};
 use coffer_server::{RuntimeSpawn, local};
-use coffer_types::{Region, SecretBytes, SecretName, SecretValue, Stage, VersionId};
+use coffer_types::{Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId};
 use coffer_wire_local::{
     AuditVerification, CallError, Client, DeletedSecret, DeletionMode, Failure, FailureKind, FrameError,
     PutVersion, ReadValue, Request, Response, SecretDescription, Status, VersionDescription, WireValue,
 };
 use tokio::runtime::Runtime;
 
+use crate::arguments::PasswordOptions;
 use crate::failure::{Stop, with_causes};
 use crate::output::Output;
 use crate::passphrase::Passphrase;
@@ -289,6 +290,42 @@ impl Access {
     pub(crate) fn delete(&mut self, secret_id: &str, mode: DeletionMode) -> Result<DeletedSecret, Stop> {
         match self.call(Request::DeleteSecret { secret_id: secret_id.to_owned(), mode })? {
             Response::DeleteSecret(deleted) => Ok(deleted),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Attaches tags, in the place of those with the same keys.
+    pub(crate) fn tag(&mut self, secret_id: &str, tags: Vec<Tag>) -> Result<(), Stop> {
+        match self.call(Request::TagResource { secret_id: secret_id.to_owned(), tags })? {
+            Response::TagResource { .. } => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Removes tags by their keys.
+    pub(crate) fn untag(&mut self, secret_id: &str, tag_keys: Vec<String>) -> Result<(), Stop> {
+        match self.call(Request::UntagResource { secret_id: secret_id.to_owned(), tag_keys })? {
+            Response::UntagResource { .. } => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// A password that is kept nowhere.
+    pub(crate) fn random_password(&mut self, options: &PasswordOptions) -> Result<SecretBytes, Stop> {
+        let request = Request::GetRandomPassword {
+            length: options.length,
+            exclude_characters: options.exclude.clone().unwrap_or_default(),
+            exclude_numbers: options.no_numbers,
+            exclude_punctuation: options.no_punctuation,
+            exclude_uppercase: options.no_uppercase,
+            exclude_lowercase: options.no_lowercase,
+            include_space: options.include_space,
+            any_types: options.any_types,
+        };
+        match self.call(request)? {
+            Response::GetRandomPassword { password: WireValue(SecretValue::String(password)) } => {
+                Ok(password)
+            }
             _ => Err(unexpected()),
         }
     }

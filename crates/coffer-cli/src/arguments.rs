@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use coffer_audit::SyncMode;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
-pub(crate) use secret::{Delete, Describe, Diff, Edit, Restore, Rollback};
+pub(crate) use secret::{Delete, Describe, Diff, Edit, PasswordOptions, Random, Restore, Rollback, Tag};
 
 mod secret;
 
@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Rollback(Rollback),
     /// Change a value in your editor, on a file in memory.
     Edit(Edit),
+    /// Attach tags to a secret, and remove them.
+    Tag(Tag),
+    /// Print a random password.
+    Random(Random),
     /// Delete a secret, so that it can be restored for a while.
     Delete(Delete),
     /// Take back the deletion of a secret.
@@ -115,6 +119,7 @@ impl Command {
             | Self::Diff(Diff { scope, .. })
             | Self::Rollback(Rollback { scope, .. })
             | Self::Edit(Edit { scope, .. })
+            | Self::Tag(Tag { scope, .. })
             | Self::Delete(Delete { scope, .. })
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
             Self::Init(_)
@@ -122,6 +127,7 @@ impl Command {
             | Self::Audit { .. }
             | Self::Status
             | Self::Env(_)
+            | Self::Random(_)
             | Self::Completions { .. }
             | Self::Man { .. } => None,
         }
@@ -239,6 +245,11 @@ pub(crate) struct Put {
     /// Take the value from this environment variable.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) from_env: Option<OsString>,
+    /// Make up a password, which is shown nowhere; the options below say what it is like.
+    #[arg(long, conflicts_with = "from_env")]
+    pub(crate) random: bool,
+    #[command(flatten)]
+    pub(crate) password: PasswordOptions,
     /// Where.
     #[command(flatten)]
     pub(crate) scope: Scope,

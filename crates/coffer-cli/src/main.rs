@@ -89,6 +89,8 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Diff(arguments) => commands::diff::diff(place, &arguments, output),
         Command::Rollback(arguments) => commands::diff::rollback(place, &arguments, output),
         Command::Edit(arguments) => commands::edit::edit(place, &arguments, output),
+        Command::Tag(arguments) => commands::tag::tag(place, arguments, output),
+        Command::Random(arguments) => commands::random::random(place, &arguments, output),
         Command::Delete(arguments) => commands::deletion::delete(place, &arguments, output),
         Command::Restore(arguments) => commands::deletion::restore(place, &arguments, output),
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),

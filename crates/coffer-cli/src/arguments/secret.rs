@@ -84,3 +84,60 @@ pub(crate) struct Edit {
     #[command(flatten)]
     pub(crate) scope: Scope,
 }
+
+#[derive(Args)]
+pub(crate) struct Tag {
+    /// The secret's name or ARN.
+    pub(crate) name: String,
+    /// A tag to attach, in the place of one with the same key.
+    #[arg(value_name = "KEY=VALUE", value_parser = tag, required_unless_present = "remove")]
+    pub(crate) tags: Vec<coffer_types::Tag>,
+    /// The key of a tag to remove; may be given more than once.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) remove: Vec<String>,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}
+
+#[derive(Args)]
+pub(crate) struct Random {
+    /// What it is like.
+    #[command(flatten)]
+    pub(crate) password: PasswordOptions,
+}
+
+/// What a random password is like.
+#[derive(Args, Default, PartialEq, Eq)]
+pub(crate) struct PasswordOptions {
+    /// How many characters, 1 to 4096; 32 unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) length: Option<usize>,
+    /// Characters it must not have.
+    #[arg(long, value_name = "CHARS", allow_hyphen_values = true)]
+    pub(crate) exclude: Option<String>,
+    /// No digits.
+    #[arg(long)]
+    pub(crate) no_numbers: bool,
+    /// No punctuation.
+    #[arg(long)]
+    pub(crate) no_punctuation: bool,
+    /// No capital letters.
+    #[arg(long)]
+    pub(crate) no_uppercase: bool,
+    /// No small letters.
+    #[arg(long)]
+    pub(crate) no_lowercase: bool,
+    /// Take the space as a character like others.
+    #[arg(long)]
+    pub(crate) include_space: bool,
+    /// Need not have one character of each kind.
+    #[arg(long)]
+    pub(crate) any_types: bool,
+}
+
+/// `KEY=VALUE`; the value may be empty.
+fn tag(text: &str) -> Result<coffer_types::Tag, String> {
+    let (key, value) = text.split_once('=').ok_or("a tag is KEY=VALUE")?;
+    coffer_types::Tag::new(key, value).map_err(|error| error.to_string())
+}

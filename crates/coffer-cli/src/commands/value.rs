@@ -2,6 +2,7 @@
 //!
 //! Invariant: a value goes to a terminal only if asked for with `--show`, and never comes from an argument.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStringExt;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::access::{Access, Place};
-use crate::arguments::{Get, Import, Put};
+use crate::arguments::{Get, Import, PasswordOptions, Put};
 use crate::failure::Stop;
 use crate::fields::Fields;
 use crate::import::Plan;
@@ -147,6 +148,15 @@ pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), S
     let name: SecretName = arguments.name.parse().map_err(|error| {
         Stop::new(FailureKind::Refused, format!("`{}` can't be a secret's name: {error}", arguments.name))
     })?;
+    if arguments.random {
+        return put_random(place, &name, &arguments.password, output);
+    }
+    if arguments.password != PasswordOptions::default() {
+        return Err(Stop::Usage {
+            message: "these options are of a random password, and none is asked for".into(),
+            hint: format!("add --random; see `coffer put {name} --help`"),
+        });
+    }
     let value = given_value(&arguments)?;
     if value.is_empty() {
         return Err(Stop::new(
@@ -162,14 +172,33 @@ pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), S
     let value = value.ok_or_else(|| {
         Stop::new(FailureKind::Refused, format!("a value has at most {SECRET_VALUE_BYTES_MAX} bytes"))
     })?;
-    let (version_id, created) = Access::of(place, "coffer put", |access| access.put_or_create(&name, value))?;
-    output.data(&PutObject { name: &name, version_id: &version_id, created }, |text| {
-        use std::fmt::Write as _;
-        if created {
-            writeln!(text, "made secret `{name}`")
-        } else {
-            writeln!(text, "secret `{name}` has a new version {version_id}")
-        }
+    let written = Access::of(place, "coffer put", |access| access.put_or_create(&name, value))?;
+    tell_put(&name, &written, output)
+}
+
+/// A password that nobody has seen, as a new version.
+fn put_random(
+    place: &Place,
+    name: &SecretName,
+    options: &PasswordOptions,
+    output: Output,
+) -> Result<(), Stop> {
+    let written = Access::of(place, "coffer put", |access| {
+        let password = access.random_password(options)?;
+        access.put_or_create(name, SecretValue::String(password))
+    })?;
+    tell_put(name, &written, output)
+}
+
+fn tell_put(
+    name: &SecretName,
+    (version_id, created): &(VersionId, bool),
+    output: Output,
+) -> Result<(), Stop> {
+    let object = PutObject { name, version_id, created: *created };
+    output.data(&object, |text| match object.created {
+        true => writeln!(text, "made secret `{name}`"),
+        false => writeln!(text, "secret `{name}` has a new version {version_id}"),
     })
 }
 
