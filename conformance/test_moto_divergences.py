@@ -4,6 +4,8 @@ A test that passes on moto and fails on AWS (or the other way round) usually mee
 here that concern operations coffer serves; several are spelled out further in the other files.
 """
 
+import datetime
+
 import pytest
 from conftest import MARKED_FOR_DELETION, NO_TOKEN, SCHEDULED_FOR_DELETION, new_token, refused
 
@@ -19,8 +21,7 @@ def test_listed_versions_carry_the_arn_and_when_they_were_made(client, name):
     arn = client.create_secret(Name=name, SecretString="1")["ARN"]
     first = client.list_secret_version_ids(SecretId=name)
     assert first["ARN"] == arn
-    # moto tells a date of access of a version that nobody read. What is told of one that was read is not tested:
-    # coffer keeps no such dates yet.
+    # moto tells a date of access of a version that nobody read.
     assert "LastAccessedDate" not in first["Versions"][0]
     again = client.list_secret_version_ids(SecretId=name)
     assert again["Versions"][0]["CreatedDate"] == first["Versions"][0]["CreatedDate"]
@@ -141,3 +142,29 @@ def test_an_update_without_a_token_is_refused(target, client, name):
     client.create_secret(Name=name, SecretString="v")
     answer = target.call("UpdateSecret", {"SecretId": name, "SecretString": "w"})
     assert (answer.status, answer.code, answer.message) == (400, "InvalidRequestException", NO_TOKEN)
+
+
+def test_a_date_of_access_is_told_once_something_was_read(target, region):
+    """A date without a time, of the secret and of the version that was read; moto tells none of a secret, and now of a version."""
+    client = target.client(region)
+    for name in ("read", "unread"):
+        client.create_secret(Name=name, SecretString="1")
+    client.put_secret_value(SecretId="read", SecretString="2")
+    assert "LastAccessedDate" not in client.describe_secret(SecretId="read")
+    earliest = datetime.datetime.now(datetime.timezone.utc).date()
+    client.get_secret_value(SecretId="read")
+    latest = datetime.datetime.now(datetime.timezone.utc).date()
+
+    def is_today(entry):
+        read = entry["LastAccessedDate"].astimezone(datetime.timezone.utc)
+        return earliest <= read.date() <= latest and read.time() == datetime.time(0)
+
+    assert is_today(client.describe_secret(SecretId="read"))
+    listed = {entry["Name"]: entry for entry in client.list_secrets()["SecretList"]}
+    assert is_today(listed["read"]) and "LastAccessedDate" not in listed["unread"]
+    versions = client.list_secret_version_ids(SecretId="read")["Versions"]
+    assert ["LastAccessedDate" in entry for entry in versions] == [False, True]
+    assert is_today(versions[1])
+    assert "LastAccessedDate" not in client.describe_secret(SecretId="unread")
+    by_read = client.list_secrets(SortBy="last-accessed-date", SortOrder="desc")["SecretList"]
+    assert [entry["Name"] for entry in by_read] == ["read", "unread"]

@@ -80,6 +80,7 @@ mod tests {
             ordinal,
             stages: stages.iter().map(|stage| stage.parse().unwrap()).collect(),
             created: Timestamp::from_millis(0),
+            last_accessed: None,
         };
         vec![
             version(1, "11111111-aaaa-bbbb-cccc-000000000001", &[]),

@@ -9,6 +9,7 @@ use coffer_store::Store;
 use coffer_types::{AccountId, Region, Timestamp, VersionId};
 use uuid::Uuid;
 
+use crate::access::Accesses;
 use crate::commit::{InFlight, StoreBroken};
 use crate::maintain::Maintenance;
 use crate::records::StoreMeta;
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) outbox_count: AtomicU64,
     pub(crate) in_flight: InFlight,
     pub(crate) commit_permits: Arc<async_lock::Semaphore>,
+    /// Reads whose day is still to be written.
+    pub(crate) accesses: Accesses,
     pub(crate) refusals: Mutex<RefusalMeter>,
     /// Held by whoever drains and maintains: one at a time, across its waits.
     pub(crate) maintenance: async_lock::Mutex<Maintenance>,

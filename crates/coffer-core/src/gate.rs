@@ -138,7 +138,7 @@ impl Inner {
         if transaction.is_empty() {
             return Attempt::Done(self.append(record).await.map(|()| output));
         }
-        if self.audit.health().free_bytes.is_some_and(|free| free < HEADROOM_BYTES) {
+        if !self.has_headroom() {
             let error = Error::unavailable("the disk is nearly full");
             return Attempt::Done(self.record_failure(context, operation, error).await);
         }
@@ -174,6 +174,11 @@ impl Inner {
             transaction.guard(epoch_key, epoch);
         }
         Ok(output)
+    }
+
+    /// Whether there is room on the disk for more than the records of reads.
+    pub(crate) fn has_headroom(&self) -> bool {
+        self.audit.health().free_bytes.is_none_or(|free| free >= HEADROOM_BYTES)
     }
 
     /// Records that an operation was refused or failed, and answers with why. Without a record: with that instead.

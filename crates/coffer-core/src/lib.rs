@@ -7,6 +7,7 @@
 //! The way in is [`Core::authenticate`], then [`Core::execute`] with one of the operations of [`ops`], or
 //! [`Core::refuse`] for what never became one.
 
+mod access;
 mod authenticate;
 mod claim;
 mod clock;

@@ -12,6 +12,7 @@ use coffer_store::{Change, CommitError, Guard, Order, Revision, Write};
 use coffer_types::Timestamp;
 use serde_json::json;
 
+use crate::access::LastAccess;
 use crate::commit::{Committed, StoreBroken};
 use crate::core::{Core, Inner};
 use crate::records::view::View;
@@ -36,13 +37,15 @@ pub(crate) struct Maintenance {
     /// The newest head that the store has a checkpoint of.
     checkpointed: Head,
     checkpointed_at: Timestamp,
+    /// When the days of reads were last written.
+    accesses_written_at: Timestamp,
     /// Whether entries of the outbox may be in the log already: after a start, and after anything failed.
     may_repeat: bool,
 }
 
 impl Maintenance {
     pub(crate) fn new(checkpointed: Head, now: Timestamp) -> Self {
-        Self { checkpointed, checkpointed_at: now, may_repeat: true }
+        Self { checkpointed, checkpointed_at: now, accesses_written_at: now, may_repeat: true }
     }
 }
 
@@ -55,6 +58,8 @@ impl Core {
             // What fails here is tried again in the next round; requests see the failure themselves.
             let _ = inner.summarise_refusals().await;
             let _ = inner.checkpoint_if_due(&mut maintenance).await;
+            // Before the sweep, which so takes everything that is left of a deleted secret.
+            let _ = inner.write_accesses_if_due(&mut maintenance.accesses_written_at).await;
             let _ = inner.delete_due().await;
             let _ = inner.sweep().await;
         }
@@ -87,6 +92,8 @@ impl Inner {
 
     async fn finish(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
         self.drain_with(maintenance).await?;
+        // Best effort: a date that is lost is no reason to fail.
+        let _ = self.write_all_accesses().await;
         self.summarise_all_refusals().await
     }
 
@@ -266,14 +273,19 @@ impl Inner {
         for (job_key, job) in jobs {
             let uid = job.record.uid;
             let versions = view.range::<Version>(keys::versions(uid), Order::Ascending, SWEEP_BATCH).await?;
-            if versions.is_empty() {
-                self.finish_sweep(job_key, &job.record, job.revision).await?;
-                continue;
-            }
             let mut writes = Vec::with_capacity(2 * versions.len());
             for (key, version) in versions {
                 writes.push(Write::Delete(keys::version_by_id(uid, &version.record.id)));
                 writes.push(Write::Delete(key));
+            }
+            if writes.is_empty() {
+                let accesses = keys::last_accesses(uid);
+                let accesses = view.range::<LastAccess>(accesses, Order::Ascending, 2 * SWEEP_BATCH).await?;
+                writes.extend(accesses.into_iter().map(|(key, _)| Write::Delete(key)));
+            }
+            if writes.is_empty() {
+                self.finish_sweep(job_key, &job.record, job.revision).await?;
+                continue;
             }
             let removed: Vec<Bytes> = writes.iter().map(crate::commit::written_key).cloned().collect();
             let revision =

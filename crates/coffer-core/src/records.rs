@@ -19,6 +19,8 @@ use coffer_types::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::access::NotedDay;
+
 use crate::Principal;
 
 /// Something the store holds.
@@ -178,6 +180,9 @@ pub(crate) struct Version {
     pub(crate) state: VersionState,
     /// The value; a placeholder has none.
     pub(crate) value: Option<StoredValue>,
+    /// The last day on which a read of it was noted.
+    #[serde(skip)]
+    pub(crate) noted_on: NotedDay,
 }
 
 /// What may be done with a version.

@@ -240,6 +240,7 @@ impl Core {
             outbox_count: AtomicU64::new(0),
             in_flight: Default::default(),
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
+            accesses: Default::default(),
             refusals: Mutex::new(RefusalMeter::new(now)),
             maintenance: async_lock::Mutex::new(Maintenance::new(known, now)),
             audit_failed: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use coffer_types::{
 
 use crate::core::Inner;
 use crate::records::cache::Loaded;
-use crate::records::{self, EncryptionKey, Generation, Record, StoredValue, Uid};
+use crate::records::{self, EncryptionKey, Generation, Record, StoredValue, Uid, Version};
 use crate::{Error, keys};
 
 /// Staged writes of one operation.
@@ -74,6 +74,11 @@ impl<'a> Transaction<'a> {
 
     pub(crate) fn random(&self) -> &dyn Random {
         &*self.inner.random
+    }
+
+    /// Notes that a version is read, for the date of its last access. No write: see [`crate::access`].
+    pub(crate) fn note_access(&self, secret_key: &Bytes, uid: Uid, version: &Version) {
+        self.inner.accesses.note(secret_key, uid, version, self.now);
     }
 
     pub(crate) fn make_uid(&self) -> Uid {

@@ -197,6 +197,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
                 ordinal: version.ordinal,
                 stages: version.stages,
                 created: version.created,
+                last_accessed: version.last_accessed,
             });
             Response::ListSecretVersionIds(wire::VersionPage {
                 arn: page.arn.to_string(),
@@ -359,6 +360,7 @@ fn description(secret: SecretDescription) -> wire::SecretDescription {
         tags: secret.tags.unwrap_or_default(),
         created: secret.created,
         last_changed: secret.last_changed,
+        last_accessed: secret.last_accessed,
         deleted: secret.deleted,
         last_ordinal: secret.last_ordinal,
         versions: secret

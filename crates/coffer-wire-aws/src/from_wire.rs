@@ -156,9 +156,6 @@ impl FromWire for ListSecrets {
         let sort_by = input.one_of("SortBy", &SORT_BY.map(SortBy::as_str))?;
         input.finish(Some(()))?;
         let sort_by = SORT_BY.into_iter().find(|by| Some(by.as_str()) == sort_by.as_deref());
-        if sort_by == Some(SortBy::LastAccessedDate) {
-            return Err(unserved("SortBy of last-accessed-date"));
-        }
         Ok(Self {
             filters: filters.parse()?,
             include_planned_deletion,

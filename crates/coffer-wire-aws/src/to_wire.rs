@@ -236,6 +236,9 @@ impl Object<'_> {
         }
         self.member("CreatedDate").time(secret.created);
         self.member("LastChangedDate").time(secret.last_changed);
+        if let Some(last_accessed) = secret.last_accessed {
+            self.member("LastAccessedDate").time(last_accessed);
+        }
         if let Some(deleted) = secret.deleted {
             self.member("DeletedDate").time(deleted);
         }
@@ -251,6 +254,9 @@ impl Object<'_> {
         self.member("VersionId").text(version.version_id.as_str());
         if !version.stages.is_empty() {
             self.member("VersionStages").stages(&version.stages);
+        }
+        if let Some(last_accessed) = version.last_accessed {
+            self.member("LastAccessedDate").time(last_accessed);
         }
         self.member("CreatedDate").time(version.created);
         self.member("KmsKeyIds").list([DEFAULT_KEY], |json, key| json.text(key));

@@ -140,6 +140,9 @@ pub struct SecretDescription {
     pub created: Timestamp,
     /// When anything of it last changed.
     pub last_changed: Timestamp,
+    /// The day on which a value of it was last read, if one ever was.
+    #[serde(default)]
+    pub last_accessed: Option<Timestamp>,
     /// When its deletion was scheduled for, if it is.
     pub deleted: Option<Timestamp>,
     /// The number of its newest version; 0 if it never had one.
@@ -190,6 +193,9 @@ pub struct VersionDescription {
     pub stages: Vec<Stage>,
     /// When it was made.
     pub created: Timestamp,
+    /// The day on which it was last read, if it ever was.
+    #[serde(default)]
+    pub last_accessed: Option<Timestamp>,
 }
 
 /// A deletion.

@@ -113,6 +113,8 @@ pub struct SecretDescription {
     pub created: Timestamp,
     /// When anything of it last changed.
     pub last_changed: Timestamp,
+    /// The day on which a value of it was last read; `None` if none ever was.
+    pub last_accessed: Option<Timestamp>,
     /// When its deletion was scheduled for, if it is.
     pub deleted: Option<Timestamp>,
     /// The number of its newest version; 0 if it never had one.
@@ -191,6 +193,8 @@ pub struct VersionDescription {
     pub stages: Vec<Stage>,
     /// When it was made.
     pub created: Timestamp,
+    /// The day on which it was last read; `None` if it never was.
+    pub last_accessed: Option<Timestamp>,
 }
 
 /// Moves, attaches or detaches a label.

@@ -106,6 +106,21 @@ pub(crate) fn version_by_id(uid: Uid, id: &VersionId) -> Bytes {
     key.into()
 }
 
+/// The day of the last read of a version; with ordinal 0, of any version of the secret.
+pub(crate) fn last_access(uid: Uid, ordinal: u64) -> Bytes {
+    let mut key = Vec::with_capacity(26);
+    key.extend_from_slice(b"l\0");
+    key.extend_from_slice(&uid.0);
+    key.extend_from_slice(&ordinal.to_be_bytes());
+    key.into()
+}
+
+pub(crate) fn last_accesses(uid: Uid) -> KeyRange {
+    let mut key = vec![b'l', 0];
+    key.extend_from_slice(&uid.0);
+    KeyRange::prefix(key)
+}
+
 pub(crate) fn sweep_job(uid: Uid) -> Bytes {
     let mut key = vec![b'j', 0];
     key.extend_from_slice(&uid.0);
@@ -171,6 +186,7 @@ mod tests {
         check(created, b"c\x00123456789012\0us-east-1\0\0\0\0\0\0\0\0\x010123456789abcdef");
         check(version(uid, 2), b"v\x000123456789abcdef\0\0\0\0\0\0\0\x02");
         check(version_by_id(uid, &version_id), b"i\x000123456789abcdef00000000-0000-4000-8000-000000000001");
+        check(last_access(uid, 2), b"l\x000123456789abcdef\0\0\0\0\0\0\0\x02");
         check(sweep_job(uid), b"j\x000123456789abcdef");
         let due = due_deletion(Timestamp::from_millis(1), uid);
         check(due, b"d\0\0\0\0\0\0\0\0\x010123456789abcdef");

@@ -48,6 +48,7 @@ fn description() -> SecretDescription {
         tags: None,
         created: CREATED,
         last_changed: CREATED.plus_millis(877),
+        last_accessed: None,
         deleted: None,
         last_ordinal: 0,
         versions: vec![],
@@ -99,6 +100,7 @@ fn a_description_with_everything() {
     let full = || SecretDescription {
         description: Some("d".to_owned()),
         tags: Some(vec![Tag::new("k", "v").unwrap()]),
+        last_accessed: Some(Timestamp::from_millis(1_795_305_600_000)),
         deleted: Some(CREATED),
         versions: vec![(version(), vec![Stage::current(), "own".parse().unwrap()])],
         ..description()
@@ -106,7 +108,7 @@ fn a_description_with_everything() {
     let expected = |versions: &str| {
         json!({
             "ARN": ARN, "Name": "app/db", "Description": "d", "CreatedDate": 1795343400.123,
-            "LastChangedDate": 1795343401.0, "DeletedDate": 1795343400.123,
+            "LastChangedDate": 1795343401.0, "LastAccessedDate": 1795305600.0, "DeletedDate": 1795343400.123,
             "Tags": [{"Key": "k", "Value": "v"}], versions: {VERSION: ["AWSCURRENT", "own"]},
         })
     };
@@ -126,6 +128,7 @@ fn versions() {
     let entry = |stages: Vec<Stage>| VersionDescription {
         version_id: version(),
         ordinal: 1,
+        last_accessed: (!stages.is_empty()).then_some(CREATED),
         stages,
         created: CREATED,
     };
@@ -136,7 +139,7 @@ fn versions() {
             next_token: None,
         },
         json!({"ARN": ARN, "Name": "app/db", "Versions": [
-            {"VersionId": VERSION, "VersionStages": ["AWSCURRENT"], "CreatedDate": 1795343400.123, "KmsKeyIds": ["DefaultEncryptionKey"]},
+            {"VersionId": VERSION, "VersionStages": ["AWSCURRENT"], "LastAccessedDate": 1795343400.123, "CreatedDate": 1795343400.123, "KmsKeyIds": ["DefaultEncryptionKey"]},
             {"VersionId": VERSION, "CreatedDate": 1795343400.123, "KmsKeyIds": ["DefaultEncryptionKey"]},
         ]}),
     );

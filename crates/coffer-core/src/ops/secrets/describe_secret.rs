@@ -1,17 +1,22 @@
 //! Telling everything of a secret but its value.
 
 use coffer_audit::Members;
+use coffer_types::Timestamp;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{DescribeSecret, SecretDescription};
+use crate::access::{WHOLE_SECRET, last_access};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::Secret;
 use crate::records::view::View;
 use crate::transaction::Transaction;
 use crate::{Context, Error};
 
-/// The secret.
-pub struct Found(FoundSecret);
+/// The secret, and when it was last read.
+pub struct Found {
+    secret: FoundSecret,
+    last_accessed: Option<Timestamp>,
+}
 
 impl Operation for DescribeSecret {
     type Found = Found;
@@ -23,11 +28,16 @@ impl Operation for DescribeSecret {
     }
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
-        find_secret(context, view, &self.secret_id, Freshness::Newest).await.map(Found)
+        let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
+        let last_accessed = match &secret.secret {
+            Some(loaded) => last_access(view, loaded.record.uid, WHOLE_SECRET).await?,
+            None => None,
+        };
+        Ok(Found { secret, last_accessed })
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
-        found.0.requires(action("DescribeSecret"), &self.secret_id)
+        found.secret.requires(action("DescribeSecret"), &self.secret_id)
     }
 
     fn run(
@@ -36,13 +46,14 @@ impl Operation for DescribeSecret {
         grant: Grant<Found>,
         _: &mut Transaction<'_>,
     ) -> Result<SecretDescription, Error> {
-        let Found(found) = grant.into_found();
+        let Found { secret: found, last_accessed } = grant.into_found();
         let secret = &found.existing()?.record;
-        Ok(SecretDescription::of(secret, found.arn_of(secret)))
+        Ok(SecretDescription { last_accessed, ..SecretDescription::of(secret, found.arn_of(secret)) })
     }
 }
 
 impl SecretDescription {
+    /// Without the day of the last read, which lies elsewhere.
     pub(super) fn of(secret: &Secret, arn: coffer_types::SecretArn) -> Self {
         Self {
             arn,
@@ -50,6 +61,7 @@ impl SecretDescription {
             tags: secret.tags.clone(),
             created: secret.created,
             last_changed: secret.last_changed,
+            last_accessed: None,
             deleted: secret.deletion_due,
             last_ordinal: secret.last_ordinal,
             versions: secret.labelled_versions(),

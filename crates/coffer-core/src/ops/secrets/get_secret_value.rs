@@ -71,6 +71,7 @@ impl Operation for GetSecretValue {
         };
         let arn = found.secret.arn_of(secret);
         let value = transaction.open_value(found.encryption_key.as_ref(), &arn, &version.id, stored)?;
+        transaction.note_access(&found.secret.key, secret.uid, &version);
         Ok(ReadValue { arn, version_id: version.id.clone(), value, stages, created: version.created })
     }
 }

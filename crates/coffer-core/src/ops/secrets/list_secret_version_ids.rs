@@ -6,6 +6,7 @@ use coffer_store::Order;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{ListSecretVersionIds, VersionDescription, VersionPage};
+use crate::access::last_access;
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::{View, successor};
 use crate::records::{Secret, Version};
@@ -65,7 +66,8 @@ impl ListSecretVersionIds {
         view: &mut View,
         secret: &Secret,
     ) -> Result<(Vec<VersionDescription>, Option<String>), Error> {
-        let listing = format!("ListSecretVersionIds {:?}", secret.uid);
+        let choice = if self.include_deprecated { "all" } else { "labelled" };
+        let listing = format!("ListSecretVersionIds {:?} {choice}", secret.uid);
         let wanted = self.max_results as usize;
         let all = keys::versions(secret.uid);
         let mut range =
@@ -78,7 +80,10 @@ impl ListSecretVersionIds {
             let entries = view.range::<Version>(range.clone(), Order::Ascending, limit).await?;
             let is_last_batch = entries.len() < limit;
             for (key, version) in entries {
-                versions.extend(self.describe(secret, &version.record));
+                if let Some(described) = self.describe(secret, &version.record) {
+                    let last_accessed = last_access(view, secret.uid, described.ordinal).await?;
+                    versions.push(VersionDescription { last_accessed, ..described });
+                }
                 range.start = successor(&key);
                 last = Some(key);
                 looked_at += 1;
@@ -104,6 +109,7 @@ impl ListSecretVersionIds {
             ordinal: version.ordinal,
             stages,
             created: version.created,
+            last_accessed: None,
         })
     }
 }

@@ -5,8 +5,9 @@ use coffer_types::Filter;
 use coffer_types::limits::PAGE_ENTRIES_MAX;
 
 use super::find::action;
-use super::listing::Listing;
+use super::listing::{Listed, Listing};
 use super::{ListSecrets, SecretDescription, SecretPage, SortBy};
+use crate::access::{WHOLE_SECRET, last_access};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::view::View;
 use crate::transaction::Transaction;
@@ -85,11 +86,13 @@ impl ListSecrets {
             next_token: self.next_token.as_deref(),
         };
         let page = listing.page(context, view).await?;
-        let describe = |listed: &super::listing::Listed| {
-            let arn = listed.secret.arn(context.account, &context.region, &listed.name);
-            SecretDescription::of(&listed.secret, arn)
-        };
-        Ok(SecretPage { secrets: page.secrets.iter().map(describe).collect(), next_token: page.next_token })
+        let mut secrets = Vec::with_capacity(page.secrets.len());
+        for Listed { name, secret } in page.secrets {
+            let last_accessed = last_access(view, secret.uid, WHOLE_SECRET).await?;
+            let arn = secret.arn(context.account, &context.region, &name);
+            secrets.push(SecretDescription { last_accessed, ..SecretDescription::of(&secret, arn) });
+        }
+        Ok(SecretPage { secrets, next_token: page.next_token })
     }
 }
 

@@ -23,6 +23,7 @@ use coffer_store::{KeyRange, Order};
 use coffer_types::{Filter, SecretName, Timestamp};
 
 use super::SortBy;
+use crate::access::{WHOLE_SECRET, last_access};
 use crate::filters::Filters;
 use crate::records::view::{View, successor};
 use crate::records::{CreationIndex, Secret};
@@ -167,7 +168,8 @@ impl Listing<'_> {
                     Order::Descending => range.end = Some(key),
                 }
                 let Some(listed) = listed.filter(|listed| self.shows(listed, &filters)) else { continue };
-                let rank = Rank { date: self.date_of(&listed.secret), name: listed.name.clone() };
+                let rank =
+                    Rank { date: self.date_of(view, &listed.secret).await?, name: listed.name.clone() };
                 if after.as_ref().is_some_and(|after| !is_before(after, &rank)) {
                     continue;
                 }
@@ -197,9 +199,11 @@ impl Listing<'_> {
     }
 
     /// The date a secret is sorted by, in one of the orders that have no index.
-    fn date_of(&self, secret: &Secret) -> Option<Timestamp> {
-        // Nobody has read any yet, as far as is known here.
-        (self.sort_by == SortBy::LastChangedDate).then_some(secret.last_changed)
+    async fn date_of(&self, view: &mut View, secret: &Secret) -> Result<Option<Timestamp>, Error> {
+        match self.sort_by {
+            SortBy::LastAccessedDate => last_access(view, secret.uid, WHOLE_SECRET).await,
+            SortBy::CreatedDate | SortBy::LastChangedDate | SortBy::Name => Ok(Some(secret.last_changed)),
+        }
     }
 
     fn order(&self) -> Order {

@@ -93,6 +93,7 @@ impl NewVersion<'_> {
             created: transaction.now(),
             state: VersionState::Enabled,
             value: Some(stored),
+            noted_on: Default::default(),
         };
         transaction.replace(keys::version(secret.uid, ordinal), None, &version);
         transaction.replace(keys::version_by_id(secret.uid, self.token), None, &VersionIndex { ordinal });
