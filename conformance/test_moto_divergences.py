@@ -37,7 +37,7 @@ def test_include_deprecated_and_paging_of_versions_are_honoured(client, name):
 
 
 def test_versions_younger_than_a_day_are_all_kept(client, name):
-    """However many there are. That AWS prunes older ones beyond 100, which coffer does not yet, is not shown here."""
+    """However many there are. That older ones go beyond 100 takes a clock that can be set: crates/coffer-core/tests/versions_kept.rs."""
     client.create_secret(Name=name, SecretString="0")
     for n in range(130):
         client.put_secret_value(SecretId=name, SecretString=str(n))

@@ -205,6 +205,7 @@ mod tests {
             created: Timestamp::default(),
             state: VersionState::Enabled,
             value: None,
+            is_kept_by_another_door: false,
             noted_on: NotedDay::default(),
         }
     }

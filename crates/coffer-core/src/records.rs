@@ -153,6 +153,9 @@ pub(crate) struct Secret {
     pub(crate) deletion_due: Option<Timestamp>,
     /// The highest ordinal given to a version.
     pub(crate) last_ordinal: u64,
+    /// How many of its versions have been taken away because there were too many.
+    #[serde(default)]
+    pub(crate) versions_removed: u64,
     /// Invariant: each label points at exactly one version.
     pub(crate) stages: BTreeMap<Stage, VersionReference>,
     /// Made at first use: neither the suffix nor the place of a secret ever changes.
@@ -180,6 +183,10 @@ pub(crate) struct Version {
     pub(crate) state: VersionState,
     /// The value; a placeholder has none.
     pub(crate) value: Option<StoredValue>,
+    /// Another door than AWS's shows it as one that can be read, so that it stays however many there are. No door sets this
+    /// yet; docs/versions.md says which will.
+    #[serde(default)]
+    pub(crate) is_kept_by_another_door: bool,
     /// The last day on which a read of it was noted.
     #[serde(skip)]
     pub(crate) noted_on: NotedDay,
@@ -297,6 +304,11 @@ impl Secret {
             parts.into()
         };
         self.arn.get_or_init(make).clone()
+    }
+
+    /// How many versions there are.
+    pub(crate) fn version_count(&self) -> u64 {
+        self.last_ordinal.saturating_sub(self.versions_removed)
     }
 
     /// The labels of a version, sorted.

@@ -32,6 +32,10 @@ pub const PASSWORD_CHARS_MAX: usize = 4096;
 pub const PASSWORD_CHARS_DEFAULT: usize = 32;
 /// Longest list of characters a password must not have.
 pub const EXCLUDE_CHARACTERS_MAX: usize = 4096;
+/// Versions a secret may have before the oldest without labels are taken away.
+pub const VERSIONS_PER_SECRET_MAX: u64 = 100;
+/// How long a version is kept in any case.
+pub const VERSION_KEPT_MILLIS_MIN: i64 = 24 * 60 * 60 * 1000;
 /// Longest page cursor.
 pub const NEXT_TOKEN_CHARS_MAX: usize = 4096;
 /// Most entries a page may hold.

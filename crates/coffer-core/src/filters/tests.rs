@@ -35,6 +35,7 @@ fn admits(conditions: &[(FilterKey, &[&str])], described: &Described) -> bool {
         last_changed: Timestamp::default(),
         deletion_due: None,
         last_ordinal: 0,
+        versions_removed: 0,
         stages: BTreeMap::new(),
         arn: Default::default(),
     };

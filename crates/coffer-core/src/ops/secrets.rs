@@ -10,6 +10,7 @@ use crate::password::PasswordRules;
 mod create_secret;
 mod delete_secret;
 mod describe_secret;
+mod excess;
 mod find;
 mod get_random_password;
 mod get_secret_value;

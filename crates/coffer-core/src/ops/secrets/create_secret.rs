@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use coffer_audit::Members;
 use coffer_types::{SecretArn, SecretId};
 
+use super::excess::Excess;
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion, check_encryption_key};
 use super::{CreateSecret, CreatedSecret, tags};
@@ -81,13 +82,15 @@ impl Operation for CreateSecret {
             last_changed: now,
             deletion_due: None,
             last_ordinal: 0,
+            versions_removed: 0,
             stages: BTreeMap::new(),
             arn: OnceLock::new(),
         };
         let arn = found.secret.arn_of(&secret);
         let mut version_id = None;
         if let Some(value) = &self.value {
-            let new = NewVersion { arn: &arn, token: &self.token, value, stages: None };
+            let new =
+                NewVersion { arn: &arn, token: &self.token, value, stages: None, excess: &Excess::default() };
             new.stage(&mut secret, found.encryption_key.as_ref(), transaction)?;
             version_id = Some(self.token.clone());
         }

@@ -3,6 +3,7 @@
 use coffer_audit::Members;
 use coffer_types::limits;
 
+use super::excess::Excess;
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion};
 use super::{PutSecretValue, PutVersion};
@@ -13,10 +14,11 @@ use crate::records::view::View;
 use crate::transaction::Transaction;
 use crate::{Context, Error, keys};
 
-/// The secret, the version that has the token already, and the key to seal under.
+/// The secret, the version that has the token already, those that go for a new one, and the key to seal under.
 pub struct Found {
     secret: FoundSecret,
     version: Option<KnownVersion>,
+    excess: Excess,
     encryption_key: Option<Loaded<EncryptionKey>>,
 }
 
@@ -35,12 +37,13 @@ impl Operation for PutSecretValue {
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
-        let version = match &secret.secret {
-            Some(loaded) => KnownVersion::find(view, &loaded.record, &self.token).await?,
-            None => None,
-        };
+        let (mut version, mut excess) = (None, Excess::default());
+        if let Some(loaded) = &secret.secret {
+            version = KnownVersion::find(view, &loaded.record, &self.token).await?;
+            excess = Excess::find(view, &loaded.record, context.now).await?;
+        }
         let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
-        Ok(Found { secret, version, encryption_key })
+        Ok(Found { secret, version, excess, encryption_key })
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
@@ -68,8 +71,13 @@ impl Operation for PutSecretValue {
             return Ok(PutVersion { arn, version_id: self.token.clone(), stages });
         }
         let mut secret = loaded.record.as_ref().clone();
-        let new =
-            NewVersion { arn: &arn, token: &self.token, value: &self.value, stages: self.stages.as_deref() };
+        let new = NewVersion {
+            arn: &arn,
+            token: &self.token,
+            value: &self.value,
+            stages: self.stages.as_deref(),
+            excess: &found.excess,
+        };
         new.stage(&mut secret, found.encryption_key.as_ref(), transaction)?;
         let stages = secret.stages_of(secret.last_ordinal);
         transaction.replace(found.secret.key.clone(), Some(loaded.revision), &secret);

@@ -2,6 +2,7 @@
 
 use coffer_audit::Members;
 
+use super::excess::Excess;
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion, check_encryption_key};
 use super::{UpdateSecret, UpdatedSecret};
@@ -16,6 +17,7 @@ use crate::{Context, Error, keys};
 pub struct Found {
     secret: FoundSecret,
     version: Option<KnownVersion>,
+    excess: Excess,
     encryption_key: Option<Loaded<EncryptionKey>>,
 }
 
@@ -33,14 +35,15 @@ impl Operation for UpdateSecret {
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
-        let (mut version, mut encryption_key) = (None, None);
+        let (mut version, mut excess, mut encryption_key) = (None, Excess::default(), None);
         if let Some(new) = &self.version {
             if let Some(loaded) = &secret.secret {
                 version = KnownVersion::find(view, &loaded.record, &new.token).await?;
+                excess = Excess::find(view, &loaded.record, context.now).await?;
             }
             encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
         }
-        Ok(Found { secret, version, encryption_key })
+        Ok(Found { secret, version, excess, encryption_key })
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
@@ -71,7 +74,9 @@ impl Operation for UpdateSecret {
                     known.check_same(&new.token, &new.value, &arn, key, transaction)?;
                 }
                 None => {
-                    let new = NewVersion { arn: &arn, token: &new.token, value: &new.value, stages: None };
+                    let excess = &found.excess;
+                    let new =
+                        NewVersion { arn: &arn, token: &new.token, value: &new.value, stages: None, excess };
                     new.stage(&mut secret, found.encryption_key.as_ref(), transaction)?;
                     is_changed = true;
                 }

@@ -3,6 +3,7 @@
 use coffer_crypto::constant_time_eq;
 use coffer_types::{SecretArn, SecretValue, Stage, VersionId};
 
+use super::excess::Excess;
 use crate::labels;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -70,10 +71,12 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) token: &'a VersionId,
     pub(crate) value: &'a SecretValue,
     pub(crate) stages: Option<&'a [Stage]>,
+    /// The versions that go for it.
+    pub(crate) excess: &'a Excess,
 }
 
 impl NewVersion<'_> {
-    /// Stages the version and its index, and changes the secret's labels and highest ordinal; the caller stages
+    /// Stages the version and its index, and that others go for it; and changes the secret's labels and highest ordinal; the caller stages
     /// the secret.
     pub(crate) fn stage(
         &self,
@@ -93,10 +96,12 @@ impl NewVersion<'_> {
             created: transaction.now(),
             state: VersionState::Enabled,
             value: Some(stored),
+            is_kept_by_another_door: false,
             noted_on: Default::default(),
         };
         transaction.replace(keys::version(secret.uid, ordinal), None, &version);
         transaction.replace(keys::version_by_id(secret.uid, self.token), None, &VersionIndex { ordinal });
+        self.excess.stage(secret, transaction);
         Ok(())
     }
 }
