@@ -20,6 +20,7 @@ import serving
 import signing
 
 OPERATIONS = [
+    "BatchGetSecretValue",
     "CreateSecret",
     "DeleteSecret",
     "DescribeSecret",

@@ -26,7 +26,7 @@ ABOUT_A_SECRET = {
 
 
 def test_every_operation_stands_here():
-    assert sorted([*ABOUT_A_SECRET, "CreateSecret", "GetRandomPassword", "ListSecrets"]) == OPERATIONS
+    assert sorted([*ABOUT_A_SECRET, "BatchGetSecretValue", "CreateSecret", "GetRandomPassword", "ListSecrets"]) == OPERATIONS
 
 
 def denial(operation, resource):
@@ -76,6 +76,12 @@ def test_creating_is_denied_whether_or_not_the_name_is_taken(target, client, nam
 @pytest.mark.parametrize("operation", ["ListSecrets", "GetRandomPassword"])
 def test_what_is_about_no_secret_is_denied_without_naming_a_resource(target, operation):
     assert_denied(target.call(operation, {}, keys=serving.NOBODY_KEYS), operation, None)
+
+
+def test_a_batch_is_denied_before_it_is_looked_at(target, client, name):
+    client.create_secret(Name=name, SecretString="v")
+    for body in ({"SecretIdList": [name, name + "x"]}, {"Filters": []}):
+        assert_denied(target.call("BatchGetSecretValue", body, keys=serving.NOBODY_KEYS), "BatchGetSecretValue", None)
 
 
 def test_a_cursor_does_not_help(target, region):

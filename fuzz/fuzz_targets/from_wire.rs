@@ -19,4 +19,5 @@ fuzz_target!(|body: &[u8]| {
     let _ = decode::<UntagResource>(body);
     let _ = decode::<GetRandomPassword>(body);
     let _ = decode::<UpdateSecret>(body);
+    let _ = decode::<BatchGetSecretValue>(body);
 });

@@ -11,9 +11,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use coffer_core::ops::secrets::{
-    CreateSecret, DeleteSecret, DescribeSecret, GetRandomPassword, GetSecretValue, ListSecretVersionIds,
-    ListSecrets, PutSecretValue, RestoreSecret, TagResource, UntagResource, UpdateSecret,
-    UpdateSecretVersionStage,
+    BatchGetSecretValue, CreateSecret, DeleteSecret, DescribeSecret, GetRandomPassword, GetSecretValue,
+    ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, TagResource, UntagResource,
+    UpdateSecret, UpdateSecretVersionStage,
 };
 use coffer_core::{Claim, Context, Core, Operation, OperationName, Refusal, RequestInfo};
 use coffer_types::{Region, Timestamp};
@@ -42,12 +42,13 @@ const UNKNOWN_NAME_CHARS_MAX: usize = 128;
 
 /// Makes the table of operations and the function that runs them out of one list, so that they agree.
 macro_rules! operations {
-    ($($operation:ident),* $(,)?) => {
+    (read_batch: $batch:ident, $($operation:ident),* $(,)?) => {
         /// Every operation this door serves, as core names them.
-        pub const OPERATIONS: &[OperationName] = &[$(<$operation as Operation>::NAME),*];
+        pub const OPERATIONS: &[OperationName] = &[<$batch as Operation>::NAME, $(<$operation as Operation>::NAME),*];
 
         async fn run(core: &Core, context: &Context, name: &str, body: &[u8]) -> Result<Bytes, Failure> {
             match name {
+                stringify!($batch) => run_batch(core, context, body).await,
                 $(stringify!($operation) => run_one::<$operation>(core, context, body).await,)*
                 _ => Err(Failure::Unrecorded(unknown_operation(name))),
             }
@@ -56,6 +57,7 @@ macro_rules! operations {
 }
 
 operations! {
+    read_batch: BatchGetSecretValue,
     CreateSecret,
     DeleteSecret,
     DescribeSecret,
@@ -87,6 +89,14 @@ where
     let operation: O =
         from_wire::decode(body).map_err(|malformed| Failure::Unrecorded(Refused::from(&malformed)))?;
     let answer = core.execute(context, operation).await;
+    answer.map(|answer| answer.to_wire(context)).map_err(|error| Failure::Recorded(Refused::from(&error)))
+}
+
+/// A batch is many operations, which core puts through its gate one by one.
+async fn run_batch(core: &Core, context: &Context, body: &[u8]) -> Result<Bytes, Failure> {
+    let batch: BatchGetSecretValue =
+        from_wire::decode(body).map_err(|malformed| Failure::Unrecorded(Refused::from(&malformed)))?;
+    let answer = core.read_batch(context, batch).await;
     answer.map(|answer| answer.to_wire(context)).map_err(|error| Failure::Recorded(Refused::from(&error)))
 }
 

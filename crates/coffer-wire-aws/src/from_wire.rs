@@ -10,9 +10,9 @@
 use std::borrow::Cow;
 
 use coffer_core::ops::secrets::{
-    CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword, GetSecretValue,
-    ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, SortBy, TagResource, UntagResource,
-    UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
+    Batch, BatchGetSecretValue, CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword,
+    GetSecretValue, ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, SortBy, TagResource,
+    UntagResource, UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
 };
 use coffer_core::password::PasswordRules;
 use coffer_types::limits::{
@@ -166,6 +166,39 @@ impl FromWire for ListSecrets {
         })
     }
 }
+
+impl FromWire for BatchGetSecretValue {
+    fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {
+        let ids = input.secret_ids("SecretIdList")?;
+        let is_filtered = input.list("Filters")?.is_some();
+        let filters = input.filters("Filters")?;
+        let max_results = input.integer_within("MaxResults", 1..=BATCH_ENTRIES_MAX)?;
+        let next_token = input.next_token()?;
+        input.finish(Some(()))?;
+        // The texts are moto's.
+        let batch = match ids {
+            Some(_) if is_filtered => return Err(Malformed::InvalidParameter(EITHER_OR.into())),
+            None if !is_filtered => return Err(Malformed::InvalidParameter(EITHER_OR.into())),
+            Some(_) if max_results.is_some() || next_token.is_some() => {
+                return Err(Malformed::InvalidParameter(
+                    "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided."
+                        .into(),
+                ));
+            }
+            Some(ids) => Batch::Listed(ids.iter().map(|id| parse_secret_id(id)).collect::<Result<_, _>>()?),
+            None => Batch::Filtered {
+                filters: filters.parse()?,
+                max_results: max_results.and_then(|most| u32::try_from(most).ok()).unwrap_or(20),
+                next_token,
+            },
+        };
+        Ok(Self { batch })
+    }
+}
+
+/// Most secrets a batch reads.
+const BATCH_ENTRIES_MAX: usize = 20;
+const EITHER_OR: &str = "Either 'SecretIdList' or 'Filters' must be provided, but not both.";
 
 impl FromWire for ListSecretVersionIds {
     fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {

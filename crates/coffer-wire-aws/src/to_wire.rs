@@ -11,11 +11,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use coffer_core::Context;
 use coffer_core::ops::secrets::{
-    CreatedSecret, DeletedSecret, PutVersion, RandomPassword, ReadValue, SecretDescription, SecretPage,
-    SecretReference, TaggedSecret, UpdatedSecret, VersionDescription, VersionPage,
+    BatchOfValues, CreatedSecret, DeletedSecret, PutVersion, RandomPassword, ReadValue, SecretDescription,
+    SecretPage, SecretReference, TaggedSecret, UpdatedSecret, VersionDescription, VersionPage,
 };
 use coffer_types::{SecretArn, SecretValue, Stage, Tag, Timestamp, VersionId};
 use zeroize::Zeroizing;
+
+use crate::errors::Refused;
 
 /// What ListSecretVersionIds calls the key of a store that has one key. Recorded in localstack's snapshots of
 /// `test_update_secret_version_stages_*`.
@@ -33,17 +35,45 @@ impl ToWire for ReadValue {
     fn to_wire(&self, _context: &Context) -> Bytes {
         let mut body = Zeroizing::new(Vec::with_capacity(size_max(self)));
         let capacity = body.capacity();
+        write_object(&mut body, |answer| answer.value(self));
+        debug_assert_eq!(body.capacity(), capacity, "a value was moved, and its old place not wiped");
+        Bytes::from_owner(WipedBody(body))
+    }
+}
+
+impl ToWire for BatchOfValues {
+    fn to_wire(&self, _context: &Context) -> Bytes {
+        let mut values = Vec::new();
+        let mut errors = Vec::new();
+        for (id, answer) in &self.answers {
+            match answer {
+                Ok(value) => values.push(value),
+                Err(error) => errors.push((id.to_string(), Refused::from(error))),
+            }
+        }
+        let values_max: usize = values.iter().map(|value| size_max(value) + 3).sum();
+        let errors_max: usize = errors
+            .iter()
+            .map(|(id, refused)| {
+                escaped_length(id.as_bytes())
+                    + refused.code.len()
+                    + escaped_length(refused.message.as_bytes())
+                    + 64
+            })
+            .sum();
+        let token_max = self.next_token.as_ref().map_or(0, |token| escaped_length(token.as_bytes()) + 16);
+        let mut body = Zeroizing::new(Vec::with_capacity(values_max + errors_max + token_max + 64));
+        let capacity = body.capacity();
         write_object(&mut body, |answer| {
-            answer.reference(&self.arn);
-            answer.member("VersionId").text(self.version_id.as_str());
-            match &self.value {
-                SecretValue::String(text) => answer.member("SecretString").utf8(text.expose_secret()),
-                SecretValue::Binary(bytes) => answer.member("SecretBinary").base64(bytes.expose_secret()),
-            }
-            if !self.stages.is_empty() {
-                answer.member("VersionStages").stages(&self.stages);
-            }
-            answer.member("CreatedDate").time(self.created);
+            answer.member("SecretValues").list(values, |json, value| json.object(|entry| entry.value(value)));
+            answer.member("Errors").list(&errors, |json, (id, refused)| {
+                json.object(|entry| {
+                    entry.member("SecretId").text(id);
+                    entry.member("ErrorCode").text(refused.code);
+                    entry.member("Message").text(&refused.message);
+                });
+            });
+            answer.next_token(self.next_token.as_deref());
         });
         debug_assert_eq!(body.capacity(), capacity, "a value was moved, and its old place not wiped");
         Bytes::from_owner(WipedBody(body))
@@ -220,6 +250,20 @@ impl Object<'_> {
     fn reference(&mut self, arn: &SecretArn) {
         self.member("ARN").text(arn.as_str());
         self.member("Name").text(arn.name.as_str());
+    }
+
+    /// A value and which version it is.
+    fn value(&mut self, read: &ReadValue) {
+        self.reference(&read.arn);
+        self.member("VersionId").text(read.version_id.as_str());
+        match &read.value {
+            SecretValue::String(text) => self.member("SecretString").utf8(text.expose_secret()),
+            SecretValue::Binary(bytes) => self.member("SecretBinary").base64(bytes.expose_secret()),
+        }
+        if !read.stages.is_empty() {
+            self.member("VersionStages").stages(&read.stages);
+        }
+        self.member("CreatedDate").time(read.created);
     }
 
     fn next_token(&mut self, next_token: Option<&str>) {

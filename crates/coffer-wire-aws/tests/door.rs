@@ -244,7 +244,14 @@ fn the_table_says_which_operations_only_read() {
     let reading: Vec<_> = OPERATIONS.iter().filter(|operation| operation.read_only).map(|o| o.name).collect();
     assert_eq!(
         reading,
-        ["DescribeSecret", "GetRandomPassword", "GetSecretValue", "ListSecretVersionIds", "ListSecrets"]
+        [
+            "BatchGetSecretValue",
+            "DescribeSecret",
+            "GetRandomPassword",
+            "GetSecretValue",
+            "ListSecretVersionIds",
+            "ListSecrets"
+        ]
     );
 }
 
@@ -298,4 +305,50 @@ fn what_the_server_refuses_by_itself() {
     }
     let large = unsigned("ListSecrets", " ".repeat(512 * 1024 + 1));
     assert_eq!(send(&world, large).status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn a_batch_is_read_one_by_one_and_one_that_fails_is_told_among_the_others() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        let body = json!({"Name": name, "ClientRequestToken": TOKEN, "SecretString": name});
+        assert_eq!(ADMINISTRATOR.call(&world, "CreateSecret", &body).0, StatusCode::OK);
+        world.clock.advance_millis(1);
+    }
+    let batch = |body: Value| ADMINISTRATOR.call(&world, "BatchGetSecretValue", &body);
+    let records = world.records().len();
+    let (status, answer) = batch(json!({"SecretIdList": ["b", "missing", "a"]}));
+    assert_eq!(status, StatusCode::OK);
+    let names = |answer: &Value| -> Vec<String> {
+        let values = answer["SecretValues"].as_array().unwrap();
+        values.iter().map(|value| value["SecretString"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&answer), ["b", "a"]);
+    assert_eq!(
+        answer["Errors"],
+        json!([{
+            "SecretId": "missing",
+            "ErrorCode": "ResourceNotFoundException",
+            "Message": "Secrets Manager can't find the specified secret."
+        }])
+    );
+    let event = |record: &String| serde_json::from_str::<Value>(record).unwrap()["eventName"].clone();
+    let events: Vec<_> = world.records()[records..].iter().map(event).collect();
+    assert_eq!(events, ["BatchGetSecretValue", "GetSecretValue", "GetSecretValue", "GetSecretValue"]);
+
+    let (_, page) = batch(json!({"Filters": [], "MaxResults": 1}));
+    assert_eq!((names(&page), &page["Errors"]), (vec!["a".to_owned()], &json!([])));
+    let (_, page) = batch(json!({"Filters": [], "MaxResults": 1, "NextToken": page["NextToken"]}));
+    assert_eq!((names(&page), page.get("NextToken")), (vec!["b".to_owned()], None));
+
+    for (body, code) in [
+        (json!({}), "InvalidParameterException"),
+        (json!({"SecretIdList": ["a"], "Filters": []}), "InvalidParameterException"),
+        (json!({"SecretIdList": ["a"], "MaxResults": 1}), "InvalidParameterException"),
+        (json!({"SecretIdList": []}), "ValidationException"),
+        (json!({"SecretIdList": vec!["a"; 21]}), "ValidationException"),
+        (json!({"Filters": [], "MaxResults": 21}), "ValidationException"),
+    ] {
+        assert_eq!(refusal(batch(body)).1, code);
+    }
 }

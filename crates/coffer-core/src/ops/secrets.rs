@@ -5,8 +5,10 @@ use coffer_types::{
     Filter, SecretArn, SecretBytes, SecretId, SecretName, SecretValue, Stage, Tag, Timestamp, VersionId,
 };
 
+use crate::Error;
 use crate::password::PasswordRules;
 
+mod batch_get_secret_value;
 mod create_secret;
 mod delete_secret;
 mod describe_secret;
@@ -312,4 +314,35 @@ pub struct UpdatedSecret {
     pub arn: SecretArn,
     /// The version that was made, or was there; `None` if no value was given.
     pub version_id: Option<VersionId>,
+}
+
+/// Reads the values of several secrets. Asking for that needs a permission of its own; each value is then read by a
+/// [`GetSecretValue`] of its own, with its own decision and record: see [`crate::Core::read_batch`].
+pub struct BatchGetSecretValue {
+    /// Of which secrets.
+    pub batch: Batch,
+}
+
+/// Which secrets a batch reads.
+#[derive(Clone)]
+pub enum Batch {
+    /// These, 1 to 20.
+    Listed(Vec<SecretId>),
+    /// Those that [`ListSecrets`], put through the gate too, finds.
+    Filtered {
+        /// What they must be like.
+        filters: Vec<Filter>,
+        /// At most this many, 1 to 20.
+        max_results: u32,
+        /// Where the last page ended.
+        next_token: Option<String>,
+    },
+}
+
+/// What came of a batch.
+pub struct BatchOfValues {
+    /// Each secret, as the caller named it or else by its ARN, and its value or why there is none.
+    pub answers: Vec<(SecretId, Result<ReadValue, Error>)>,
+    /// Where the next page begins; `None` at the end, and if secrets were listed by the caller.
+    pub next_token: Option<String>,
 }

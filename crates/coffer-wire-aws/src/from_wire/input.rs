@@ -243,6 +243,22 @@ impl<'a> Input<'a> {
         Ok(Some(stages))
     }
 
+    /// Names and ARNs, 1 to 20.
+    pub(super) fn secret_ids(&mut self, name: &str) -> Result<Option<Vec<String>>, Malformed> {
+        const MOST: usize = 20;
+        let ids = self.texts(name, 1..=SECRET_ID_CHARS_MAX)?;
+        match ids.as_ref().map(Vec::len) {
+            Some(0) => {
+                self.violate(Some("[]"), name, format_args!("have length greater than or equal to 1"));
+            }
+            Some(count) if count > MOST => {
+                self.violate(None, name, format_args!("have length less than or equal to {MOST}"));
+            }
+            _ => {}
+        }
+        Ok(ids)
+    }
+
     /// A list of texts, their lengths checked.
     pub(super) fn texts(
         &mut self,
