@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 RUNTIME = {"tokio", "hyper", "hyper-util"}
 HTTP = RUNTIME | {"http", "http-body", "http-body-util", "httparse", "axum", "tower"}
-AEAD = {"aws-lc-rs", "argon2", "ring", "aes-gcm", "chacha20poly1305", "rustls"}
+AEAD = {"aws-lc-rs", "argon2", "ring", "aes-gcm", "chacha20poly1305"}
+TLS = {"rustls", "tokio-rustls", "rcgen"}
 RANDOM = {"rand", "getrandom"}
 STORES = {"coffer-store", "coffer-store-redb"}
 WIRES = {"coffer-wire-aws", "coffer-wire-local"}
@@ -72,6 +73,7 @@ def rules(workspace):
         linked([name for name in members if name not in MAY_RUN], RUNTIME),
     )
     yield "only coffer-crypto uses a library of ciphers, or of random bytes", only({"coffer-crypto"}, AEAD | RANDOM)
+    yield "only coffer-server uses a library of TLS or certificates", only({"coffer-server"}, TLS)
     yield "only coffer-store-redb uses redb", only({"coffer-store-redb", "coffer-bench"}, {"redb"})
     yield "core knows no HTTP", linked(["coffer-core"], HTTP)
     yield "core links no engine of a store", linked(["coffer-core"], {"redb", "coffer-store-redb"})

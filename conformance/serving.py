@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -56,6 +57,8 @@ def free_port():
 class Server:
     """A running coffer and where it keeps its things."""
 
+    scheme = "http"
+
     def __init__(self, process, port, folder, log):
         self.process = process
         self.port = port
@@ -64,7 +67,7 @@ class Server:
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def said(self):
         """What it wrote to stdout and stderr so far."""
@@ -112,14 +115,36 @@ def is_ready(port):
         connection.close()
 
 
-def start(arguments, folder, environment):
+def is_ready_with_tls(port):
+    """The same over TLS; whose certificate it shows is a matter of the tests."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def start_anywhere(arguments, store, tls):
+    """A server of a store on every address of this machine, which listens to the tests' own for some seconds."""
+    ready = is_ready_with_tls if tls else is_ready
+    store.server = start(arguments, store.folder, store.environment(), ready, host="0.0.0.0")
+    return store.server
+
+
+def start(arguments, folder, environment, is_ready=is_ready, host="127.0.0.1"):
     """Runs `arguments` with `--listen` on a free port until it answers. Another may take the port first: again."""
     log = folder / "server.log"
     for _ in range(5):
         port = free_port()
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [*arguments, "--listen", f"127.0.0.1:{port}"],
+                [*arguments, "--listen", f"{host}:{port}"],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -200,8 +225,11 @@ class Store:
     def init(self):
         return self.run("init", "--account-id", ACCOUNT, "--region", REGION)
 
-    def start(self):
-        self.server = start([binary_path(), "serve"], self.folder, self.environment())
+    def start(self, *arguments, tls=False):
+        ready = is_ready_with_tls if tls else is_ready
+        self.server = start([binary_path(), "serve", *arguments], self.folder, self.environment(), ready)
+        if tls:
+            self.server.scheme = "https"
         return self.server
 
     def audit_bytes(self):

@@ -174,19 +174,42 @@ pub(crate) struct Up {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) founding: Founding,
-    /// Where to listen.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200", value_parser = listen_address)]
-    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// Go on although the audit log has lost records. That is recorded.
     #[arg(long)]
     pub(crate) accept_audit_loss: bool,
 }
 
+/// How programs reach the server.
 #[derive(Args)]
-pub(crate) struct Serve {
+pub(crate) struct Transport {
     /// Where to listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
+    /// Speak TLS on this machine, too; beyond it coffer always does.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// A further name or address that clients call the server by; the store's own certificate is for it. Can be
+    /// given more than once.
+    #[arg(long, value_name = "NAME", conflicts_with = "tls_certificate")]
+    pub(crate) tls_name: Vec<String>,
+    /// Show this certificate (PEM, with those that vouch for it) rather than one of the store's own. Read again when
+    /// it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// That certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve plain HTTP beyond this machine: everybody on the way can read every secret.
+    #[arg(long, conflicts_with_all = ["tls", "tls_name", "tls_certificate"])]
+    pub(crate) plain_http_beyond_loopback: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) transport: Transport,
     /// Go on although the audit log has lost records. That is recorded.
     #[arg(long, conflicts_with = "dev")]
     pub(crate) accept_audit_loss: bool,

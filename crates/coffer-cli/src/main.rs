@@ -34,6 +34,7 @@ mod progress;
 mod scratch;
 mod shell;
 mod terminal;
+mod transport;
 mod version;
 
 /// The server's threads each answer whole requests, which glibc's allocator serves more slowly. Secrets are wiped by

@@ -1,6 +1,7 @@
 //! One HTTP connection: hyper, the limits around it, and a last word where hyper has none.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,10 +17,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
-use crate::progress::{Overdue, Progress, WatchedStream};
+use crate::progress::{Overdue, Progress, TLS_HANDSHAKE, WatchedStream};
 use crate::route::{self, Early};
+use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::{Limits, body};
 
@@ -38,6 +41,13 @@ pub(crate) async fn run(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let stream = match worker.tls() {
+        None => Stream::Plain(stream),
+        Some(tls) => match shake_hands(&worker, tls, stream, source, &mut draining).await {
+            Some(stream) => stream,
+            None => return,
+        },
+    };
     let limits = worker.limits();
     let progress = Progress::new();
     let ended = {
@@ -78,9 +88,10 @@ pub(crate) async fn run(
     let Some(stream) = progress.take_stream() else { return };
     match ended {
         Ended::Http(Ok(())) if progress.is_refused_unread() => linger(stream).await,
-        Ended::Http(Ok(())) | Ended::Drained | Ended::Overdue(Overdue::Idle | Overdue::Reading) => {}
+        Ended::Http(Ok(())) | Ended::Drained | Ended::Overdue(Overdue::Idle) => say_goodbye(stream).await,
+        Ended::Overdue(Overdue::Reading) => {}
         Ended::Http(Err(error)) => {
-            if let Some(early) = what_was_wrong(&error) {
+            if let Some(early) = what_was_wrong(&error, &progress) {
                 // hyper has answered it.
                 drop(route::refuse_early(&worker.core(), early, source).await);
                 linger(stream).await;
@@ -95,6 +106,58 @@ pub(crate) async fn run(
     }
 }
 
+/// Makes TLS of a connection, in the time there is for it; `None` if that came to nothing, which is recorded unless the
+/// client just left.
+async fn shake_hands(
+    worker: &Worker,
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    source: IpAddr,
+    draining: &mut watch::Receiver<bool>,
+) -> Option<Stream> {
+    let limits = worker.limits();
+    // As for idle connections: where others wait for the place, it is kept free for less long.
+    let time = if worker.is_crowded() { limits.handshake_time_max / 10 } else { limits.handshake_time_max };
+    let until = Instant::now() + time;
+    let shaken = async {
+        let mut first = [0];
+        match timeout_at(until, stream.peek(&mut first)).await {
+            Ok(Ok(1..)) => {}
+            _left_or_silent => return Err(None),
+        }
+        if first != [TLS_HANDSHAKE] && first[0].is_ascii_alphabetic() {
+            return Err(Some((Early::PlainOnTlsPort, Some(stream))));
+        }
+        match timeout_at(until, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(None),
+            Ok(Err(_)) => Err(Some((Early::HandshakeFailed, None))),
+            Err(_) => Err(Some((Early::TooSlow, None))),
+        }
+    };
+    let failure = tokio::select! {
+        biased;
+        _ = draining.wait_for(|draining| *draining) => return None,
+        shaken = shaken => match shaken {
+            Ok(stream) => return Some(stream),
+            Err(failure) => failure?,
+        },
+    };
+    let (early, stream) = failure;
+    let response = route::refuse_early(&worker.core(), early, source).await;
+    if let Some(stream) = stream {
+        last_word(Stream::Plain(stream), response).await;
+    }
+    None
+}
+
+/// Ends TLS in order, so that the client can tell the end from a cut.
+async fn say_goodbye(mut stream: Stream) {
+    if stream.is_buffered() {
+        drop(timeout(LINGER_TIME_MAX, stream.shutdown()).await);
+    }
+}
+
 enum Ended {
     Http(hyper::Result<()>),
     Overdue(Overdue),
@@ -102,8 +165,10 @@ enum Ended {
 }
 
 /// What to record of a request that hyper could not read; `None` if the client merely left.
-fn what_was_wrong(error: &hyper::Error) -> Option<Early> {
-    if error.is_parse_too_large() {
+fn what_was_wrong(error: &hyper::Error, progress: &Progress) -> Option<Early> {
+    if error.is_parse() && progress.began_as_tls() {
+        Some(Early::TlsOnPlainPort)
+    } else if error.is_parse_too_large() {
         Some(Early::HeadersTooLarge)
     } else if error.is_parse() {
         Some(Early::Unreadable)
@@ -149,7 +214,7 @@ fn closing(mut response: Response<Bytes>) -> Response<Bytes> {
 }
 
 /// Says what hyper has no way to say: it has been cut off in the middle of a request.
-async fn last_word(mut stream: TcpStream, response: Response<Bytes>) {
+async fn last_word(mut stream: Stream, response: Response<Bytes>) {
     let (parts, body) = closing(response).into_parts();
     let mut head =
         format!("HTTP/1.1 {} {}\r\n", parts.status.as_str(), parts.status.canonical_reason().unwrap_or(""))
@@ -162,7 +227,7 @@ async fn last_word(mut stream: TcpStream, response: Response<Bytes>) {
     }
     head.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
     head.extend_from_slice(&body);
-    let said = tokio::time::timeout(LINGER_TIME_MAX, stream.write_all(&head)).await;
+    let said = timeout(LINGER_TIME_MAX, stream.write_all(&head)).await;
     if matches!(said, Ok(Ok(()))) {
         linger(stream).await;
     }
@@ -170,7 +235,7 @@ async fn last_word(mut stream: TcpStream, response: Response<Bytes>) {
 
 /// Ends a connection whose client may still be sending. Closed at once, the kernel would answer what arrives with
 /// a reset, which takes from the client the answer it has not read yet.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: Stream) {
     let discard = async {
         stream.shutdown().await?;
         let mut buffer = [0; 4096];
@@ -181,8 +246,8 @@ async fn linger(mut stream: TcpStream) {
                 length => bytes += length,
             }
         }
-        std::io::Result::Ok(())
+        io::Result::Ok(())
     };
     // Whatever comes of it, the connection is over.
-    drop(tokio::time::timeout(LINGER_TIME_MAX, discard).await);
+    drop(timeout(LINGER_TIME_MAX, discard).await);
 }

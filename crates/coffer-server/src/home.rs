@@ -8,14 +8,17 @@
 //!   audit/                             the log
 //!   lock                               held by whoever has the store open: its pid and command
 //!   coffer.sock                        of a running server
+//!   tls/ca.pem                         the certificate of the store's own authority, for clients
 //! <data directory>/             0700   $COFFER_DATA_DIR, $XDG_DATA_HOME/coffer or ~/.local/share/coffer
 //!   keys/<store id>             0600   what the root key is sealed with
 //!   credentials/<store id>.json 0600   the first access key, for `coffer env`
+//!   tls/<store id>.json         0600   the store's own certificate authority, with its key
 //! ```
 //!
 //! I/O: these files. Invariants: a process that dies at any moment leaves a whole store or none; nothing that
 //! opens a store is kept beside it; only the holder of the lock touches records and log.
 
+mod authority;
 mod credentials;
 mod files;
 mod init;
@@ -35,6 +38,8 @@ pub use credentials::Credentials;
 pub use init::{InitOptions, Initialised, SealChoice};
 pub use lock::{HeldLock, Holder, WayIn};
 pub use open::{OpenOptions, Opened};
+
+use crate::TlsError;
 
 const GITIGNORE_FILE: &str = ".gitignore";
 const SEAL_FILE: &str = "seal.json";
@@ -150,6 +155,15 @@ pub enum HomeError {
         /// Why not. Says where in the file, and nothing of what stands there.
         #[source]
         source: coffer_wire_local::JsonFault,
+    },
+    /// The store's own certificate authority cannot be used.
+    #[error("cannot use the certificate authority in `{}`", path.display())]
+    Authority {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: TlsError,
     },
     /// The file system refused.
     #[error("cannot {action} `{}`", path.display())]
@@ -290,6 +304,12 @@ impl From<HomeError> for Failure {
             HomeError::Start { source, .. } => start_failure(source),
             HomeError::Store { .. } | HomeError::Close(_) => (FailureKind::Unavailable, None),
             HomeError::Credentials { .. } => (FailureKind::Other, None),
+            HomeError::Authority { .. } => (
+                FailureKind::Other,
+                Some(
+                    "move the file aside to have a new one made; clients have to be given its certificate then",
+                ),
+            ),
             HomeError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => (
                     FailureKind::Denied,

@@ -20,9 +20,12 @@ mod route;
 mod serve;
 mod socket;
 mod spawn;
+mod stream;
+mod tls;
 mod worker;
 
 pub use dev::{DEV_BANNER, DevSettings, dev_core};
-pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions};
+pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions, Warn};
 pub use serve::{Bound, serve};
 pub use spawn::RuntimeSpawn;
+pub use tls::{Authority, TlsError, TlsIdentity, names_of_this_machine};

@@ -6,14 +6,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::DevSettings;
+use crate::{DevSettings, TlsError, TlsIdentity};
+
+/// Tells the owner of a running server something, in people's words.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How to serve.
 pub struct ServeOptions {
-    /// Where the AWS door listens. Beyond loopback only with [`DevSettings::expose`]; port 0 takes a free one.
+    /// Where the AWS door listens; port 0 takes a free one. Beyond loopback only with TLS, or if
+    /// [`Self::plain_http_beyond_loopback`] or [`DevSettings::expose`] says so.
     pub listen: SocketAddr,
+    /// Whose certificate is shown; plain HTTP if `None`.
+    pub tls: Option<TlsIdentity>,
+    /// Serve plain HTTP where everybody on the way can read it.
+    pub plain_http_beyond_loopback: bool,
+    /// Where warnings go.
+    pub warn: Warn,
     /// Threads that answer requests; as many as there are processors if `None`.
     pub threads: Option<NonZeroUsize>,
     /// Where the Unix socket is made; its folder is the owner's alone. A socket that is there is taken to be
@@ -36,6 +47,8 @@ pub struct Limits {
     pub arriving_bytes_max: usize,
     /// Longest time from the first byte of a request to its last, and longest a client may leave an answer unread.
     pub request_time_max: Duration,
+    /// Longest time a TLS handshake may take.
+    pub handshake_time_max: Duration,
     /// Longest time between two requests of a connection.
     pub idle_time_max: Duration,
     /// Most TCP connections; more are closed at once. Lowered to what the process may open.
@@ -56,6 +69,7 @@ impl Default for Limits {
             body_bytes_max: 512 * 1024,
             arriving_bytes_max: 64 * 1024 * 1024,
             request_time_max: Duration::from_secs(10),
+            handshake_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(75),
             connections_max: 4096,
             local_connections_max: 64,
@@ -65,15 +79,28 @@ impl Default for Limits {
 }
 
 impl ServeOptions {
-    /// Defaults on an address: no Unix socket, not a throw-away.
+    /// Defaults on an address: plain HTTP, no Unix socket, not a throw-away, nobody to warn.
     pub fn on(listen: SocketAddr) -> Self {
-        Self { listen, threads: None, socket: None, dev: None, limits: Limits::default() }
+        Self {
+            listen,
+            tls: None,
+            plain_http_beyond_loopback: false,
+            warn: Arc::new(|_| {}),
+            threads: None,
+            socket: None,
+            dev: None,
+            limits: Limits::default(),
+        }
     }
 
-    /// Only loopback, until there is TLS; a throw-away server may be exposed on request.
+    /// Beyond loopback only with TLS, unless told otherwise. The known keys of a throw-away server are no better
+    /// kept with TLS, so it is told of exposure as such.
     pub(crate) fn check(&self) -> Result<(), ServeError> {
-        let exposed = self.dev.as_ref().is_some_and(|dev| dev.expose);
-        if self.listen.ip().to_canonical().is_loopback() || exposed {
+        let told = match &self.dev {
+            Some(dev) => dev.expose,
+            None => self.tls.is_some() || self.plain_http_beyond_loopback,
+        };
+        if self.listen.ip().to_canonical().is_loopback() || told {
             Ok(())
         } else {
             Err(ServeError::BeyondLoopback { address: self.listen })
@@ -84,8 +111,8 @@ impl ServeOptions {
 /// Why a server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Asked to listen where others can reach it.
-    #[error("cannot listen on `{address}`: coffer has no TLS yet and listens on loopback addresses only")]
+    /// Asked to listen where others can reach it, in plain HTTP or with known keys.
+    #[error("cannot listen on `{address}`: others can reach it there, and read along")]
     BeyondLoopback {
         /// Where.
         address: SocketAddr,
@@ -108,6 +135,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Tls(TlsError),
     /// A thread or its reactor could not be made.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -121,19 +151,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_unless_a_throw_away_is_exposed() {
-        for (listen, expose, served) in [
-            ("127.0.0.1:8200", None, true),
-            ("127.8.8.8:0", None, true),
-            ("[::1]:8200", None, true),
-            ("[::ffff:127.0.0.1]:8200", None, true),
-            ("0.0.0.0:8200", None, false),
-            ("[::]:8200", None, false),
-            ("192.168.1.2:8200", None, false),
-            ("0.0.0.0:8200", Some(false), false),
-            ("0.0.0.0:8200", Some(true), true),
+    fn beyond_loopback_only_with_tls_unless_told_otherwise() {
+        const PLAIN: (bool, bool) = (false, false);
+        const TLS: (bool, bool) = (true, false);
+        const TOLD: (bool, bool) = (false, true);
+        for (listen, (tls, told), expose, served) in [
+            ("127.0.0.1:8200", PLAIN, None, true),
+            ("127.8.8.8:0", PLAIN, None, true),
+            ("[::1]:8200", PLAIN, None, true),
+            ("[::ffff:127.0.0.1]:8200", PLAIN, None, true),
+            ("0.0.0.0:8200", PLAIN, None, false),
+            ("[::]:8200", PLAIN, None, false),
+            ("192.168.1.2:8200", PLAIN, None, false),
+            ("192.168.1.2:8200", TLS, None, true),
+            ("192.168.1.2:8200", TOLD, None, true),
+            ("0.0.0.0:8200", PLAIN, Some(false), false),
+            ("0.0.0.0:8200", TLS, Some(false), false),
+            ("0.0.0.0:8200", TOLD, Some(false), false),
+            ("0.0.0.0:8200", PLAIN, Some(true), true),
         ] {
             let mut options = ServeOptions::on(listen.parse().unwrap());
+            options.tls =
+                tls.then(|| TlsIdentity::Files { certificate: PathBuf::new(), key: PathBuf::new() });
+            options.plain_http_beyond_loopback = told;
             options.dev = expose.map(|expose| DevSettings { expose, ..DevSettings::default() });
             assert_eq!(options.check().is_ok(), served, "{listen} {expose:?}");
         }

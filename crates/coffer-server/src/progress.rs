@@ -10,10 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
 use crate::Limits;
+use crate::stream::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The first byte of a TLS handshake, which no HTTP method begins with.
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Where a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,8 +38,10 @@ pub(crate) struct Progress {
     /// An answer leaves bytes of its request unread.
     refused_unread: Cell<bool>,
     requests: Cell<u64>,
+    /// The first byte that came.
+    first_byte: Cell<Option<u8>>,
     /// The stream, once HTTP is done with it.
-    returned: RefCell<Option<TcpStream>>,
+    returned: RefCell<Option<Stream>>,
 }
 
 /// What a connection's time is up for.
@@ -60,6 +64,7 @@ impl Progress {
             write_blocked_since: Cell::new(None),
             refused_unread: Cell::new(false),
             requests: Cell::new(0),
+            first_byte: Cell::new(None),
             returned: RefCell::new(None),
         })
     }
@@ -127,28 +132,33 @@ impl Progress {
         }
     }
 
+    /// Whether what came over plain HTTP began as a TLS handshake begins.
+    pub(crate) fn began_as_tls(&self) -> bool {
+        self.first_byte.get() == Some(TLS_HANDSHAKE) && self.requests.get() == 0
+    }
+
     /// The stream, for a last word after HTTP is done with it.
-    pub(crate) fn take_stream(&self) -> Option<TcpStream> {
+    pub(crate) fn take_stream(&self) -> Option<Stream> {
         self.returned.borrow_mut().take()
     }
 }
 
-/// A TCP stream that notes its progress, and hands the stream back when dropped.
+/// A stream that notes its progress, and hands the stream back when dropped.
 pub(crate) struct WatchedStream {
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     progress: Rc<Progress>,
 }
 
 impl WatchedStream {
-    pub(crate) fn new(stream: TcpStream, progress: Rc<Progress>) -> Self {
+    pub(crate) fn new(stream: Stream, progress: Rc<Progress>) -> Self {
         Self { stream: Some(stream), progress }
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn note_write(&self, poll: &Poll<io::Result<usize>>) {
+    fn note_write<T>(&self, poll: &Poll<io::Result<T>>) {
         if poll.is_ready() {
             if self.progress.is_write_blocked() {
                 self.progress.write_blocked_since.set(None);
@@ -173,7 +183,10 @@ impl AsyncRead for WatchedStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = self.stream()?.poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        if let Some(&first) = buffer.filled().get(before) {
+            if self.progress.first_byte.get().is_none() {
+                self.progress.first_byte.set(Some(first));
+            }
             self.progress.bytes_arrived();
         }
         poll
@@ -201,8 +214,14 @@ impl AsyncWrite for WatchedStream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.stream()?;
+        if !stream.is_buffered() {
+            return Poll::Ready(Ok(()));
+        }
+        let poll = stream.poll_flush(cx);
+        self.note_write(&poll);
+        poll
     }
 
     /// Left to whoever takes the stream back.

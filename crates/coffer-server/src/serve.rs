@@ -1,10 +1,10 @@
 //! Serving: bind, accept, drive maintenance, and stop in order.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
 use coffer_core::Core;
@@ -14,11 +14,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::current::CurrentCore;
 use crate::socket::LocalListener;
+use crate::tls::Keeper;
 use crate::worker::{Accepted, Shared, WorkerHandle};
-use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, panic, worker};
+use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, panic, tls, worker};
 
 /// How often maintenance is looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the certificate is looked after.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no more descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Descriptors that are not TCP connections: files, sockets, reactors.
@@ -28,12 +31,21 @@ const OTHER_DESCRIPTORS: usize = 128;
 pub struct Bound {
     /// The address, with the port it got.
     pub address: SocketAddr,
+    /// Whether it speaks TLS there.
+    pub is_tls: bool,
 }
 
 impl Bound {
-    /// The AWS door's URL.
+    /// The AWS door's URL, as a program of this machine reaches it.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            let loopback: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback);
+        }
+        format!("{scheme}://{address}")
     }
 }
 
@@ -53,12 +65,22 @@ pub async fn serve(
         Limits { connections_max: allowed_connections(options.limits.connections_max), ..options.limits };
     let cannot_listen = |source| ServeError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let bound = Bound { address: listener.local_addr().map_err(cannot_listen)? };
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let bound = Bound { address, is_tls: options.tls.is_some() };
+    let keeper = match options.tls {
+        Some(identity) => Some(
+            Keeper::new(identity, Arc::clone(&options.warn), SystemTime::now()).map_err(ServeError::Tls)?,
+        ),
+        None => None,
+    };
+    let tls =
+        keeper.as_ref().map(|keeper| tls::acceptor(keeper.shown())).transpose().map_err(ServeError::Tls)?;
 
     let current = CurrentCore::new(core);
     let shared = Arc::new(Shared {
         core: Arc::clone(&current),
         limits,
+        tls,
         dev: options.dev,
         arriving_budget: body::arriving_budget(&limits),
         connections: AtomicUsize::new(0),
@@ -79,6 +101,7 @@ pub async fn serve(
         }
         None => None,
     };
+    let keeping = keeper.map(|keeper| tokio::spawn(keep_fresh(keeper, stopping.clone())));
     let maintenance = tokio::spawn(maintain(Arc::clone(&current), stopping));
 
     ready(&bound);
@@ -97,6 +120,9 @@ pub async fn serve(
         drop(local.await);
     }
     drop(maintenance.await);
+    if let Some(keeping) = keeping {
+        drop(keeping.await);
+    }
     current.get().close().await.map_err(ServeError::Close)
 }
 
@@ -138,6 +164,18 @@ async fn maintain(current: Arc<CurrentCore>, mut stopping: watch::Receiver<bool>
         let core = current.get();
         // A panic here must not end maintenance for good; the next round tries again.
         drop(panic::catch(core.maintain()).await);
+    }
+}
+
+/// Looks after the certificate.
+async fn keep_fresh(mut keeper: Keeper, mut stopping: watch::Receiver<bool>) {
+    let mut due = interval(CERTIFICATE_INTERVAL);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = due.tick() => keeper.look(SystemTime::now()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use coffer_core::Core;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::current::{CurrentCore, ThreadCore};
 use crate::{DevSettings, Limits, connection};
@@ -19,6 +20,8 @@ use crate::{DevSettings, Limits, connection};
 pub(crate) struct Shared {
     pub(crate) core: Arc<CurrentCore>,
     pub(crate) limits: Limits,
+    /// Set if connections speak TLS.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) dev: Option<DevSettings>,
     pub(crate) arriving_budget: Semaphore,
     /// Open connections of all workers.
@@ -131,6 +134,10 @@ impl Worker {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
+        self.shared.tls.as_ref()
     }
 
     pub(crate) fn arriving_budget(&self) -> &Semaphore {

@@ -120,7 +120,7 @@ fn only_the_owner_may_look() {
         std::fs::read_dir(place.home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     inside.sort();
     let names: Vec<_> = inside.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, [".gitignore", "audit", "lock", "seal.json", "store.redb"]);
+    assert_eq!(names, [".gitignore", "audit", "lock", "seal.json", "store.redb", "tls"]);
     for path in &inside {
         assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
     }
@@ -194,7 +194,7 @@ fn of_many_that_make_it_at_once_one_wins() {
     assert_eq!(place.home.facts(data_dir).unwrap().store_id, winners[0].store_id);
     // Nor did the others leave anything.
     assert_eq!(std::fs::read_dir(place.home.path().parent().unwrap()).unwrap().count(), 1);
-    for folder in ["keys", "credentials"] {
+    for folder in ["keys", "credentials", "tls"] {
         assert_eq!(std::fs::read_dir(data_dir.join(folder)).unwrap().count(), 1, "{folder}");
     }
     runtime().block_on(async { place.open().await.unwrap().close().await.unwrap() });

@@ -256,6 +256,12 @@ pub enum EarlyRefusal {
     TooSlow,
     /// The request breaks off or is not HTTP.
     Unreadable,
+    /// Plain HTTP where TLS is spoken.
+    PlainOnTlsPort,
+    /// TLS where plain HTTP is spoken.
+    TlsOnPlainPort,
+    /// The TLS handshake came to nothing.
+    HandshakeFailed,
     /// The server is busy with as much as it takes on.
     Overloaded,
     /// Answering it failed inside coffer, through a fault of coffer's.
@@ -281,6 +287,21 @@ impl EarlyRefusal {
             Self::Unreadable => {
                 (StatusCode::BAD_REQUEST, "SerializationException", "The request could not be read.")
             }
+            Self::PlainOnTlsPort => (
+                StatusCode::BAD_REQUEST,
+                "HttpsRequired",
+                "This is plain HTTP, and this port speaks TLS: use https://.",
+            ),
+            Self::TlsOnPlainPort => (
+                StatusCode::BAD_REQUEST,
+                "HttpRequired",
+                "This is TLS, and this port speaks plain HTTP: use http://, or start the server with --tls.",
+            ),
+            Self::HandshakeFailed => (
+                StatusCode::BAD_REQUEST,
+                "TlsHandshakeFailed",
+                "The TLS handshake failed: the client trusts another certificate, or speaks neither TLS 1.2 nor 1.3.",
+            ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ServiceUnavailableException",

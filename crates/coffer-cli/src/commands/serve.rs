@@ -1,22 +1,24 @@
 //! `serve`: the server, for a store or as a throw-away.
 
 use std::fmt::Write as _;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coffer_server::home::{Credentials, Home, data_dir};
-use coffer_server::{Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, dev_core};
+use coffer_server::{
+    Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, TlsIdentity, dev_core,
+};
 use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{Access, InPlace, Place, runtime};
-use crate::arguments::Serve;
+use crate::arguments::{Serve, Transport};
 use crate::commands::init::admin_key;
-use crate::failure::{Stop, with_causes};
+use crate::failure::Stop;
 use crate::output::Output;
 use crate::shell;
+use crate::transport::serve_failed;
 
 /// `serve --json`.
 #[derive(Serialize)]
@@ -38,11 +40,11 @@ pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<
             return Err(Stop::new(FailureKind::Conflict, message).with_hint("use it, or stop it first"));
         }
     };
-    if let Err(stop) = ensure_free(arguments.listen) {
+    if let Err(stop) = arguments.transport.ensure_free() {
         Access::InPlace(store).close()?;
         return Err(stop);
     }
-    serve_store(&place.home, store, arguments.listen, output, |bound| {
+    serve_store(&place.home, store, &arguments.transport, output, |bound| {
         let serving = Serving { endpoint: bound.endpoint(), dev: false };
         output.data(&serving, |text| writeln!(text, "serving on {}; Ctrl-C stops", serving.endpoint))
     })
@@ -52,15 +54,24 @@ pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<
 pub(crate) fn serve_store(
     home: &Home,
     store: InPlace,
-    listen: SocketAddr,
+    transport: &Transport,
     output: Output,
     ready: impl FnOnce(&Bound) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
+    let identity = match transport.identity(home, output) {
+        Ok(identity) => identity,
+        Err(stop) => {
+            Access::InPlace(store).close()?;
+            return Err(stop);
+        }
+    };
+    let ca_bundle =
+        matches!(identity, Some(TlsIdentity::Authority { .. })).then(|| home.authority_certificate());
     let InPlace { runtime, opened, .. } = store;
-    let mut options = ServeOptions::on(listen);
+    let mut options = options_of(transport, identity, output);
     options.socket = Some(home.socket_path());
     let ready = |bound: &Bound| {
-        if let Err(stop) = publish_endpoint(home, &bound.endpoint()) {
+        if let Err(stop) = publish_endpoint(home, &bound.endpoint(), ca_bundle) {
             output.warning("`coffer env` does not know where this server listens:");
             output.stop(&stop);
         }
@@ -88,15 +99,20 @@ pub(crate) fn serve_store(
 
 /// Serves a store in memory that nobody will miss.
 fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
-    if !arguments.dev_expose {
-        let listen = arguments.listen;
-        ensure_free(listen).map_err(|stop| match is_of_this_machine(listen) {
-            true => stop,
-            false => stop.with_hint(
-                "to let others reach a throw-away with known keys, add --dev-expose; else --listen 127.0.0.1:8200",
-            ),
-        })?;
+    let transport = &arguments.transport;
+    if !arguments.dev_expose && !transport.is_of_this_machine() {
+        return Err(serve_failed(ServeError::BeyondLoopback { address: transport.listen }).with_hint(
+            "to let others reach a throw-away with known keys, add --dev-expose; else --listen 127.0.0.1:8200",
+        ));
     }
+    let identity = transport.given_identity();
+    if identity.is_none() && (transport.tls || !transport.tls_name.is_empty()) {
+        return Err(Stop::Usage {
+            message: "a throw-away store has no certificate authority that clients could trust".into(),
+            hint: "give it a certificate with --tls-certificate and --tls-key".into(),
+        });
+    }
+    transport.ensure_free()?;
     let mut settings = DevSettings { expose: arguments.dev_expose, ..DevSettings::default() };
     let own_key = admin_key()?;
     let is_known = own_key.is_none();
@@ -134,65 +150,33 @@ fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
         let core = dev_core(&settings, Arc::new(RuntimeSpawn::here()))
             .await
             .map_err(|error| Stop::of(FailureKind::Unavailable, &error))?;
-        let mut options = ServeOptions::on(arguments.listen);
+        let mut options = options_of(transport, identity, output);
         options.dev = Some(settings);
         let stop = told_to_stop(output);
         coffer_server::serve(core, options, ready, stop).await.map_err(serve_failed)
     })
 }
 
-/// The file that `coffer env` reads says where the server listens.
-fn publish_endpoint(home: &Home, endpoint: &str) -> Result<(), Stop> {
+fn options_of(transport: &Transport, identity: Option<TlsIdentity>, output: Output) -> ServeOptions {
+    let mut options = ServeOptions::on(transport.listen);
+    options.tls = identity;
+    options.plain_http_beyond_loopback = transport.plain_http_beyond_loopback;
+    options.warn = Arc::new(move |text| output.warning(text));
+    options
+}
+
+/// The file that `coffer env` reads says where the server listens, and who vouches for it.
+fn publish_endpoint(home: &Home, endpoint: &str, ca_bundle: Option<PathBuf>) -> Result<(), Stop> {
     let data_dir = data_dir().map_err(Failure::from)?;
     let store_id = home.facts(&data_dir).map_err(Failure::from)?.store_id;
     if let Some(mut credentials) = Credentials::read(&data_dir, store_id).map_err(Failure::from)?
-        && credentials.endpoint != endpoint
+        && (credentials.endpoint != endpoint || credentials.ca_bundle != ca_bundle)
     {
         endpoint.clone_into(&mut credentials.endpoint);
+        credentials.ca_bundle = ca_bundle;
         credentials.write(&data_dir, store_id).map_err(Failure::from)?;
     }
     Ok(())
-}
-
-/// A listener that can't be had is told before anything is opened, made or imported.
-pub(crate) fn ensure_free(listen: SocketAddr) -> Result<(), Stop> {
-    if !is_of_this_machine(listen) {
-        return Err(serve_failed(ServeError::BeyondLoopback { address: listen }));
-    }
-    match TcpListener::bind(listen) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(serve_failed(ServeError::Listen { address: listen, source })),
-    }
-}
-
-/// Whether only programs of this machine can connect.
-fn is_of_this_machine(listen: SocketAddr) -> bool {
-    listen.ip().to_canonical().is_loopback()
-}
-
-fn serve_failed(error: ServeError) -> Stop {
-    let (kind, hint) = match &error {
-        ServeError::BeyondLoopback { .. } => {
-            (FailureKind::Refused, Some("listen on this machine only: --listen 127.0.0.1:8200"))
-        }
-        ServeError::Listen { source, .. } => (
-            FailureKind::Unavailable,
-            Some(match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "another program listens there; choose another port with --listen, or port 0 for any that is free"
-                }
-                _ => "choose another address, such as --listen 127.0.0.1:8201",
-            }),
-        ),
-        ServeError::Socket { .. } | ServeError::Thread(_) | ServeError::Close(_) => {
-            (FailureKind::Unavailable, None)
-        }
-    };
-    let stop = Stop::new(kind, with_causes(&error));
-    match hint {
-        Some(hint) => stop.with_hint(hint),
-        None => stop,
-    }
 }
 
 /// Resolves at Ctrl-C, or when an init system asks. Both are caught from this call on, so that a server stops in

@@ -10,7 +10,7 @@ use crate::access::{Access, Place};
 use crate::arguments::Up;
 use crate::commands::init::NewStore;
 use crate::commands::list::Secrets;
-use crate::commands::serve::{ensure_free, serve_store};
+use crate::commands::serve::serve_store;
 use crate::failure::Stop;
 use crate::import::{Imported, Plan};
 use crate::output::Output;
@@ -41,7 +41,7 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
     let store = if home.exists() {
         None
     } else {
-        ensure_free(arguments.listen)?;
+        arguments.transport.ensure_free()?;
         match NewStore::make(place, &arguments.founding) {
             Ok(store) => Some(store),
             // Another `up` was faster; go on beside it.
@@ -91,7 +91,7 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
             let object = object(endpoint);
             output.data(&object, |text| object.describe(text))
         }
-        Access::InPlace(opened) => serve_store(home, opened, arguments.listen, output, |bound| {
+        Access::InPlace(opened) => serve_store(home, opened, &arguments.transport, output, |bound| {
             let object = object(bound.endpoint());
             output.data(&object, |text| object.describe(text))?;
             output.note("serving; Ctrl-C stops");
@@ -103,7 +103,7 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
 /// Before anything is imported: the port must be free, and the store the one that was asked for.
 fn look_at(access: &mut Access, arguments: &Up) -> Result<(), Stop> {
     if access.server().is_none() {
-        ensure_free(arguments.listen)?;
+        arguments.transport.ensure_free()?;
     }
     let Some(asked_for) = arguments.founding.account_id else { return Ok(()) };
     let account = access.status()?.account;

@@ -21,6 +21,8 @@ pub struct Credentials {
     pub account: AccountId,
     /// Where the server last listened, such as `http://127.0.0.1:8200`.
     pub endpoint: String,
+    /// The certificate of the authority that vouches for the server there, if that is the store's own.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +32,8 @@ struct File<Text> {
     region: Region,
     account: AccountId,
     endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_bundle: Option<PathBuf>,
 }
 
 impl Credentials {
@@ -53,6 +57,7 @@ impl Credentials {
             region: file.region,
             account: file.account,
             endpoint: file.endpoint,
+            ca_bundle: file.ca_bundle,
         }))
     }
 
@@ -70,6 +75,7 @@ impl Credentials {
             region: self.region.clone(),
             account: self.account,
             endpoint: self.endpoint.clone(),
+            ca_bundle: self.ca_bundle.clone(),
         };
         // Large enough at once, so that it leaves no copy behind as it grows.
         let mut json = Zeroizing::new(Vec::with_capacity(4096));

@@ -16,7 +16,9 @@ use coffer_types::{AccountId, Region, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
 use super::open::Engine;
-use super::{Credentials, GITIGNORE_FILE, Home, HomeError, LOCK_FILE, SEAL_FILE, files, io_error, key_file};
+use super::{
+    Credentials, GITIGNORE_FILE, Home, HomeError, LOCK_FILE, SEAL_FILE, authority, files, io_error, key_file,
+};
 
 /// The first user's name.
 const ADMINISTRATOR: &str = "admin";
@@ -69,7 +71,7 @@ pub struct Initialised {
 impl Home {
     /// Makes a store here. [`HomeError::Exists`] if there is one, also if another process was faster.
     ///
-    /// The key file and the credentials are written first: of a process that dies in between they are left, and
+    /// The key file, the credentials and the authority are written first: of a process that dies in between they are left, and
     /// open nothing.
     pub async fn init(&self, options: &InitOptions, spawn: Arc<dyn Spawn>) -> Result<Initialised, HomeError> {
         if self.exists() {
@@ -80,7 +82,8 @@ impl Home {
         let initialised = fill(&draft, options, &random, spawn).await?;
         if let Err(error) = draft.publish() {
             // Certainly not in place, so nothing will ever need what opens it.
-            let orphans = initialised.key_file.iter().chain([&initialised.credentials]);
+            let authority = authority::path(&options.data_dir, initialised.store_id);
+            let orphans = initialised.key_file.iter().chain([&initialised.credentials, &authority]);
             orphans.for_each(|orphan| drop(std::fs::remove_file(orphan)));
             return Err(error);
         }
@@ -125,8 +128,11 @@ async fn fill(
         region: options.region.clone(),
         account,
         endpoint: DEFAULT_ENDPOINT.to_owned(),
+        ca_bundle: None,
     };
     credentials.write(&options.data_dir, store_id)?;
+    let authority = authority::make(&options.data_dir, store_id, SystemTime::now())?;
+    authority::publish(&draft.path, &authority)?;
 
     files::write_private_file(&draft.path.join(GITIGNORE_FILE), b"*\n")?;
     files::write_private_file(&draft.path.join(LOCK_FILE), b"")?;

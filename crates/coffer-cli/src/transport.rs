@@ -1,0 +1,105 @@
+//! How programs reach the server, as the command line says it: the address, and whose certificate is shown there.
+//!
+//! I/O: binds the address for a moment, and reads or makes the store's certificate authority.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::SystemTime;
+
+use coffer_server::home::{Home, data_dir};
+use coffer_server::{ServeError, TlsIdentity, names_of_this_machine};
+use coffer_wire_local::{Failure, FailureKind};
+
+use crate::arguments::Transport;
+use crate::failure::{Stop, with_causes};
+use crate::output::Output;
+
+impl Transport {
+    /// Whether only programs of this machine can connect.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+
+    /// Whether TLS was asked for, or is due because others can reach the address.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls
+            || !self.tls_name.is_empty()
+            || self.tls_certificate.is_some()
+            || (!self.is_of_this_machine() && !self.plain_http_beyond_loopback)
+    }
+
+    /// A listener that can't be had is told before anything is opened, made or imported.
+    pub(crate) fn ensure_free(&self) -> Result<(), Stop> {
+        match TcpListener::bind(self.listen) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(serve_failed(ServeError::Listen { address: self.listen, source })),
+        }
+    }
+
+    /// Whose certificate the server of a store shows; `None` for plain HTTP. To be called with the store open.
+    pub(crate) fn identity(&self, home: &Home, output: Output) -> Result<Option<TlsIdentity>, Stop> {
+        if let Some(identity) = self.given_identity() {
+            return Ok(Some(identity));
+        }
+        if !self.is_tls() {
+            if !self.is_of_this_machine() {
+                output.warning(
+                    "plain HTTP beyond this machine: everybody on the way can read every secret that is asked for",
+                );
+            }
+            return Ok(None);
+        }
+        let mut names = names_of_this_machine();
+        names.extend(self.tls_name.iter().cloned());
+        if !self.listen.ip().is_unspecified() {
+            names.push(self.listen.ip().to_string());
+        }
+        names.sort();
+        names.dedup();
+        let data_dir = data_dir().map_err(Failure::from)?;
+        let renewed = || {
+            output.warning(&format!(
+                "the store's certificate authority was near its end and has been made anew: give clients `{}` again",
+                home.authority_certificate().display()
+            ));
+        };
+        let authority = home.authority(&data_dir, SystemTime::now(), renewed).map_err(Failure::from)?;
+        Ok(Some(TlsIdentity::Authority { authority, names }))
+    }
+
+    /// The certificate that was given, if one was.
+    pub(crate) fn given_identity(&self) -> Option<TlsIdentity> {
+        let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
+        Some(TlsIdentity::Files { certificate, key })
+    }
+}
+
+/// Why a server did not start or end well, and what to do.
+pub(crate) fn serve_failed(error: ServeError) -> Stop {
+    let (kind, hint) = match &error {
+        ServeError::BeyondLoopback { .. } => {
+            (FailureKind::Refused, Some("listen on this machine only: --listen 127.0.0.1:8200"))
+        }
+        ServeError::Listen { source, .. } => (
+            FailureKind::Unavailable,
+            Some(match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another program listens there; choose another port with --listen, or port 0 for any that is free"
+                }
+                _ => "choose another address, such as --listen 127.0.0.1:8201",
+            }),
+        ),
+        ServeError::Tls(_) => (
+            FailureKind::Refused,
+            Some("give a certificate and its key in PEM, or leave both out for one of the store's own"),
+        ),
+        ServeError::Socket { .. } | ServeError::Thread(_) | ServeError::Close(_) => {
+            (FailureKind::Unavailable, None)
+        }
+    };
+    let stop = Stop::new(kind, with_causes(&error));
+    match hint {
+        Some(hint) => stop.with_hint(hint),
+        None => stop,
+    }
+}

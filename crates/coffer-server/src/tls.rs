@@ -1,0 +1,250 @@
+//! TLS 1.2 and 1.3 around the AWS door: whose certificate is shown, and how it stays fresh.
+//!
+//! I/O: the two files of a certificate that was given. Invariants: a certificate is replaced by a whole and working
+//! one or not at all, and connections that are open never notice.
+
+mod authority;
+mod files;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use coffer_wire_local::JsonFault;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use tokio_rustls::TlsAcceptor;
+
+pub use authority::Authority;
+use authority::check_name;
+use files::GivenFiles;
+
+use crate::Warn;
+
+/// Sessions that can be resumed, so that a client need not shake hands in full again.
+const SESSIONS_MAX: usize = 4096;
+
+/// Whose certificate a server shows.
+pub enum TlsIdentity {
+    /// One that the store's own authority makes, for these names and addresses.
+    Authority {
+        /// The authority.
+        authority: Authority,
+        /// Host names and IP addresses.
+        names: Vec<String>,
+    },
+    /// One that was given, in PEM. The files are read again whenever they change.
+    Files {
+        /// The certificate, and those that lead from it towards a root.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+}
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A key or certificate could not be made.
+    #[error("cannot make a certificate")]
+    Make(#[source] rcgen::Error),
+    /// A name that no certificate can be for.
+    #[error("`{name}` is neither a host's name nor an address")]
+    Name {
+        /// Which.
+        name: String,
+    },
+    /// The kept authority is not what was written. Says where, and nothing of what stands there.
+    #[error("it is not an authority's file")]
+    Kept(#[source] JsonFault),
+    /// The kept authority's key or certificate cannot be read.
+    #[error("its key or certificate is damaged")]
+    KeptKey,
+    /// A given file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A given file holds no certificate.
+    #[error("there is no certificate in PEM in `{}`", path.display())]
+    NoCertificate {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A given file holds no key.
+    #[error("there is no private key in PEM in `{}`", path.display())]
+    NoKey {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A given certificate and key cannot be used together.
+    #[error("`{}` and `{}` do not go together", certificate.display(), key.display())]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
+    /// rustls refused.
+    #[error("cannot set up TLS")]
+    Rustls(#[source] rustls::Error),
+}
+
+/// The names of this machine that a store's own certificate is always for, beside those that were asked for.
+pub fn names_of_this_machine() -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if check_name(&host).is_ok() && !names.contains(&host) {
+        names.push(host);
+    }
+    names
+}
+
+/// TLS as connections use it.
+pub(crate) fn acceptor(shown: &Arc<Shown>) -> Result<TlsAcceptor, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(TlsError::Rustls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The certificate that is shown now.
+pub(crate) struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl Shown {
+    fn replace(&self, certified: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+    }
+
+    fn get(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Shown")
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.get())
+    }
+}
+
+/// Keeps the certificate that is shown fresh.
+pub(crate) struct Keeper {
+    source: Source,
+    shown: Arc<Shown>,
+    warn: Warn,
+}
+
+enum Source {
+    Authority { authority: Authority, names: Vec<String>, renew_at: SystemTime },
+    Files(GivenFiles),
+}
+
+impl Keeper {
+    /// The first certificate, which must be there.
+    pub(crate) fn new(identity: TlsIdentity, warn: Warn, now: SystemTime) -> Result<Self, TlsError> {
+        let (source, certified) = match identity {
+            TlsIdentity::Authority { authority, names } => {
+                let issued = authority.issue(&names, now)?;
+                (Source::Authority { authority, names, renew_at: issued.renew_at }, issued.certified)
+            }
+            TlsIdentity::Files { certificate, key } => {
+                let (files, certified) = GivenFiles::load(certificate, key)?;
+                if let Some(warning) = files.warning() {
+                    warn(&warning);
+                }
+                (Source::Files(files), certified)
+            }
+        };
+        Ok(Self { source, shown: Arc::new(Shown(RwLock::new(certified))), warn })
+    }
+
+    pub(crate) fn shown(&self) -> &Arc<Shown> {
+        &self.shown
+    }
+
+    /// Looks whether there is, or has to be, a newer certificate. To be called about once a second.
+    pub(crate) fn look(&mut self, now: SystemTime) {
+        let newer = match &mut self.source {
+            Source::Authority { authority, names, renew_at } => {
+                if now < *renew_at {
+                    return;
+                }
+                // The end of the authority itself is told at the next start, which makes another.
+                authority.issue(names, now).map(|issued| {
+                    *renew_at = issued.renew_at.max(now + std::time::Duration::from_secs(3600));
+                    Some(issued.certified)
+                })
+            }
+            Source::Files(files) => files.look(),
+        };
+        match newer {
+            Ok(Some(certified)) => self.shown.replace(certified),
+            Ok(None) => {}
+            Err(error) => {
+                (self.warn)(&format!(
+                    "the certificate stays as it was: {}",
+                    crate::home::with_causes(&error)
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn this_machine_has_names() {
+        let names = names_of_this_machine();
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            assert!(names.iter().any(|known| known == name), "{names:?}");
+        }
+        for name in &names {
+            check_name(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_made_anew_near_its_end_and_not_before() {
+        let now = SystemTime::now();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let identity = TlsIdentity::Authority {
+            authority: Authority::make("0123", now).unwrap(),
+            names: names_of_this_machine(),
+        };
+        let mut keeper = Keeper::new(identity, Arc::new(|_: &str| {}), now).unwrap();
+        let first = keeper.shown().get();
+        keeper.look(now + day * 59);
+        assert!(Arc::ptr_eq(&keeper.shown().get(), &first));
+        keeper.look(now + day * 61);
+        let second = keeper.shown().get();
+        assert_ne!(second.cert, first.cert);
+        keeper.look(now + day * 62);
+        assert!(Arc::ptr_eq(&keeper.shown().get(), &second));
+    }
+}
