@@ -19,7 +19,7 @@ use coffer_wire_local::{
 };
 use tokio::runtime::Runtime;
 
-use crate::arguments::PasswordOptions;
+use crate::arguments::{LimitArguments, PasswordOptions};
 use crate::failure::{Stop, with_causes};
 use crate::output::Output;
 use crate::passphrase::Passphrase;
@@ -50,14 +50,7 @@ pub(crate) struct Place {
 impl Place {
     /// The same store, opened although its audit log has lost records if `accept` is set.
     pub(crate) fn accepting_audit_loss(&self, accept: bool) -> Self {
-        let options = OpenOptions { accept_audit_loss: accept, ..self.options };
-        Self {
-            home: self.home.clone(),
-            region: self.region.clone(),
-            options,
-            passphrase: Rc::clone(&self.passphrase),
-            output: self.output,
-        }
+        self.opened_with(OpenOptions { accept_audit_loss: accept, ..self.options })
     }
 
     /// The text with each command in it as it is to be called from here.
@@ -77,6 +70,21 @@ impl Place {
             Some((message, _)) => io::Error::other(message.to_owned()),
             None => io::ErrorKind::Other.into(),
         })
+    }
+
+    /// The same store, opened to be served within limits.
+    pub(crate) fn limited(&self, limits: &LimitArguments) -> Self {
+        self.opened_with(OpenOptions { rate_limit: limits.rate_limit, ..self.options })
+    }
+
+    fn opened_with(&self, options: OpenOptions) -> Self {
+        Self {
+            home: self.home.clone(),
+            region: self.region.clone(),
+            options,
+            passphrase: Rc::clone(&self.passphrase),
+            output: self.output,
+        }
     }
 
     fn way_in(&self, command: &str) -> Result<WayIn, Stop> {

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -182,7 +183,7 @@ pub(crate) struct Up {
 }
 
 /// How programs reach the server.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Transport {
     /// Where to listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8200", value_parser = listen_address)]
@@ -204,6 +205,45 @@ pub(crate) struct Transport {
     /// Serve plain HTTP beyond this machine: everybody on the way can read every secret.
     #[arg(long, conflicts_with_all = ["tls", "tls_name", "tls_certificate"])]
     pub(crate) plain_http_beyond_loopback: bool,
+    /// Where to serve /metrics and /health, in plain HTTP to whoever asks. Unless given, /metrics is beside the rest
+    /// and for programs of this machine.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
+/// What one caller, and all together, may use.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArguments {
+    /// Most requests a second of one user; no limit unless given.
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) rate_limit: Option<NonZeroU32>,
+    /// Most connections; 4096 unless given.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) connections: Option<NonZeroU32>,
+    /// Most connections from one address; 1024 unless given.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) connections_per_source: Option<NonZeroU32>,
+    /// Most bytes of a request's line and headers, 1024 to 65536; 8192 unless given.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1024..=65536))]
+    pub(crate) header_bytes: Option<u32>,
+    /// Most bytes of a request's body, 1024 to 524288; 524288 unless given.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1024..=524_288))]
+    pub(crate) body_bytes: Option<u32>,
+    /// Longest time a request may take to arrive; 10 unless given.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) request_time: Option<u32>,
+    /// Longest time a TLS handshake may take; 10 unless given.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) handshake_time: Option<u32>,
+    /// Longest time between two requests of a connection; 75 unless given.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) idle_time: Option<u32>,
+    /// Longest time that requests under way have when the server stops; 10 unless given.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) drain_time: Option<u32>,
 }
 
 #[derive(Args)]

@@ -69,7 +69,7 @@ fn run_command() -> ExitCode {
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
     let home = Home::at(&arguments.home).map_err(Failure::from)?;
-    let options = OpenOptions { sync: arguments.sync.unwrap_or_default(), accept_audit_loss: false };
+    let options = OpenOptions { sync: arguments.sync.unwrap_or_default(), ..OpenOptions::default() };
     let region = arguments.command.region().cloned();
     let passphrase = Rc::new(Passphrase::new(output));
     let place = Place { home, region, options, passphrase, output };

@@ -4,13 +4,15 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::time::SystemTime;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use coffer_server::home::{Home, data_dir};
-use coffer_server::{ServeError, TlsIdentity, names_of_this_machine};
+use coffer_server::{Limits, ServeError, ServeOptions, TlsIdentity, names_of_this_machine};
 use coffer_wire_local::{Failure, FailureKind};
 
-use crate::arguments::Transport;
+use crate::arguments::{LimitArguments, Transport};
 use crate::failure::{Stop, with_causes};
 use crate::output::Output;
 
@@ -26,6 +28,17 @@ impl Transport {
             || !self.tls_name.is_empty()
             || self.tls_certificate.is_some()
             || (!self.is_of_this_machine() && !self.plain_http_beyond_loopback)
+    }
+
+    /// How to serve so.
+    pub(crate) fn options(&self, identity: Option<TlsIdentity>, output: Output) -> ServeOptions {
+        let mut options = ServeOptions::on(self.listen);
+        options.tls = identity;
+        options.plain_http_beyond_loopback = self.plain_http_beyond_loopback;
+        options.warn = Arc::new(move |text| output.warning(text));
+        options.metrics_listen = self.metrics_listen;
+        options.limits = self.limits.limits();
+        options
     }
 
     /// A listener that can't be had is told before anything is opened, made or imported.
@@ -71,6 +84,28 @@ impl Transport {
     pub(crate) fn given_identity(&self) -> Option<TlsIdentity> {
         let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
         Some(TlsIdentity::Files { certificate, key })
+    }
+}
+
+impl LimitArguments {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let count = |given: Option<NonZeroU32>, default| given.map_or(default, |count| count.get() as usize);
+        let bytes = |given: Option<u32>, default| given.map_or(default, |bytes| bytes as usize);
+        let time = |given: Option<u32>, default| {
+            given.map_or(default, |seconds| Duration::from_secs(seconds.into()))
+        };
+        Limits {
+            connections_max: count(self.connections, default.connections_max),
+            source_connections_max: count(self.connections_per_source, default.source_connections_max),
+            header_bytes_max: bytes(self.header_bytes, default.header_bytes_max),
+            body_bytes_max: bytes(self.body_bytes, default.body_bytes_max),
+            request_time_max: time(self.request_time, default.request_time_max),
+            handshake_time_max: time(self.handshake_time, default.handshake_time_max),
+            idle_time_max: time(self.idle_time, default.idle_time_max),
+            drain_time_max: time(self.drain_time, default.drain_time_max),
+            ..default
+        }
     }
 }
 

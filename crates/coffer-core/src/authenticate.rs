@@ -27,7 +27,7 @@ impl Core {
     ) -> Result<Context, AuthenticationError> {
         let inner = self.inner();
         let now = inner.clock.now();
-        match claim {
+        let believed = match claim {
             Claim::Local { uid } if uid == inner.meta.owner_uid => Ok(Context {
                 principal: Principal::Local {
                     uid,
@@ -41,7 +41,8 @@ impl Core {
             }),
             Claim::Local { uid } => Err(AuthenticationError::NotOwner { uid }),
             Claim::SigV4(claim) => inner.authenticate_signature(claim, request, event_source, now).await,
-        }
+        };
+        believed.inspect_err(|error| inner.metrics.disbelieve(error))
     }
 }
 
@@ -65,8 +66,12 @@ impl Inner {
         }
         check_time(claim.signed_at, now)?;
         self.check_signature(&access_key, &claim)?;
+        let principal = access_key.principal(&claim.access_key_id);
+        if self.rate.as_ref().is_some_and(|rate| !rate.take(principal.arn(), now)) {
+            return Err(AuthenticationError::RateExceeded);
+        }
         Ok(Context {
-            principal: access_key.principal(&claim.access_key_id),
+            principal,
             account: access_key.account,
             region: claim.region,
             request,

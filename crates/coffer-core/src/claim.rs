@@ -134,6 +134,9 @@ pub enum AuthenticationError {
         /// The uid.
         uid: u32,
     },
+    /// Believed, but it has asked more often than it may.
+    #[error("Rate exceeded")]
+    RateExceeded,
     /// coffer could not look the key up.
     #[error("An error occurred on the server side.")]
     Unavailable,

@@ -1,5 +1,8 @@
 //! What core is given instead of taking it: the time, and a way to run something to its end.
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use coffer_store::BoxFuture;
 use coffer_types::Timestamp;
 
@@ -7,6 +10,11 @@ use coffer_types::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Time to measure durations with, from any beginning.
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.now().as_millis().try_into().unwrap_or_default())
+    }
 }
 
 /// The system's clock.
@@ -18,6 +26,11 @@ impl Clock for SystemClock {
         let since_1970 =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGINNING.elapsed()
     }
 }
 

@@ -12,6 +12,8 @@ use uuid::Uuid;
 use crate::access::Accesses;
 use crate::commit::{InFlight, StoreBroken};
 use crate::maintain::Maintenance;
+use crate::metrics::Metrics;
+use crate::rate::RateLimiter;
 use crate::records::StoreMeta;
 use crate::records::cache::RecordCache;
 use crate::{Clock, Error, Spawn};
@@ -41,6 +43,9 @@ pub(crate) struct Inner {
     /// Reads whose day is still to be written.
     pub(crate) accesses: Accesses,
     pub(crate) refusals: Mutex<RefusalMeter>,
+    pub(crate) metrics: Metrics,
+    /// `None` if principals may ask as often as they like.
+    pub(crate) rate: Option<RateLimiter>,
     /// Held by whoever drains and maintains: one at a time, across its waits.
     pub(crate) maintenance: async_lock::Mutex<Maintenance>,
     /// The audit log could not be written when last tried.

@@ -13,6 +13,7 @@ use coffer_types::Action;
 
 use crate::commit::Committed;
 use crate::core::{Core, Inner};
+use crate::metrics::Outcome;
 use crate::recorder::Event;
 use crate::records::view::View;
 use crate::records::{PolicyEpoch, User};
@@ -116,18 +117,30 @@ impl Core {
     /// undone if the caller stops waiting for it.
     pub async fn execute<O: Operation>(&self, context: &Context, operation: O) -> Result<O::Output, Error> {
         let inner = self.inner();
-        inner.refuse_if_unsafe()?;
-        for _ in 0..ATTEMPTS_MAX {
-            match inner.attempt(context, &operation).await {
-                Attempt::Done(result) => return result,
-                Attempt::Conflict => {}
-            }
-        }
-        inner.record_failure(context, &operation, Error::Busy).await
+        let begun = inner.clock.elapsed();
+        let result = inner.try_until_done(context, &operation).await;
+        let outcome = result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok);
+        inner.metrics.count(O::NAME.name, outcome, inner.clock.elapsed().saturating_sub(begun));
+        result
     }
 }
 
 impl Inner {
+    async fn try_until_done<O: Operation>(
+        self: &Arc<Self>,
+        context: &Context,
+        operation: &O,
+    ) -> Result<O::Output, Error> {
+        self.refuse_if_unsafe()?;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.attempt(context, operation).await {
+                Attempt::Done(result) => return result,
+                Attempt::Conflict => {}
+            }
+        }
+        self.record_failure(context, operation, Error::Busy).await
+    }
+
     async fn attempt<O: Operation>(self: &Arc<Self>, context: &Context, operation: &O) -> Attempt<O::Output> {
         let mut transaction = Transaction::new(self, context.now);
         let output = match self.decide(context, operation, &mut transaction).await {

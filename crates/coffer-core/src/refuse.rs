@@ -39,6 +39,7 @@ impl Core {
     /// answer.
     pub async fn refuse(&self, refusal: Refusal) -> Result<(), Error> {
         let inner = &self.0;
+        inner.metrics.refusals.add_one();
         match &refusal.context {
             Some(context) => {
                 let failure = Some((refusal.code, refusal.message.as_str()));

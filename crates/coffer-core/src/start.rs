@@ -1,5 +1,6 @@
 //! Founding a store, and opening one.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +16,8 @@ use serde_json::json;
 use crate::commit::{COMMITS_MAX, Committed};
 use crate::core::{Core, IdPool, Inner};
 use crate::maintain::Maintenance;
+use crate::metrics::Metrics;
+use crate::rate::RateLimiter;
 use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
 use crate::{Clock, Error, Spawn, keys};
@@ -56,11 +59,14 @@ pub struct CoreOptions {
     /// Go on although the audit log is not whole, or not the one that the store's checkpoint was signed over. That
     /// is recorded. A log that can't be continued, because its own newest records are damaged, is refused even so.
     pub accept_audit_loss: bool,
+    /// Most requests a second of a principal with an access key; as many as it likes if `None`. The store's owner, in
+    /// place or on the socket, is not counted.
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 impl Default for CoreOptions {
     fn default() -> Self {
-        Self { cache_bytes_max: 32 * 1024 * 1024, accept_audit_loss: false }
+        Self { cache_bytes_max: 32 * 1024 * 1024, accept_audit_loss: false, rate_limit: None }
     }
 }
 
@@ -242,6 +248,8 @@ impl Core {
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
             accesses: Default::default(),
             refusals: Mutex::new(RefusalMeter::new(now)),
+            metrics: Metrics::default(),
+            rate: parts.options.rate_limit.map(RateLimiter::new),
             maintenance: async_lock::Mutex::new(Maintenance::new(known, now)),
             audit_failed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),

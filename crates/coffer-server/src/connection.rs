@@ -139,11 +139,15 @@ async fn shake_hands(
         biased;
         _ = draining.wait_for(|draining| *draining) => return None,
         shaken = shaken => match shaken {
-            Ok(stream) => return Some(stream),
+            Ok(stream) => {
+                worker.metrics().handshakes.add_one();
+                return Some(stream);
+            }
             Err(failure) => failure?,
         },
     };
     let (early, stream) = failure;
+    worker.metrics().handshake_failed(early);
     let response = route::refuse_early(&worker.core(), early, source).await;
     if let Some(stream) = stream {
         last_word(Stream::Plain(stream), response).await;

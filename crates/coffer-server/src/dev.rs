@@ -1,5 +1,6 @@
 //! The throw-away server: everything in memory, known keys, and a way to empty it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use coffer_audit::{AuditSink, MemoryLog};
@@ -22,6 +23,8 @@ pub struct DevSettings {
     pub account: AccountId,
     /// Whether it may listen beyond loopback.
     pub expose: bool,
+    /// Most requests a second of a principal; see [`CoreOptions::rate_limit`].
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 impl Default for DevSettings {
@@ -32,6 +35,7 @@ impl Default for DevSettings {
             region: Region::us_east_1(),
             account: AccountId::EXAMPLE,
             expose: false,
+            rate_limit: None,
         }
     }
 }
@@ -47,7 +51,7 @@ pub async fn dev_core(settings: &DevSettings, spawn: Arc<dyn Spawn>) -> Result<C
         clock: Arc::new(SystemClock),
         random: Arc::new(random),
         spawn,
-        options: CoreOptions::default(),
+        options: CoreOptions { rate_limit: settings.rate_limit, ..CoreOptions::default() },
     };
     let user = |name: &str, (id, secret): (&str, &[u8]), administrator| FoundingUser {
         name: name.to_owned(),

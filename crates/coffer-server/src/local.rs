@@ -56,6 +56,7 @@ pub async fn authenticate(
         AuthenticationError::UnknownAccessKey
         | AuthenticationError::InvalidSessionToken
         | AuthenticationError::WrongSignature
+        | AuthenticationError::RateExceeded
         | AuthenticationError::Expired { .. }
         | AuthenticationError::NotYetCurrent { .. } => Failure::new(FailureKind::Denied, error.to_string()),
     };

@@ -6,9 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::service_manager::PassedSockets;
 use crate::{DevSettings, TlsError, TlsIdentity};
 
 /// Tells the owner of a running server something, in people's words.
@@ -32,6 +34,12 @@ pub struct ServeOptions {
     pub socket: Option<PathBuf>,
     /// Set for a throw-away server.
     pub dev: Option<DevSettings>,
+    /// Where the metrics are served, to whoever asks; if `None`, beside the AWS door, to programs of this machine.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Sockets that listen already, instead of those this server would make itself.
+    pub passed: PassedSockets,
+    /// Ends the drain at once.
+    pub at_once: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What one caller, and all together, may use.
     pub limits: Limits,
 }
@@ -53,6 +61,8 @@ pub struct Limits {
     pub idle_time_max: Duration,
     /// Most TCP connections; more are closed at once. Lowered to what the process may open.
     pub connections_max: usize,
+    /// Most TCP connections of one source: an address, or a /64 network of IPv6; more are closed at once.
+    pub source_connections_max: usize,
     /// Most connections on the Unix socket.
     pub local_connections_max: usize,
     /// Longest time that requests under way may take once the server is told to stop.
@@ -72,6 +82,7 @@ impl Default for Limits {
             handshake_time_max: Duration::from_secs(10),
             idle_time_max: Duration::from_secs(75),
             connections_max: 4096,
+            source_connections_max: 1024,
             local_connections_max: 64,
             drain_time_max: Duration::from_secs(10),
         }
@@ -89,21 +100,24 @@ impl ServeOptions {
             threads: None,
             socket: None,
             dev: None,
+            metrics_listen: None,
+            passed: PassedSockets::default(),
+            at_once: None,
             limits: Limits::default(),
         }
     }
 
     /// Beyond loopback only with TLS, unless told otherwise. The known keys of a throw-away server are no better
     /// kept with TLS, so it is told of exposure as such.
-    pub(crate) fn check(&self) -> Result<(), ServeError> {
+    pub(crate) fn check(&self, listen: SocketAddr) -> Result<(), ServeError> {
         let told = match &self.dev {
             Some(dev) => dev.expose,
             None => self.tls.is_some() || self.plain_http_beyond_loopback,
         };
-        if self.listen.ip().to_canonical().is_loopback() || told {
+        if listen.ip().to_canonical().is_loopback() || told {
             Ok(())
         } else {
-            Err(ServeError::BeyondLoopback { address: self.listen })
+            Err(ServeError::BeyondLoopback { address: listen })
         }
     }
 }
@@ -175,7 +189,7 @@ mod tests {
                 tls.then(|| TlsIdentity::Files { certificate: PathBuf::new(), key: PathBuf::new() });
             options.plain_http_beyond_loopback = told;
             options.dev = expose.map(|expose| DevSettings { expose, ..DevSettings::default() });
-            assert_eq!(options.check().is_ok(), served, "{listen} {expose:?}");
+            assert_eq!(options.check(options.listen).is_ok(), served, "{listen} {expose:?}");
         }
     }
 }

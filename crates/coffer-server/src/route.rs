@@ -9,12 +9,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 
 use crate::dev::dev_core;
 use crate::local::EVENT_SOURCE;
+use crate::metrics;
 use crate::panic::{self, Panicked};
 use crate::worker::Worker;
 
 pub(crate) use coffer_wire_aws::EarlyRefusal as Early;
 
-const HEALTH_PATH: &str = "/health";
+/// Where the health is.
+pub(crate) const HEALTH_PATH: &str = "/health";
+/// Where the metrics are.
+pub(crate) const METRICS_PATH: &str = "/metrics";
 const RESET_PATH: &str = "/_coffer/reset";
 const RESET_HEADER: &str = "x-coffer-reset";
 
@@ -28,7 +32,13 @@ const RESET_RULE: &str = reset_rule!();
 /// Answers a request that has come whole.
 pub(crate) async fn answer(worker: &Worker, source: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
     match request.uri().path() {
-        HEALTH_PATH if matches!(*request.method(), Method::GET | Method::HEAD) => health(),
+        HEALTH_PATH if is_read(&request) => health(&worker.core()),
+        METRICS_PATH if is_read(&request) && is_of_this_machine(source, request.headers()) => {
+            match worker.metrics_page() {
+                Some(page) => metrics_page(page),
+                None => plain(StatusCode::NOT_FOUND, r#"{"message":"the metrics have a port of their own"}"#),
+            }
+        }
         RESET_PATH if *request.method() == Method::POST && worker.dev().is_some() => {
             reset(worker, source, request.headers()).await
         }
@@ -50,9 +60,30 @@ pub(crate) async fn refuse_early(core: &Core, early: Early, source: IpAddr) -> R
         .unwrap_or_else(|Panicked| plain(StatusCode::INTERNAL_SERVER_ERROR, "{}"))
 }
 
-/// Says that the process is up and answers; nothing of the store.
-fn health() -> Response<Bytes> {
-    plain(StatusCode::OK, r#"{"status":"ok"}"#)
+fn is_read<B>(request: &Request<B>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Says whether requests are served; nothing of the store.
+pub(crate) fn health(core: &Core) -> Response<Bytes> {
+    match core.is_ready() {
+        Ok(()) => plain(StatusCode::OK, r#"{"status":"ok"}"#),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#),
+    }
+}
+
+/// A page for Prometheus.
+pub(crate) fn metrics_page(page: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(page));
+    let content_type = header::HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Whether a program of this machine asks, and not a web page that it shows: that names another host.
+fn is_of_this_machine(source: IpAddr, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    source.is_loopback() && host.is_some_and(is_loopback_host)
 }
 
 /// Empties a throw-away server. A web page that somebody on this machine looks at can send a POST here, but
@@ -107,7 +138,7 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
-fn plain(status: StatusCode, body: &'static str) -> Response<Bytes> {
+pub(crate) fn plain(status: StatusCode, body: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));

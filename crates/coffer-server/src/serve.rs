@@ -3,20 +3,23 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
 use coffer_core::Core;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::current::CurrentCore;
+use crate::metrics::ServerMetrics;
 use crate::socket::LocalListener;
+use crate::sources::SourceCounts;
 use crate::tls::Keeper;
 use crate::worker::{Accepted, Shared, WorkerHandle};
-use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, panic, tls, worker};
+use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, metrics_listener, panic, tls, worker};
 
 /// How often maintenance is looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,12 +63,21 @@ pub async fn serve(
     ready: impl FnOnce(&Bound),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    options.check()?;
     let limits =
         Limits { connections_max: allowed_connections(options.limits.connections_max), ..options.limits };
-    let cannot_listen = |source| ServeError::Listen { address: options.listen, source };
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = match &options.passed.aws {
+        Some(passed) => adopted(passed, options.listen)?,
+        None => {
+            options.check(options.listen)?;
+            listening(options.listen).await?
+        }
+    };
+    options.check(address)?;
+    let metrics_listener = match (&options.passed.metrics, options.metrics_listen) {
+        (Some(passed), _) => Some(adopted(passed, address)?),
+        (None, Some(listen)) => Some(listening(listen).await?),
+        (None, None) => None,
+    };
     let bound = Bound { address, is_tls: options.tls.is_some() };
     let keeper = match options.tls {
         Some(identity) => Some(
@@ -76,11 +88,16 @@ pub async fn serve(
     let tls =
         keeper.as_ref().map(|keeper| tls::acceptor(keeper.shown())).transpose().map_err(ServeError::Tls)?;
 
+    let (at_once, stop_at_once) = watch::channel(false);
     let current = CurrentCore::new(core);
     let shared = Arc::new(Shared {
         core: Arc::clone(&current),
         limits,
         tls,
+        metrics: ServerMetrics::new(),
+        metrics_are_elsewhere: metrics_listener.is_some(),
+        sources: SourceCounts::default(),
+        at_once: stop_at_once.clone(),
         dev: options.dev,
         arriving_budget: body::arriving_budget(&limits),
         connections: AtomicUsize::new(0),
@@ -101,6 +118,9 @@ pub async fn serve(
         }
         None => None,
     };
+    if let Some((listener, _)) = metrics_listener {
+        drop(tokio::spawn(metrics_listener::run(listener, Arc::clone(&shared), stopping.clone())));
+    }
     let keeping = keeper.map(|keeper| tokio::spawn(keep_fresh(keeper, stopping.clone())));
     let maintenance = tokio::spawn(maintain(Arc::clone(&current), stopping));
 
@@ -113,17 +133,53 @@ pub async fn serve(
     drop(listener);
     stop.send_replace(true);
     let (draining, local_draining) = (workers.into_iter().map(WorkerHandle::drain), local);
-    for worker in draining.map(tokio::spawn).collect::<Vec<_>>() {
-        drop(worker.await);
-    }
-    if let Some(local) = local_draining {
-        drop(local.await);
+    let aborting = local_draining.as_ref().map(JoinHandle::abort_handle);
+    let drained = async {
+        for worker in draining.map(tokio::spawn).collect::<Vec<_>>() {
+            drop(worker.await);
+        }
+        if let Some(local) = local_draining {
+            drop(local.await);
+        }
+    };
+    let hurried = async {
+        match options.at_once {
+            Some(asked) => asked.await,
+            None => std::future::pending().await,
+        }
+        at_once.send_replace(true);
+        if let Some(local) = aborting {
+            local.abort();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = hurried => {}
     }
     drop(maintenance.await);
     if let Some(keeping) = keeping {
         drop(keeping.await);
     }
     current.get().close().await.map_err(ServeError::Close)
+}
+
+async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let cannot_listen = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
+}
+
+/// A socket that was passed. Whoever passed it keeps it; connections that come while nobody serves wait in it.
+fn adopted(
+    passed: &std::net::TcpListener,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let cannot_listen = |source| ServeError::Listen { address, source };
+    let listener = passed.try_clone().and_then(TcpListener::from_std).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
 }
 
 /// Accepts connections and hands each to the worker that has fewest. Never ends by itself.
@@ -139,15 +195,16 @@ async fn accept(listener: &TcpListener, workers: &[WorkerHandle], shared: &Share
                 continue;
             }
         };
-        let before = shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.metrics.accepted.add_one();
+        // Closed at once, if there are too many; so the client knows, and idle connections are about to make room.
+        if !shared.admit(source) {
+            continue;
+        }
         let worker = workers.iter().min_by_key(|worker| worker.open());
         // Taken off this reactor, to be put on the worker's.
         match (worker, stream.into_std()) {
-            (Some(worker), Ok(stream)) if before < shared.limits.connections_max => {
-                worker.give(Accepted { stream, source });
-            }
-            // Closed at once; so the client knows, and idle connections are about to make room.
-            _ => drop(shared.connections.fetch_sub(1, Ordering::Relaxed)),
+            (Some(worker), Ok(stream)) => worker.give(Accepted { stream, source }),
+            _ => shared.leave(source),
         }
     }
 }

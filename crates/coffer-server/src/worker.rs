@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::current::{CurrentCore, ThreadCore};
+use crate::metrics::{self, ServerMetrics};
+use crate::sources::SourceCounts;
 use crate::{DevSettings, Limits, connection};
 
 /// What all workers share.
@@ -22,12 +24,47 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Set if connections speak TLS.
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) metrics: ServerMetrics,
+    /// Whether the metrics have a listener of their own.
+    pub(crate) metrics_are_elsewhere: bool,
+    pub(crate) sources: SourceCounts,
+    /// Becomes true if the drain is to end at once.
+    pub(crate) at_once: watch::Receiver<bool>,
     pub(crate) dev: Option<DevSettings>,
     pub(crate) arriving_budget: Semaphore,
     /// Open connections of all workers.
     pub(crate) connections: AtomicUsize,
     /// What ends later than the connection that began it runs there.
     pub(crate) spawn: Arc<dyn coffer_core::Spawn>,
+}
+
+impl Shared {
+    /// Counts a connection, if there is room for it in all and for its source.
+    pub(crate) fn admit(&self, source: IpAddr) -> bool {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.limits.connections_max {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.refused.add_one();
+            return false;
+        }
+        let admitted = self.sources.enter(source, self.limits.source_connections_max);
+        if !admitted {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.source_refused.add_one();
+        }
+        admitted
+    }
+
+    /// Takes a connection off the counts.
+    pub(crate) fn leave(&self, source: IpAddr) {
+        self.sources.leave(source);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What was counted, as Prometheus reads it.
+    pub(crate) fn metrics_page(&self, core: &Core) -> String {
+        let open = self.connections.load(Ordering::Relaxed);
+        metrics::render(&core.metrics(), core.is_ready().is_ok(), &self.metrics, open)
+    }
 }
 
 /// One accepted connection.
@@ -105,7 +142,7 @@ impl Worker {
     async fn run(self: Rc<Self>, mut connections: mpsc::UnboundedReceiver<Accepted>) {
         let (drain, draining) = watch::channel(false);
         while let Some(Accepted { stream, source }) = connections.recv().await {
-            let place = Place::take(&self);
+            let place = Place::take(&self, source);
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
             let draining = draining.clone();
             tokio::task::spawn_local(async move {
@@ -118,8 +155,12 @@ impl Worker {
                 self.last_ended.notified().await;
             }
         };
+        let mut at_once = self.shared.at_once.clone();
         // What is not done by then is cut off with the runtime.
-        drop(timeout(self.shared.limits.drain_time_max, all_ended).await);
+        tokio::select! {
+            _ = timeout(self.shared.limits.drain_time_max, all_ended) => {}
+            Ok(_) = at_once.wait_for(|at_once| *at_once) => {}
+        }
     }
 
     /// The core as of now.
@@ -134,6 +175,15 @@ impl Worker {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    pub(crate) fn metrics(&self) -> &ServerMetrics {
+        &self.shared.metrics
+    }
+
+    /// The page of metrics, if it is to be had here.
+    pub(crate) fn metrics_page(&self) -> Option<String> {
+        (!self.shared.metrics_are_elsewhere).then(|| self.shared.metrics_page(&self.core()))
     }
 
     pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
@@ -159,12 +209,12 @@ impl Worker {
 }
 
 /// A connection's place in the counts.
-struct Place(Rc<Worker>);
+struct Place(Rc<Worker>, IpAddr);
 
 impl Place {
-    fn take(worker: &Rc<Worker>) -> Self {
+    fn take(worker: &Rc<Worker>, source: IpAddr) -> Self {
         worker.running.set(worker.running.get() + 1);
-        Self(Rc::clone(worker))
+        Self(Rc::clone(worker), source)
     }
 }
 
@@ -173,7 +223,7 @@ impl Drop for Place {
         let worker = &self.0;
         worker.running.set(worker.running.get() - 1);
         worker.open.fetch_sub(1, Ordering::Relaxed);
-        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.leave(self.1);
         if worker.running.get() == 0 {
             worker.last_ended.notify_one();
         }

@@ -91,6 +91,7 @@ impl From<&AuthenticationError> for Refused {
             | AuthenticationError::NotYetCurrent { .. } => {
                 (StatusCode::BAD_REQUEST, "InvalidSignatureException")
             }
+            AuthenticationError::RateExceeded => (StatusCode::BAD_REQUEST, "ThrottlingException"),
             AuthenticationError::NotOwner { .. } => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
             AuthenticationError::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceError"),
         };

@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use coffer_core::Core;
 use coffer_server::home::{Credentials, Home, data_dir};
+use coffer_server::service_manager::{Notifier, PassedSockets};
 use coffer_server::{
     Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, TlsIdentity, dev_core,
 };
 use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::access::{Access, InPlace, Place, runtime};
 use crate::arguments::{Serve, Transport};
@@ -28,10 +31,17 @@ struct Serving {
 }
 
 pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<(), Stop> {
-    if arguments.dev {
-        return serve_dev(arguments, output);
+    let passed = passed_sockets()?;
+    let mut transport = arguments.transport.clone();
+    if let Some(socket) = &passed.aws {
+        transport.listen = socket
+            .local_addr()
+            .map_err(|source| serve_failed(ServeError::Listen { address: transport.listen, source }))?;
     }
-    let place = place.accepting_audit_loss(arguments.accept_audit_loss);
+    if arguments.dev {
+        return serve_dev(arguments, &transport, passed, output);
+    }
+    let place = place.accepting_audit_loss(arguments.accept_audit_loss).limited(&transport.limits);
     let store = match Access::to(&place, "coffer serve")? {
         Access::InPlace(store) => store,
         Access::Socket(client) => {
@@ -40,11 +50,13 @@ pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<
             return Err(Stop::new(FailureKind::Conflict, message).with_hint("use it, or stop it first"));
         }
     };
-    if let Err(stop) = arguments.transport.ensure_free() {
+    if passed.aws.is_none()
+        && let Err(stop) = transport.ensure_free()
+    {
         Access::InPlace(store).close()?;
         return Err(stop);
     }
-    serve_store(&place.home, store, &arguments.transport, output, |bound| {
+    serve_store(&place.home, store, &transport, passed, output, |bound| {
         let serving = Serving { endpoint: bound.endpoint(), dev: false };
         output.data(&serving, |text| writeln!(text, "serving on {}; Ctrl-C stops", serving.endpoint))
     })
@@ -55,6 +67,7 @@ pub(crate) fn serve_store(
     home: &Home,
     store: InPlace,
     transport: &Transport,
+    passed: PassedSockets,
     output: Output,
     ready: impl FnOnce(&Bound) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
@@ -68,8 +81,9 @@ pub(crate) fn serve_store(
     let ca_bundle =
         matches!(identity, Some(TlsIdentity::Authority { .. })).then(|| home.authority_certificate());
     let InPlace { runtime, opened, .. } = store;
-    let mut options = options_of(transport, identity, output);
+    let mut options = transport.options(identity, output);
     options.socket = Some(home.socket_path());
+    options.passed = passed;
     let ready = |bound: &Bound| {
         if let Err(stop) = publish_endpoint(home, &bound.endpoint(), ca_bundle) {
             output.warning("`coffer env` does not know where this server listens:");
@@ -81,10 +95,7 @@ pub(crate) fn serve_store(
         }
     };
     let core = opened.core.clone();
-    let served = runtime.block_on(async {
-        let stop = told_to_stop(output);
-        coffer_server::serve(core, options, ready, stop).await
-    });
+    let served = runtime.block_on(serve_until_told(core, options, ready, output));
     match served {
         // The core is closed; dropping the rest frees the lock.
         Ok(()) => Ok(()),
@@ -98,8 +109,12 @@ pub(crate) fn serve_store(
 }
 
 /// Serves a store in memory that nobody will miss.
-fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
-    let transport = &arguments.transport;
+fn serve_dev(
+    arguments: &Serve,
+    transport: &Transport,
+    passed: PassedSockets,
+    output: Output,
+) -> Result<(), Stop> {
     if !arguments.dev_expose && !transport.is_of_this_machine() {
         return Err(serve_failed(ServeError::BeyondLoopback { address: transport.listen }).with_hint(
             "to let others reach a throw-away with known keys, add --dev-expose; else --listen 127.0.0.1:8200",
@@ -112,8 +127,14 @@ fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
             hint: "give it a certificate with --tls-certificate and --tls-key".into(),
         });
     }
-    transport.ensure_free()?;
-    let mut settings = DevSettings { expose: arguments.dev_expose, ..DevSettings::default() };
+    if passed.aws.is_none() {
+        transport.ensure_free()?;
+    }
+    let mut settings = DevSettings {
+        expose: arguments.dev_expose,
+        rate_limit: transport.limits.rate_limit,
+        ..DevSettings::default()
+    };
     let own_key = admin_key()?;
     let is_known = own_key.is_none();
     if let Some(key) = own_key {
@@ -150,19 +171,49 @@ fn serve_dev(arguments: &Serve, output: Output) -> Result<(), Stop> {
         let core = dev_core(&settings, Arc::new(RuntimeSpawn::here()))
             .await
             .map_err(|error| Stop::of(FailureKind::Unavailable, &error))?;
-        let mut options = options_of(transport, identity, output);
+        let mut options = transport.options(identity, output);
         options.dev = Some(settings);
-        let stop = told_to_stop(output);
-        coffer_server::serve(core, options, ready, stop).await.map_err(serve_failed)
+        options.passed = passed;
+        serve_until_told(core, options, ready, output).await.map_err(serve_failed)
     })
 }
 
-fn options_of(transport: &Transport, identity: Option<TlsIdentity>, output: Output) -> ServeOptions {
-    let mut options = ServeOptions::on(transport.listen);
-    options.tls = identity;
-    options.plain_http_beyond_loopback = transport.plain_http_beyond_loopback;
-    options.warn = Arc::new(move |text| output.warning(text));
-    options
+/// The sockets that whoever started this process passed to it.
+fn passed_sockets() -> Result<PassedSockets, Stop> {
+    PassedSockets::take().map_err(|error| {
+        Stop::of(FailureKind::Unavailable, &error)
+            .with_hint("pass one TCP socket for the server, and perhaps one named `metrics`")
+    })
+}
+
+/// Serves until Ctrl-C or an init system ends it, and tells that system, if there is one, how it is doing.
+async fn serve_until_told(
+    core: Core,
+    mut options: ServeOptions,
+    ready: impl FnOnce(&Bound),
+    output: Output,
+) -> Result<(), ServeError> {
+    let notifier = Notifier::from_environment().map(Arc::new);
+    let (stop, at_once) = told_to_stop(output, notifier.clone());
+    options.at_once = Some(Box::pin(at_once));
+    if let Some((notifier, every)) = notifier.clone().and_then(|notifier| {
+        let every = notifier.watchdog()?;
+        Some((notifier, every))
+    }) {
+        drop(tokio::spawn(async move {
+            loop {
+                notifier.well();
+                tokio::time::sleep(every).await;
+            }
+        }));
+    }
+    let ready = |bound: &Bound| {
+        ready(bound);
+        if let Some(notifier) = &notifier {
+            notifier.ready(&format!("serving on {}", bound.endpoint()));
+        }
+    };
+    coffer_server::serve(core, options, ready, stop).await
 }
 
 /// The file that `coffer env` reads says where the server listens, and who vouches for it.
@@ -179,17 +230,33 @@ fn publish_endpoint(home: &Home, endpoint: &str, ca_bundle: Option<PathBuf>) -> 
     Ok(())
 }
 
-/// Resolves at Ctrl-C, or when an init system asks. Both are caught from this call on, so that a server stops in
-/// order from the moment it says that it serves. To be called on a runtime.
-fn told_to_stop(output: Output) -> impl Future<Output = ()> {
+/// Resolve at Ctrl-C, or when an init system asks, and when either asks again. Both are caught from this call on, so that
+/// a server stops in order from the moment it says that it serves. To be called on a runtime.
+fn told_to_stop(
+    output: Output,
+    notifier: Option<Arc<Notifier>>,
+) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
+    let (first, on_first) = oneshot::channel::<()>();
+    let (second, on_second) = oneshot::channel::<()>();
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
+    drop(tokio::spawn(async move {
         // Without handlers the signals end the process at once, which loses nothing that was acknowledged.
         let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        let mut told = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        told().await;
+        if let Some(notifier) = notifier {
+            notifier.stopping();
         }
         output.note("stopping: finishing what is under way");
-    }
+        drop(first);
+        told().await;
+        output.note("stopping at once");
+        drop(second);
+    }));
+    (async { drop(on_first.await) }, async { drop(on_second.await) })
 }

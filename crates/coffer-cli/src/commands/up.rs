@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use coffer_server::service_manager::PassedSockets;
 use coffer_types::SecretName;
 use coffer_wire_local::FailureKind;
 use serde::Serialize;
@@ -32,7 +33,7 @@ struct UpObject {
 }
 
 pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), Stop> {
-    let place = &place.accepting_audit_loss(arguments.accept_audit_loss);
+    let place = &place.accepting_audit_loss(arguments.accept_audit_loss).limited(&arguments.transport.limits);
     let home = &place.home;
     let plan = match &arguments.file {
         Some(file) => Some(Plan::read(file, arguments.name.as_deref(), false)?),
@@ -91,12 +92,14 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
             let object = object(endpoint);
             output.data(&object, |text| object.describe(text))
         }
-        Access::InPlace(opened) => serve_store(home, opened, &arguments.transport, output, |bound| {
-            let object = object(bound.endpoint());
-            output.data(&object, |text| object.describe(text))?;
-            output.note("serving; Ctrl-C stops");
-            Ok(())
-        }),
+        Access::InPlace(opened) => {
+            serve_store(home, opened, &arguments.transport, PassedSockets::default(), output, |bound| {
+                let object = object(bound.endpoint());
+                output.data(&object, |text| object.describe(text))?;
+                output.note("serving; Ctrl-C stops");
+                Ok(())
+            })
+        }
     }
 }
 

@@ -243,7 +243,7 @@ impl Folder {
                 panic!("the store is held")
             };
             let spawn = std::sync::Arc::new(coffer_server::RuntimeSpawn::here());
-            let options = OpenOptions { sync: Default::default(), accept_audit_loss: false };
+            let options = OpenOptions::default();
             let unsealed = || Err(std::io::ErrorKind::Unsupported.into());
             let opened = home.open(lock, self.data_dir(), unsealed, options, spawn).await.unwrap();
             let core = &opened.core;

@@ -51,13 +51,17 @@ impl View {
     pub(crate) async fn get<R: Record>(&mut self, key: &Bytes) -> Result<Option<Loaded<R>>, Error> {
         match self.inner.cache.get(key) {
             Some(loaded) => {
+                self.inner.metrics.cache_hits.add_one();
                 // What is read beside it must not be older, or a label would point at a version that is not there yet.
                 if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.revision() < loaded.revision) {
                     self.snapshot = None;
                 }
                 Ok(Some(loaded))
             }
-            None => self.get_from_snapshot(key).await,
+            None => {
+                self.inner.metrics.cache_misses.add_one();
+                self.get_from_snapshot(key).await
+            }
         }
     }
 

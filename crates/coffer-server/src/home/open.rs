@@ -1,6 +1,7 @@
 //! Opening a store in place.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub struct OpenOptions {
     /// Go on although the log has lost records; see [`CoreOptions::accept_audit_loss`]. A log that is gone is begun
     /// anew.
     pub accept_audit_loss: bool,
+    /// Most requests a second of a principal; see [`CoreOptions::rate_limit`].
+    pub rate_limit: Option<NonZeroU32>,
 }
 
 impl Home {
@@ -144,7 +147,7 @@ impl Engine {
             .map_err(|source| HomeError::Store { path, source })?;
         let audit = folder.join(AUDIT_FOLDER);
         files::make_private_folder(&audit)?;
-        let options = OpenOptions { sync, accept_audit_loss: false };
+        let options = OpenOptions { sync, ..OpenOptions::default() };
         Ok(Self { store: Arc::new(store), audit, options })
     }
 
@@ -164,7 +167,7 @@ impl Engine {
 
     /// What a core is made of, over these files.
     pub(super) fn parts(&self, root: RootKey, store_id: StoreId, spawn: Arc<dyn Spawn>) -> Parts {
-        let (audit, OpenOptions { sync, accept_audit_loss }) = (self.audit.clone(), self.options);
+        let (audit, OpenOptions { sync, accept_audit_loss, rate_limit }) = (self.audit.clone(), self.options);
         Parts {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             audit: Box::new(move |key, checkpoint| {
@@ -177,7 +180,7 @@ impl Engine {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             spawn,
-            options: CoreOptions { accept_audit_loss, ..CoreOptions::default() },
+            options: CoreOptions { accept_audit_loss, rate_limit, ..CoreOptions::default() },
         }
     }
 }
