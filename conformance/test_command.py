@@ -1,10 +1,9 @@
-"""The command line as README.md tells it: what it promises there is run here, its code blocks included."""
+"""The command line as README.md tells it in prose; the commands that it shows are run by readme.py."""
 
 import hashlib
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 
@@ -13,7 +12,6 @@ import serving
 
 ENV_FILE = serving.ROOT / "examples" / "btc-agent" / ".env"
 NAME = "btc-agent/twitter/credentials"
-README = (serving.ROOT / "README.md").read_text()
 
 
 @pytest.fixture
@@ -36,33 +34,6 @@ def up(store):
     return run
 
 
-def python_blocks():
-    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-def test_the_first_screen(store, up):
-    """Command one, `coffer env`, and the snippet in Python with nothing of coffer in it."""
-    server = up(str(ENV_FILE), "--name", NAME)
-    said = server.said()
-    assert NAME in said and "coffer" in said and server.endpoint in said
-    for line in ENV_FILE.read_text().splitlines():
-        key, _, value = line.partition("=")
-        if value.strip("'\""):
-            assert value.strip("'\"") not in said, f"the value of {key} was printed"
-    script = f'eval "$("{serving.binary_path()}" env)"; exec "{sys.executable}" -c "$SNIPPET"'
-    done = subprocess.run(
-        ["sh", "-c", script],
-        env=store.environment(SNIPPET=python_blocks()[0]),
-        cwd=store.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    keys = [line.partition("=")[0] for line in ENV_FILE.read_text().splitlines() if re.match(r"[A-Z_]+=", line)]
-    assert done.stdout.strip() == str(sorted(keys))
-    assert server.stop() == 0
-
-
 def test_the_example_application(store, up):
     server = up(str(ENV_FILE), "--name", NAME)
     agent = serving.ROOT / "examples" / "btc-agent" / "agent.py"
@@ -73,30 +44,6 @@ def test_the_example_application(store, up):
     assert done.returncode == 0, done.stderr
     assert "TWITTER_API_KEY" in done.stdout
     assert server.stop() == 0
-
-
-def test_the_fixture_for_tests(tmp_path):
-    """README's fixture, as somebody would paste it."""
-    port = str(serving.free_port())
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "coffer").symlink_to(serving.binary_path())
-    (tmp_path / "test_it.py").write_text(
-        python_blocks()[1].replace("8201", port)
-        + "\n\ndef test_it(secrets):\n"
-        + "    secrets.create_secret(Name='a', SecretString='v')\n"
-        + "    assert secrets.get_secret_value(SecretId='a')['SecretString'] == 'v'\n"
-        + "\n\ndef test_it_was_emptied(secrets):\n    assert secrets.list_secrets()['SecretList'] == []\n"
-    )
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_it.py")],
-        env=serving.clean_environment(HOME=tmp_path, PATH=path),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
 
 
 def test_up_again_changes_only_what_changed(store, up):
