@@ -269,6 +269,84 @@ func lostAnswer() {
 	equal(len(versions), 2)
 }
 
+func update() {
+	name, token := unique(), token()
+	made := create(name, "one")
+	described := must(client.UpdateSecret(ctx, &sm.UpdateSecretInput{SecretId: &name, Description: aws.String("after")}))
+	equal(*described.ARN, *made.ARN)
+	equal(described.VersionId, nil)
+	updated := must(client.UpdateSecret(ctx, &sm.UpdateSecretInput{
+		SecretId: &name, SecretString: aws.String("two"), ClientRequestToken: &token,
+	}))
+	equal(*updated.VersionId, token)
+	equal(*must(get(name)).SecretString, "two")
+	equal(*must(client.DescribeSecret(ctx, &sm.DescribeSecretInput{SecretId: &name})).Description, "after")
+}
+
+func tags() {
+	name := unique()
+	tag := func(key, value string) types.Tag { return types.Tag{Key: &key, Value: &value} }
+	must(client.CreateSecret(ctx, &sm.CreateSecretInput{Name: &name, Tags: []types.Tag{tag("a", "1")}}))
+	must(client.TagResource(ctx, &sm.TagResourceInput{SecretId: &name, Tags: []types.Tag{tag("b", "2")}}))
+	must(client.UntagResource(ctx, &sm.UntagResourceInput{SecretId: &name, TagKeys: []string{"a", "absent"}}))
+	equal(must(client.DescribeSecret(ctx, &sm.DescribeSecretInput{SecretId: &name})).Tags, []types.Tag{tag("b", "2")})
+}
+
+func randomPassword() {
+	made := must(client.GetRandomPassword(ctx, &sm.GetRandomPasswordInput{
+		PasswordLength: aws.Int64(40), ExcludePunctuation: aws.Bool(true), ExcludeUppercase: aws.Bool(true),
+	}))
+	password := *made.RandomPassword
+	if len(password) != 40 || strings.Trim(password, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		failf("%d characters, or others than asked for", len(password))
+	}
+	refused[*types.InvalidParameterException](client.GetRandomPassword(ctx, &sm.GetRandomPasswordInput{
+		PasswordLength: aws.Int64(3), RequireEachIncludedType: aws.Bool(true),
+	}))
+}
+
+func batch() {
+	text, binary, missing := unique(), unique(), unique()
+	create(text, "one")
+	must(client.CreateSecret(ctx, &sm.CreateSecretInput{Name: &binary, SecretBinary: []byte{0, 255}}))
+	answer := must(client.BatchGetSecretValue(ctx, &sm.BatchGetSecretValueInput{
+		SecretIdList: []string{text, missing, binary},
+	}))
+	found := map[string]types.SecretValueEntry{}
+	for _, value := range answer.SecretValues {
+		found[*value.Name] = value
+	}
+	equal(len(found), 2)
+	equal(*found[text].SecretString, "one")
+	equal(found[binary].SecretBinary, []byte{0, 255})
+	equal(len(answer.Errors), 1)
+	equal(*answer.Errors[0].SecretId, missing)
+	equal(*answer.Errors[0].ErrorCode, "ResourceNotFoundException")
+}
+
+func filters() {
+	prefix := unique()
+	for _, end := range []string{"a", "b", "c"} {
+		must(client.CreateSecret(ctx, &sm.CreateSecretInput{
+			Name: aws.String(prefix + "/" + end), Tags: []types.Tag{{Key: aws.String("end"), Value: aws.String(end)}},
+		}))
+	}
+	names := []string{}
+	pages := sm.NewListSecretsPaginator(client, &sm.ListSecretsInput{
+		Filters: []types.Filter{
+			{Key: types.FilterNameStringTypeName, Values: []string{prefix}},
+			{Key: types.FilterNameStringTypeTagValue, Values: []string{"a", "c"}},
+		},
+		SortBy: types.SortByTypeName, SortOrder: types.SortOrderTypeAsc, MaxResults: aws.Int32(1),
+	})
+	for pages.HasMorePages() {
+		for _, secret := range must(pages.NextPage(ctx)).SecretList {
+			names = append(names, *secret.Name)
+		}
+	}
+	equal(names, []string{prefix + "/a", prefix + "/c"})
+}
+
 var cases = []struct {
 	name string
 	run  func()
@@ -285,6 +363,11 @@ var cases = []struct {
 	{"a wrong secret key", wrongKey},
 	{"a token sent again", tokenAgain},
 	{"a lost answer is asked for again", lostAnswer},
+	{"a description and a value updated", update},
+	{"tags put on and taken off", tags},
+	{"a random password", randomPassword},
+	{"many values at once", batch},
+	{"a list with filters", filters},
 }
 
 func run(name string, body func()) (ok bool) {

@@ -196,6 +196,67 @@ const cases = {
       Date.now = now;
     }
   },
+
+  async "a description and a value updated"() {
+    const [name, token] = [unique(), randomUUID()];
+    const made = await send(sm.CreateSecretCommand, { Name: name, SecretString: "one", Description: "before" });
+    const described = await send(sm.UpdateSecretCommand, { SecretId: name, Description: "after" });
+    assert.deepEqual([described.ARN, described.Name, described.VersionId], [made.ARN, name, undefined]);
+    const input = { SecretId: name, SecretString: "two", ClientRequestToken: token };
+    assert.equal((await send(sm.UpdateSecretCommand, input)).VersionId, token);
+    assert.equal((await send(sm.GetSecretValueCommand, { SecretId: name })).SecretString, "two");
+    assert.equal((await send(sm.DescribeSecretCommand, { SecretId: name })).Description, "after");
+  },
+
+  async "tags put on and taken off"() {
+    const name = unique();
+    await send(sm.CreateSecretCommand, { Name: name, Tags: [{ Key: "a", Value: "1" }] });
+    await send(sm.TagResourceCommand, { SecretId: name, Tags: [{ Key: "b", Value: "2" }] });
+    await send(sm.UntagResourceCommand, { SecretId: name, TagKeys: ["a", "absent"] });
+    const { Tags } = await send(sm.DescribeSecretCommand, { SecretId: name });
+    assert.deepEqual(Tags, [{ Key: "b", Value: "2" }]);
+  },
+
+  async "a random password"() {
+    const input = { PasswordLength: 40, ExcludePunctuation: true, ExcludeUppercase: true };
+    const { RandomPassword } = await send(sm.GetRandomPasswordCommand, input);
+    assert.match(RandomPassword, /^[a-z0-9]{40}$/);
+    const short = send(sm.GetRandomPasswordCommand, { PasswordLength: 3, RequireEachIncludedType: true });
+    await refused(short, sm.InvalidParameterException, "InvalidParameterException");
+  },
+
+  async "many values at once"() {
+    const [text, binary, missing] = [unique(), unique(), unique()];
+    await send(sm.CreateSecretCommand, { Name: text, SecretString: "one" });
+    await send(sm.CreateSecretCommand, { Name: binary, SecretBinary: Uint8Array.of(0, 255) });
+    const { SecretValues, Errors } = await send(sm.BatchGetSecretValueCommand, {
+      SecretIdList: [text, missing, binary],
+    });
+    const found = Object.fromEntries(SecretValues.map((value) => [value.Name, value]));
+    assert.deepEqual(Object.keys(found).sort(), [text, binary].sort());
+    assert.equal(found[text].SecretString, "one");
+    assert.deepEqual(new Uint8Array(found[binary].SecretBinary), Uint8Array.of(0, 255));
+    assert.equal(Errors.length, 1);
+    assert.deepEqual([Errors[0].SecretId, Errors[0].ErrorCode], [missing, "ResourceNotFoundException"]);
+  },
+
+  async "a list with filters"() {
+    const prefix = unique();
+    for (const end of ["a", "b", "c"]) {
+      const Tags = [{ Key: "end", Value: end }];
+      await send(sm.CreateSecretCommand, { Name: `${prefix}/${end}`, Description: prefix, Tags });
+    }
+    const Filters = [
+      { Key: "name", Values: [prefix] },
+      { Key: "tag-value", Values: ["a", "c"] },
+    ];
+    const names = [];
+    const input = { Filters, SortBy: "name", SortOrder: "asc" };
+    for await (const page of sm.paginateListSecrets({ client, pageSize: 1 }, input)) {
+      names.push(...page.SecretList.map((secret) => secret.Name));
+    }
+    assert.deepEqual(names, [`${prefix}/a`, `${prefix}/c`]);
+  },
 };
 
 let failed = 0;

@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     case!("a new version once its time is over", expiry),
     case!("a refresh on demand", refresh),
     case!("a secret that is not there", missing),
+    case!("many secrets fetched at once", batch),
 ];
 
 const ROOM: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
@@ -116,4 +117,17 @@ async fn missing(_: Client) -> Outcome {
     };
     let error = error.downcast::<aws_sdk_secretsmanager::error::SdkError<GetSecretValueError>>()?;
     equal(error.code(), Some("ResourceNotFoundException"))
+}
+
+async fn batch(client: Client) -> Outcome {
+    let (first, second) = (unique(), unique());
+    create(&client, &first, "one").await?;
+    create(&client, &second, "two").await?;
+    let cache = cache(AN_HOUR).await?;
+    let answer =
+        cache.batch_get_secret_value(Some(vec![first.clone(), second.clone()]), None, None, None).await?;
+    equal(answer.map(|answer| (answer.secret_values().len(), answer.errors().len())), Some((2, 0)))?;
+    equal(read(&cache, &first).await?.as_deref(), Some("one"))?;
+    equal(read(&cache, &second).await?.as_deref(), Some("two"))?;
+    equal(asked(&first)? + asked(&second)?, 0)
 }

@@ -9,7 +9,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::operation::{RequestId, create_secret, get_secret_value};
 use aws_sdk_secretsmanager::primitives::Blob;
-use aws_sdk_secretsmanager::types::Tag;
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, SortByType, SortOrderType, Tag};
 use aws_sdk_secretsmanager::{Client, Config, Error};
 
 use crate::{Case, Outcome, case, check, config, equal, requests, token, unique, variable};
@@ -27,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
     case!("a wrong secret key", wrong_key),
     case!("a token sent again", token_again),
     case!("a lost answer is asked for again", lost_answer),
+    case!("a description and a value updated", update),
+    case!("tags put on and taken off", tags),
+    case!("a random password", random_password),
+    case!("many values at once", batch),
+    case!("a list with filters", filters),
 ];
 
 type GetResult = Result<GetSecretValueOutput, SdkError<get_secret_value::GetSecretValueError>>;
@@ -236,4 +241,69 @@ async fn lost_answer(client: Client) -> Outcome {
     let listed = client.list_secret_version_ids().secret_id(&name).send().await?;
     let versions: BTreeSet<_> = listed.versions().iter().map(|version| version.version_id()).collect();
     equal(versions, BTreeSet::from([made.version_id(), put.version_id()]))
+}
+
+async fn update(client: Client) -> Outcome {
+    let (name, token) = (unique(), token());
+    let made = create(&client, &name, "one").await?;
+    let described = client.update_secret().secret_id(&name).description("after").send().await?;
+    equal((described.arn(), described.version_id()), (made.arn(), None))?;
+    let update = client.update_secret().secret_id(&name).secret_string("two").client_request_token(&token);
+    equal(update.send().await?.version_id(), Some(token.as_str()))?;
+    equal(get(&client, &name).await?.secret_string(), Some("two"))?;
+    let described = client.describe_secret().secret_id(&name).send().await?;
+    equal(described.description(), Some("after"))
+}
+
+async fn tags(client: Client) -> Outcome {
+    let name = unique();
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+    client.create_secret().name(&name).tags(tag("a", "1")).send().await?;
+    client.tag_resource().secret_id(&name).tags(tag("b", "2")).send().await?;
+    client.untag_resource().secret_id(&name).tag_keys("a").tag_keys("absent").send().await?;
+    equal(client.describe_secret().secret_id(&name).send().await?.tags(), [tag("b", "2")])
+}
+
+async fn random_password(client: Client) -> Outcome {
+    let request = client.get_random_password().password_length(40);
+    let answer = request.exclude_punctuation(true).exclude_uppercase(true).send().await?;
+    let password = answer.random_password().ok_or("no password")?;
+    let is_asked_for = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    check(password.len() == 40 && password.bytes().all(is_asked_for), "not as asked for")?;
+    let short = client.get_random_password().password_length(3).require_each_included_type(true).send().await;
+    refused(short, "InvalidParameterException", |error| matches!(error, Error::InvalidParameterException(_)))
+}
+
+async fn batch(client: Client) -> Outcome {
+    let (text, binary, missing) = (unique(), unique(), unique());
+    create(&client, &text, "one").await?;
+    client.create_secret().name(&binary).secret_binary(Blob::new([0, 255])).send().await?;
+    let request = client.batch_get_secret_value().secret_id_list(&text).secret_id_list(&missing);
+    let answer = request.secret_id_list(&binary).send().await?;
+    let found: HashMap<_, _> = answer.secret_values().iter().map(|value| (value.name(), value)).collect();
+    equal(found.len(), 2)?;
+    equal(found.get(&Some(text.as_str())).and_then(|value| value.secret_string()), Some("one"))?;
+    let bytes = found.get(&Some(binary.as_str())).and_then(|value| value.secret_binary());
+    equal(bytes.map(Blob::as_ref), Some([0, 255].as_slice()))?;
+    let errors: Vec<_> =
+        answer.errors().iter().map(|error| (error.secret_id(), error.error_code())).collect();
+    equal(errors, [(Some(missing.as_str()), Some("ResourceNotFoundException"))])
+}
+
+async fn filters(client: Client) -> Outcome {
+    let prefix = unique();
+    for end in ["a", "b", "c"] {
+        let tag = Tag::builder().key("end").value(end).build();
+        client.create_secret().name(format!("{prefix}/{end}")).tags(tag).send().await?;
+    }
+    let by_name = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
+    let by_tag = Filter::builder().key(FilterNameStringType::TagValue).values("a").values("c").build();
+    let request = client.list_secrets().filters(by_name).filters(by_tag).max_results(1);
+    let request = request.sort_by(SortByType::Name).sort_order(SortOrderType::Asc);
+    let mut names = Vec::new();
+    let mut pages = request.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        names.extend(page?.secret_list().iter().filter_map(|secret| secret.name().map(str::to_owned)));
+    }
+    equal(names, [format!("{prefix}/a"), format!("{prefix}/c")])
 }

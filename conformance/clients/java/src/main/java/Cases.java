@@ -18,14 +18,19 @@ import software.amazon.awssdk.core.interceptor.ExecutionAttributes;
 import software.amazon.awssdk.core.interceptor.ExecutionInterceptor;
 import software.amazon.awssdk.services.secretsmanager.SecretsManagerClient;
 import software.amazon.awssdk.services.secretsmanager.model.CreateSecretRequest;
+import software.amazon.awssdk.services.secretsmanager.model.FilterNameStringType;
 import software.amazon.awssdk.services.secretsmanager.model.GetSecretValueResponse;
 import software.amazon.awssdk.services.secretsmanager.model.InvalidParameterException;
 import software.amazon.awssdk.services.secretsmanager.model.InvalidRequestException;
 import software.amazon.awssdk.services.secretsmanager.model.ResourceExistsException;
 import software.amazon.awssdk.services.secretsmanager.model.ResourceNotFoundException;
 import software.amazon.awssdk.services.secretsmanager.model.SecretListEntry;
+import software.amazon.awssdk.services.secretsmanager.model.SecretValueEntry;
 import software.amazon.awssdk.services.secretsmanager.model.SecretVersionsListEntry;
 import software.amazon.awssdk.services.secretsmanager.model.SecretsManagerException;
+import software.amazon.awssdk.services.secretsmanager.model.SortByType;
+import software.amazon.awssdk.services.secretsmanager.model.SortOrderType;
+import software.amazon.awssdk.services.secretsmanager.model.Tag;
 
 /**
  * Secrets Manager through the AWS SDK for Java 2, unmodified; conformance/README.md says what a line means. Endpoint,
@@ -48,6 +53,11 @@ public final class Cases {
         CASES.put("a wrong secret key", Cases::wrongKey);
         CASES.put("a token sent again", Cases::tokenAgain);
         CASES.put("a lost answer is asked for again", Cases::lostAnswer);
+        CASES.put("a description and a value updated", Cases::update);
+        CASES.put("tags put on and taken off", Cases::tags);
+        CASES.put("a random password", Cases::randomPassword);
+        CASES.put("many values at once", Cases::batch);
+        CASES.put("a list with filters", Cases::filters);
     }
 
     private static void life() {
@@ -202,6 +212,68 @@ public final class Cases {
                 .forEach(version -> versions.add(version.versionId()));
             equal(versions, Set.of(made.versionId(), put.versionId()));
         }
+    }
+
+    private static void update() {
+        String name = unique();
+        String token = token();
+        var made = CLIENT.createSecret(request -> request.name(name).secretString("one").description("before"));
+        var described = CLIENT.updateSecret(request -> request.secretId(name).description("after"));
+        equal(described.arn(), made.arn());
+        equal(described.versionId(), null);
+        equal(CLIENT.updateSecret(request -> request.secretId(name).secretString("two").clientRequestToken(token))
+            .versionId(), token);
+        equal(get(name).secretString(), "two");
+        equal(CLIENT.describeSecret(request -> request.secretId(name)).description(), "after");
+    }
+
+    private static void tags() {
+        String name = unique();
+        CLIENT.createSecret(request -> request.name(name).tags(tag -> tag.key("a").value("1")));
+        CLIENT.tagResource(request -> request.secretId(name).tags(tag -> tag.key("b").value("2")));
+        CLIENT.untagResource(request -> request.secretId(name).tagKeys("a", "absent"));
+        equal(CLIENT.describeSecret(request -> request.secretId(name)).tags(),
+            List.of(Tag.builder().key("b").value("2").build()));
+    }
+
+    private static void randomPassword() {
+        String password = CLIENT.getRandomPassword(request -> request.passwordLength(40L).excludePunctuation(true)
+            .excludeUppercase(true)).randomPassword();
+        check(password.matches("[a-z0-9]{40}"), "another length, or other characters than asked for");
+        refused(InvalidParameterException.class, "InvalidParameterException",
+            () -> CLIENT.getRandomPassword(request -> request.passwordLength(3L).requireEachIncludedType(true)));
+    }
+
+    private static void batch() {
+        String text = unique();
+        String binary = unique();
+        String missing = unique();
+        create(text, "one");
+        var bytes = SdkBytes.fromByteArray(new byte[] {0, (byte) 255});
+        CLIENT.createSecret(request -> request.name(binary).secretBinary(bytes));
+        var answer = CLIENT.batchGetSecretValue(request -> request.secretIdList(text, missing, binary));
+        Map<String, SecretValueEntry> found = new LinkedHashMap<>();
+        answer.secretValues().forEach(value -> found.put(value.name(), value));
+        equal(found.keySet(), Set.of(text, binary));
+        equal(found.get(text).secretString(), "one");
+        equal(found.get(binary).secretBinary(), bytes);
+        equal(answer.errors().size(), 1);
+        equal(answer.errors().get(0).secretId(), missing);
+        equal(answer.errors().get(0).errorCode(), "ResourceNotFoundException");
+    }
+
+    private static void filters() {
+        String prefix = unique();
+        for (String end : List.of("a", "b", "c")) {
+            CLIENT.createSecret(request -> request.name(prefix + "/" + end).tags(tag -> tag.key("end").value(end)));
+        }
+        List<String> names = new ArrayList<>();
+        CLIENT.listSecretsPaginator(request -> request
+            .filters(filter -> filter.key(FilterNameStringType.NAME).values(prefix),
+                filter -> filter.key(FilterNameStringType.TAG_VALUE).values("a", "c"))
+            .sortBy(SortByType.NAME).sortOrder(SortOrderType.ASC).maxResults(1))
+            .forEach(page -> page.secretList().forEach(secret -> names.add(secret.name())));
+        equal(names, List.of(prefix + "/a", prefix + "/c"));
     }
 
     private static SecretsManagerClient clientOf(String accessKeyId, String secretAccessKey) {
