@@ -50,6 +50,12 @@ pub trait Operation: Send + Sync + 'static {
     /// Without members the record has `null`. Called again when somebody else's change makes it try again.
     fn parameters(&self, members: &mut Members<'_>);
 
+    /// Every permission it needs whatever is found. It is decided before anything is looked for, which matters if the
+    /// looking costs much, or must refuse; most name theirs in [`Self::requires`], once they know what it is about.
+    fn requires_beforehand(&self, _context: &Context) -> Requirements {
+        Requirements(Vec::new())
+    }
+
     /// Reads what it is about. The only part that waits. What is not there is found to be absent, and no error:
     /// the caller may not be allowed to know.
     fn find(
@@ -58,7 +64,7 @@ pub trait Operation: Send + Sync + 'static {
         view: &mut View,
     ) -> impl Future<Output = Result<Self::Found, Error>> + Send;
 
-    /// Every permission it needs.
+    /// Every permission it needs, but for those that were required beforehand.
     fn requires(&self, context: &Context, found: &Self::Found) -> Requirements;
 
     /// Decides, and stages writes. Pure: its time and randomness are the transaction's.
@@ -165,7 +171,7 @@ impl Inner {
         }
     }
 
-    /// Find, authorize, run. A write it stages is guarded by the policy epoch that the permission was read under.
+    /// Authorize, find, authorize, run. A write it stages is guarded by the policy epoch that the permission was read under.
     async fn decide<O: Operation>(
         self: &Arc<Self>,
         context: &Context,
@@ -179,8 +185,12 @@ impl Inner {
             true => None,
             false => view.get::<PolicyEpoch>(&epoch_key).await?.map(|epoch| epoch.revision),
         };
+        let beforehand = operation.requires_beforehand(context);
+        authorize(context, &beforehand, &mut view).await?;
         let found = operation.find(context, &mut view).await?;
-        authorize(context, &operation.requires(context, &found), &mut view).await?;
+        let requirements = operation.requires(context, &found);
+        debug_assert!(!beforehand.0.is_empty() || !requirements.0.is_empty(), "nothing is for everybody");
+        authorize(context, &requirements, &mut view).await?;
         let output = operation.run(context, Grant { found }, transaction)?;
         if !transaction.is_empty() {
             debug_assert!(!O::NAME.read_only, "what changes nothing stages no write");
@@ -216,6 +226,9 @@ impl Inner {
 
 /// Whether the caller may do all of it; the first permission that is missing is the answer.
 async fn authorize(context: &Context, requirements: &Requirements, view: &mut View) -> Result<(), Error> {
+    if requirements.0.is_empty() {
+        return Ok(());
+    }
     let user;
     let statements = match &context.principal {
         Principal::User { name, .. } => {

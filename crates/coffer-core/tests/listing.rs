@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 
-use coffer_core::Error;
+use std::sync::Arc;
+
 use coffer_core::ops::secrets::{CreateSecret, ListSecrets, SecretDescription, SortBy};
-use coffer_testkit::World;
+use coffer_core::{Context, Error};
+use coffer_store::{FaultyStore, MemoryStore, Store};
 use coffer_testkit::shorthand::create;
+use coffer_testkit::{Ground, World};
 use coffer_types::{Filter, FilterKey, Tag};
+use futures_executor::block_on;
 
 /// 60 secrets, some of which were made, changed or deleted in the same millisecond.
 fn world() -> World {
@@ -204,4 +208,21 @@ fn a_page_does_no_more_comparing_than_it_may() {
     let pages = pages(&world, list);
     assert!(pages.len() > 5, "{}", pages.len());
     assert_eq!(pages.concat().len(), 40, "and all are found");
+}
+
+/// A page may take a walk through all secrets, which a caller who may not list must not set off.
+#[test]
+fn nothing_is_looked_for_before_the_caller_is_known_to_be_allowed() {
+    let mut ground = Ground::new(Arc::new(MemoryStore::new()), 1).found().unwrap().into_ground();
+    let store = Arc::new(FaultyStore::new(Arc::clone(&ground.store)));
+    ground.store = Arc::clone(&store) as Arc<dyn Store>;
+    let world = ground.open().unwrap();
+    let by_change = || ListSecrets { sort_by: SortBy::LastChangedDate, ..Default::default() };
+    let list = |context: &Context| block_on(world.core.execute(context, by_change())).map(drop);
+    // Their policies are in the cache from then on.
+    assert!(matches!(list(&world.nobody()), Err(Error::Denied(_))));
+    list(&world.administrator()).unwrap();
+    store.fail_snapshots(usize::MAX);
+    assert!(matches!(list(&world.nobody()), Err(Error::Denied(_))));
+    assert!(matches!(list(&world.administrator()), Err(Error::Unavailable(_))));
 }

@@ -13,9 +13,6 @@ use crate::records::view::View;
 use crate::transaction::Transaction;
 use crate::{Context, Error};
 
-/// A page. A cursor that is none of ours is told only after the caller was found to be allowed.
-pub struct Found(Result<SecretPage, Error>);
-
 /// The first page of everything that waits for no deletion, as AWS lists it if nothing else is asked for.
 impl Default for ListSecrets {
     fn default() -> Self {
@@ -43,7 +40,7 @@ impl SortBy {
 }
 
 impl Operation for ListSecrets {
-    type Found = Found;
+    type Found = SecretPage;
     type Output = SecretPage;
     const NAME: OperationName = OperationName { name: "ListSecrets", read_only: true };
 
@@ -56,21 +53,29 @@ impl Operation for ListSecrets {
         members.optional_text("sortOrder", self.descending.then_some("desc"));
     }
 
-    async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
-        match self.page(context, view).await {
-            Err(Error::Unavailable(cause)) => Err(Error::Unavailable(cause)),
-            page => Ok(Found(page)),
-        }
-    }
-
-    fn requires(&self, _context: &Context, _found: &Found) -> Requirements {
+    /// Beforehand, since a page may take a walk through all secrets, and none is taken for a stranger.
+    fn requires_beforehand(&self, _context: &Context) -> Requirements {
         let requirement =
             Requirement { action: action("ListSecrets"), resource: "*".into(), as_supplied: "*".into() };
         Requirements(vec![requirement])
     }
 
-    fn run(&self, _: &Context, grant: Grant<Found>, _: &mut Transaction<'_>) -> Result<SecretPage, Error> {
-        grant.into_found().0
+    /// Tells of a cursor that is none of ours too: the caller is allowed to list.
+    async fn find(&self, context: &Context, view: &mut View) -> Result<SecretPage, Error> {
+        self.page(context, view).await
+    }
+
+    fn requires(&self, _context: &Context, _found: &SecretPage) -> Requirements {
+        Requirements(Vec::new())
+    }
+
+    fn run(
+        &self,
+        _: &Context,
+        grant: Grant<SecretPage>,
+        _: &mut Transaction<'_>,
+    ) -> Result<SecretPage, Error> {
+        Ok(grant.into_found())
     }
 }
 
