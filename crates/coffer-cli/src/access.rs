@@ -12,7 +12,7 @@ use std::time::Duration;
 use coffer_core::Core;
 use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir};
 use coffer_server::{RuntimeSpawn, local};
-use coffer_types::{Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId};
+use coffer_types::{Filter, Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId};
 use coffer_wire_local::{
     AuditVerification, CallError, Client, DeletedSecret, DeletionMode, Failure, FailureKind, FrameError,
     PutVersion, ReadValue, Request, Response, SecretDescription, Status, VersionDescription, WireValue,
@@ -388,12 +388,17 @@ impl Access {
         }
     }
 
-    /// All secrets, oldest first.
-    pub(crate) fn secrets(&mut self) -> Result<Vec<SecretDescription>, Stop> {
+    /// All secrets that the filters let through, oldest first.
+    pub(crate) fn secrets(&mut self, filters: &[Filter]) -> Result<Vec<SecretDescription>, Stop> {
         let (mut secrets, mut next_token) = (Vec::new(), None);
         loop {
-            let request =
-                Request::ListSecrets { include_planned_deletion: true, max_results: None, next_token };
+            let filters = filters.to_vec();
+            let request = Request::ListSecrets {
+                filters,
+                include_planned_deletion: true,
+                max_results: None,
+                next_token,
+            };
             let Response::ListSecrets(page) = self.call(request)? else { return Err(unexpected()) };
             secrets.extend(page.secrets);
             match page.next_token {

@@ -14,7 +14,9 @@ use clap_complete::Shell;
 use coffer_audit::SyncMode;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
-pub(crate) use secret::{Delete, Describe, Diff, Edit, PasswordOptions, Random, Restore, Rollback, Tag};
+pub(crate) use secret::{
+    Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
+};
 
 mod secret;
 
@@ -56,8 +58,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Write a new version of a secret, from standard input unless told otherwise.
     Put(Put),
-    /// List the secrets held.
-    List(Scope),
+    /// List the secrets held: all, or those that everything given fits.
+    List(List),
     /// List the versions of a secret.
     Versions {
         /// The secret's name or ARN.
@@ -111,7 +113,7 @@ impl Command {
         match self {
             // A new store's region is the one to work in, too.
             Self::Up(Up { founding, .. }) => founding.region.as_ref(),
-            Self::List(scope)
+            Self::List(List { scope, .. })
             | Self::Versions { scope, .. }
             | Self::Import(Import { scope, .. })
             | Self::Get(Get { scope, .. })

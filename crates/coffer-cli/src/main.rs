@@ -84,7 +84,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Import(arguments) => commands::value::import(place, &arguments, output),
         Command::Get(arguments) => commands::value::get(place, arguments, output),
         Command::Put(arguments) => commands::value::put(place, arguments, output),
-        Command::List(_) => commands::list::list(place, output),
+        Command::List(list) => commands::list::list(place, &list.wanted, output),
         Command::Versions { name, scope: _ } => commands::list::versions(place, &name, output),
         Command::Describe(arguments) => commands::describe::describe(place, &arguments, output),
         Command::Diff(arguments) => commands::diff::diff(place, &arguments, output),

@@ -179,10 +179,21 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let secret_id = secret_id_of("DescribeSecret", &secret_id)?;
             Response::DescribeSecret(description(core.execute(context, DescribeSecret { secret_id }).await?))
         }
-        Request::ListSecrets { include_planned_deletion, max_results, next_token } => {
-            let max_results = page_entries("ListSecrets", max_results)?;
-            let operation =
-                ListSecrets { include_planned_deletion, max_results, next_token, ..Default::default() };
+        Request::ListSecrets { filters, include_planned_deletion, max_results, next_token } => {
+            const OPERATION: &str = "ListSecrets";
+            let max_results = page_entries(OPERATION, max_results)?;
+            if filters.len() > limits::FILTERS_MAX {
+                let message =
+                    format!("a listing has at most {} filters, not {}", limits::FILTERS_MAX, filters.len());
+                return Err(refused(OPERATION, message));
+            }
+            let operation = ListSecrets {
+                filters,
+                include_planned_deletion,
+                max_results,
+                next_token,
+                ..Default::default()
+            };
             let page = core.execute(context, operation).await?;
             let secrets = page.secrets.into_iter().map(description).collect();
             Response::ListSecrets(wire::SecretPage { secrets, next_token: page.next_token })

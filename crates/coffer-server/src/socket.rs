@@ -466,7 +466,12 @@ mod tests {
             (Request::Status {}, true),
             (Request::DescribeSecret { secret_id: "a".to_owned() }, false),
             (
-                Request::ListSecrets { include_planned_deletion: false, max_results: None, next_token: None },
+                Request::ListSecrets {
+                    filters: Vec::new(),
+                    include_planned_deletion: false,
+                    max_results: None,
+                    next_token: None,
+                },
                 false,
             ),
         ] {

@@ -313,7 +313,12 @@ fn every_request(client: &mut Client) {
     };
     assert_eq!(kind(client.call(&back)), None);
     assert_eq!(value_of(client.call(&get()).unwrap()), b"one");
-    let list = Request::ListSecrets { include_planned_deletion: false, max_results: None, next_token: None };
+    let list = Request::ListSecrets {
+        filters: Vec::new(),
+        include_planned_deletion: false,
+        max_results: None,
+        next_token: None,
+    };
     assert!(matches!(client.call(&list), Ok(Response::ListSecrets(page)) if page.secrets.len() == 1));
     let versions = Request::ListSecretVersionIds {
         secret_id: id(),

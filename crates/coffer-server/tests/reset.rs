@@ -43,8 +43,12 @@ fn nothing_is_left_afterwards() {
     let server = Server::dev(|options| options.socket = Some(socket.clone()));
     let mut client = Client::connect(&socket, None).unwrap();
     let count = |client: &mut Client| {
-        let request =
-            Request::ListSecrets { include_planned_deletion: true, max_results: None, next_token: None };
+        let request = Request::ListSecrets {
+            filters: Vec::new(),
+            include_planned_deletion: true,
+            max_results: None,
+            next_token: None,
+        };
         match client.call(&request).unwrap() {
             Response::ListSecrets(page) => page.secrets.len(),
             _ => panic!("another answer"),

@@ -3,17 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{FILTER_VALUE_CHARS_MAX, FILTER_VALUES_MAX};
 
 /// One condition of a listing: it holds if any of its values does.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "KeyAndValues")]
 pub struct Filter {
     key: FilterKey,
     values: Vec<FilterValue>,
 }
 
 /// Which attribute a filter looks at.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&str")]
 pub enum FilterKey {
     /// Name, description, and keys and values of tags.
     All,
@@ -32,7 +36,8 @@ pub enum FilterKey {
 }
 
 /// What an attribute must be like; or, after a `!`, must not.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FilterValue {
     is_negated: bool,
     text: String,
@@ -139,6 +144,49 @@ impl FromStr for FilterValue {
         }
         let (is_negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
         Ok(Self { is_negated, text: text.to_owned() })
+    }
+}
+
+/// What a filter is read from.
+#[derive(Deserialize)]
+struct KeyAndValues {
+    key: FilterKey,
+    values: Vec<FilterValue>,
+}
+
+impl TryFrom<KeyAndValues> for Filter {
+    type Error = FilterError;
+
+    fn try_from(parts: KeyAndValues) -> Result<Self, FilterError> {
+        Self::new(parts.key, parts.values)
+    }
+}
+
+impl TryFrom<String> for FilterKey {
+    type Error = FilterError;
+
+    fn try_from(text: String) -> Result<Self, FilterError> {
+        text.parse()
+    }
+}
+
+impl From<FilterKey> for &'static str {
+    fn from(key: FilterKey) -> Self {
+        key.as_str()
+    }
+}
+
+impl TryFrom<String> for FilterValue {
+    type Error = FilterError;
+
+    fn try_from(text: String) -> Result<Self, FilterError> {
+        text.parse()
+    }
+}
+
+impl From<FilterValue> for String {
+    fn from(value: FilterValue) -> Self {
+        value.to_string()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure. Names, ids and labels are legal once they exist; how a secret is named ([`coffer_types::SecretId`]) is
 //! read by the server, so that its error names what the caller wrote.
 
-use coffer_types::{SecretName, Stage, Tag, VersionId};
+use coffer_types::{Filter, SecretName, Stage, Tag, VersionId};
 use serde::{Deserialize, Serialize};
 
 use crate::WireValue;
@@ -62,6 +62,9 @@ pub enum Request {
     },
     /// Lists secrets, oldest first.
     ListSecrets {
+        /// What they must be like: all of these must hold. At most 10.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        filters: Vec<Filter>,
         /// Also those that wait for their deletion.
         #[serde(default)]
         include_planned_deletion: bool,

@@ -1,8 +1,10 @@
-//! The words of the commands that are about one secret and its versions.
+//! The words of the commands that are about secrets and their versions.
 //!
 //! Pure.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use coffer_types::FilterValue;
 
 use super::Scope;
 use crate::version::VersionSelector;
@@ -98,6 +100,30 @@ pub(crate) struct Tag {
     /// Where.
     #[command(flatten)]
     pub(crate) scope: Scope,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Which.
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}
+
+/// Which secrets are listed: those that everything given fits.
+#[derive(Args, Default)]
+pub(crate) struct Wanted {
+    /// Those with words that begin so in name, description or a tag; `!` before it for all others.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Vec<FilterValue>,
+    /// Those with this tag, or with this key whatever its value.
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) tag: Vec<String>,
+    /// Those whose names begin so.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
 }
 
 #[derive(Args)]

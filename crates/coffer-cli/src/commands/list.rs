@@ -1,9 +1,11 @@
 //! `list` and `versions`: what is held, without values.
 
-use coffer_types::{SecretName, Stage, VersionId};
+use coffer_types::{Filter, FilterKey, FilterValue, SecretName, Stage, VersionId, limits};
+use coffer_wire_local::SecretDescription;
 use serde::Serialize;
 
 use crate::access::{Access, Place};
+use crate::arguments::Wanted;
 use crate::failure::Stop;
 use crate::output::{Output, age, counted, now, table};
 use crate::progress::Progress;
@@ -51,12 +53,12 @@ struct Version {
 }
 
 impl Secrets {
-    /// All secrets held in the place's region.
-    pub(crate) fn of(access: &mut Access, place: &Place) -> Result<Self, Stop> {
+    /// The secrets held in the place's region that are wanted.
+    pub(crate) fn of(access: &mut Access, place: &Place, wanted: &Wanted) -> Result<Self, Stop> {
         let now = now();
         let mut secrets = Vec::new();
         let progress = Progress::begin(place.output, "listing");
-        for secret in access.secrets()? {
+        for secret in access.secrets(&wanted.filters()?)?.into_iter().filter(|secret| wanted.fits(secret)) {
             secrets.push(Secret {
                 name: secret.name,
                 arn: secret.arn,
@@ -69,7 +71,11 @@ impl Secrets {
             });
         }
         drop(progress);
-        let none = if secrets.is_empty() { said_of_none(access, place)? } else { String::new() };
+        let none = match (secrets.is_empty(), wanted.is_all()) {
+            (false, _) => String::new(),
+            (true, true) => said_of_none(access, place)?,
+            (true, false) => place.exact("no secret fits; see all with `coffer list`"),
+        };
         Ok(Self { secrets, none })
     }
 
@@ -93,6 +99,45 @@ impl Secrets {
     }
 }
 
+impl Wanted {
+    fn is_all(&self) -> bool {
+        self.filter.is_empty() && self.tag.is_empty() && self.prefix.is_none()
+    }
+
+    /// What the store is asked for. Its filters go by how a tag begins, and know fewer characters and a `!`: so prefix and
+    /// tags only narrow down what it answers, and [`Self::fits`] has the last word on them.
+    fn filters(&self) -> Result<Vec<Filter>, Stop> {
+        if self.filter.len() > limits::FILTERS_MAX {
+            return Err(Stop::Usage {
+                message: format!("--filter is given {} times", self.filter.len()),
+                hint: format!("give it {} times at most", limits::FILTERS_MAX),
+            });
+        }
+        let words = self.filter.iter().map(|value| (FilterKey::All, value.clone()));
+        let prefix = self.prefix.iter().map(|prefix| (FilterKey::Name, prefix.as_str()));
+        let tags = self.tag.iter().map(|tag| (FilterKey::TagKey, key_and_value(tag).0));
+        let plain = prefix.chain(tags).filter_map(|(key, text)| {
+            let value: FilterValue = text.parse().ok()?;
+            (!value.is_negated()).then_some((key, value))
+        });
+        let filters = words.chain(plain).filter_map(|(key, value)| Filter::new(key, vec![value]).ok());
+        Ok(filters.take(limits::FILTERS_MAX).collect())
+    }
+
+    fn fits(&self, secret: &SecretDescription) -> bool {
+        let has = |wanted: &String| {
+            let (key, value) = key_and_value(wanted);
+            secret.tags.iter().any(|tag| tag.key() == key && value.is_none_or(|value| tag.value() == value))
+        };
+        self.tag.iter().all(has)
+            && self.prefix.as_ref().is_none_or(|prefix| secret.name.as_str().starts_with(prefix.as_str()))
+    }
+}
+
+fn key_and_value(tag: &str) -> (&str, Option<&str>) {
+    tag.split_once('=').map_or((tag, None), |(key, value)| (key, Some(value)))
+}
+
 /// A store without secrets, or a region without any of them.
 fn said_of_none(access: &mut Access, place: &Place) -> Result<String, Stop> {
     let status = access.status()?;
@@ -109,8 +154,8 @@ fn said_of_none(access: &mut Access, place: &Place) -> Result<String, Stop> {
     Ok(format!("{said} (the store's own is {}: `{home}`)", status.region))
 }
 
-pub(crate) fn list(place: &Place, output: Output) -> Result<(), Stop> {
-    let secrets = Access::of(place, "coffer list", |access| Secrets::of(access, place))?;
+pub(crate) fn list(place: &Place, wanted: &Wanted, output: Output) -> Result<(), Stop> {
+    let secrets = Access::of(place, "coffer list", |access| Secrets::of(access, place, wanted))?;
     output.data(&secrets, |text| secrets.describe(text))
 }
 

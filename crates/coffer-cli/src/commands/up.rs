@@ -8,7 +8,7 @@ use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
 use crate::access::{Access, Place};
-use crate::arguments::Up;
+use crate::arguments::{Up, Wanted};
 use crate::commands::init::NewStore;
 use crate::commands::list::Secrets;
 use crate::commands::serve::serve_store;
@@ -61,7 +61,7 @@ pub(crate) fn up(place: &Place, arguments: &Up, output: Output) -> Result<(), St
     let done = found.and_then(|()| {
         let tried = plan.as_ref().and_then(|plan| plan.first_name().cloned());
         let imported = plan.map(|plan| plan.import(&mut access, output)).transpose()?;
-        Ok((tried, imported, Secrets::of(&mut access, place)?))
+        Ok((tried, imported, Secrets::of(&mut access, place, &Wanted::default())?))
     });
     let (tried, imported, secrets) = match done {
         Ok(done) => done,
