@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Kills a serving coffer with SIGKILL under concurrent writes, again and again, and looks for what was lost.
 
-Each round: eight writers create secrets, put versions, move labels, delete, restore, and remove for good; at a
+Each round: eight writers create secrets, put versions, update, tag, move labels, delete, restore, and remove for good; at a
 moment drawn at random the server is killed, and sometimes killed again while it starts. Then it must be true that
 
 - every acknowledged write is readable, with exactly its value and under its version id;
 - no version that can be seen is torn: its value is the one that belongs to its id, whole;
-- the labels of each secret are those after its last acknowledged write, or after the one write that was under way;
+- labels, description and tag of each secret are those after its last acknowledged write, or after the one write that was
+  under way;
 - the audit log verifies, and holds one record of every change that happened, acknowledged or only found to be done,
   and none of a change that did not;
 - at the end the versions of each secret that was removed for good are swept away, which is recorded once, however
@@ -29,6 +30,7 @@ import sys
 import threading
 import time
 import traceback
+import typing
 import uuid
 
 import serving
@@ -45,7 +47,16 @@ SWEEP_SECONDS_MAX = 120
 REMOVED_WITH_VERSIONS = (2, 5, 15, 60)
 READERS = 4
 SHARED = "crash/shared"
-CHANGES = {"CreateSecret", "PutSecretValue", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret"}
+CHANGES = {
+    "CreateSecret",
+    "DeleteSecret",
+    "PutSecretValue",
+    "RestoreSecret",
+    "TagResource",
+    "UpdateSecret",
+    "UpdateSecretVersionStage",
+}
+TAG = "note"
 SWEPT = "EndSecretVersionDelete"
 
 
@@ -59,25 +70,34 @@ class Failed(Exception):
     """What was promised did not hold."""
 
 
+class State(typing.NamedTuple):
+    """What can be seen of a secret besides its values."""
+
+    exists: bool = False
+    deleted: bool = False
+    current: str | None = None
+    previous: str | None = None
+    description: str | None = None
+    tag: str | None = None
+
+
+NOTHING = State()
+
+
 class Secret:
     """What its writer knows of a secret: acknowledged state, and what the write under way would make of it."""
 
     def __init__(self, name):
         self.name = name
-        self.exists = False
-        self.deleted = False
-        self.current = self.previous = None
+        self.state = NOTHING
         self.versions = set()
-
-    def state(self):
-        return (self.exists, self.deleted, self.current, self.previous)
 
     def become(self, state, token):
         """Takes on a state. A secret that is no more has no versions, and its name is free for another."""
-        self.exists, self.deleted, self.current, self.previous = state
+        self.state = state
         if token:
             self.versions.add(token)
-        if not self.exists:
+        if not state.exists:
             self.versions = set()
 
 
@@ -131,34 +151,42 @@ class Writer(threading.Thread):
             secret = Secret(f"crash/{self.number}/{token}")
             self.secrets.append(secret)
             body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
-            return "CreateSecret", body, secret, token, (True, False, token, None)
+            return "CreateSecret", body, secret, token, State(exists=True, current=token)
         secret = self.random.choice(self.secrets[-20:])
         largest = max(self.secrets[-20:], key=lambda secret: len(secret.versions))
         if self.removes_at and len(largest.versions) >= self.removes_at:
             self.removes_at = None
             body = {"SecretId": largest.name, "ForceDeleteWithoutRecovery": True}
-            return "DeleteSecret", body, largest, None, (False, False, None, None)
-        if draw < 0.55 and largest.exists:
+            return "DeleteSecret", body, largest, None, NOTHING
+        if draw < 0.55 and largest.state.exists:
             secret = largest  # so that some have many versions
-        if not secret.exists:
+        state = secret.state
+        if not state.exists:
             body = {"Name": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
-            return "CreateSecret", body, secret, token, (True, False, token, None)
-        if secret.deleted:
-            after = (True, False, secret.current, secret.previous)
-            return "RestoreSecret", {"SecretId": secret.name}, secret, None, after
-        if 0.55 < draw < 0.65:
-            after = (True, True, secret.current, secret.previous)
-            return "DeleteSecret", {"SecretId": secret.name, "RecoveryWindowInDays": 7}, secret, None, after
-        if 0.65 < draw < 0.8 and secret.previous:
+            return "CreateSecret", body, secret, token, State(exists=True, current=token)
+        if state.deleted:
+            return "RestoreSecret", {"SecretId": secret.name}, secret, None, state._replace(deleted=False)
+        if 0.55 < draw < 0.62:
+            body = {"SecretId": secret.name, "RecoveryWindowInDays": 7}
+            return "DeleteSecret", body, secret, None, state._replace(deleted=True)
+        if 0.62 < draw < 0.72 and state.previous:
             body = {
                 "SecretId": secret.name,
                 "VersionStage": "AWSCURRENT",
-                "MoveToVersionId": secret.previous,
-                "RemoveFromVersionId": secret.current,
+                "MoveToVersionId": state.previous,
+                "RemoveFromVersionId": state.current,
             }
-            return "UpdateSecretVersionStage", body, secret, None, (True, False, secret.previous, secret.current)
+            after = state._replace(current=state.previous, previous=state.current)
+            return "UpdateSecretVersionStage", body, secret, None, after
+        if 0.72 < draw < 0.78:
+            body = {"SecretId": secret.name, "Tags": [{"Key": TAG, "Value": token}]}
+            return "TagResource", body, secret, None, state._replace(tag=token)
         body = {"SecretId": secret.name, "SecretString": value_of(token), "ClientRequestToken": token}
-        return "PutSecretValue", body, secret, token, (True, False, token, secret.current)
+        after = state._replace(current=token, previous=state.current)
+        if draw < 0.88:
+            body["Description"] = token
+            return "UpdateSecret", body, secret, token, after._replace(description=token)
+        return "PutSecretValue", body, secret, token, after
 
     def random_token(self):
         return str(uuid.UUID(int=self.random.getrandbits(128)))
@@ -187,14 +215,22 @@ class Reader:
         raise Failed(f"version {version} of {name} cannot be read: {answer}")
 
     def state(self, name):
-        """What the store says of a secret, in the form of Secret.state."""
+        """What the store says of a secret."""
         status, answer = self.ask("DescribeSecret", {"SecretId": name})
         if status != 200:
             if answer["__type"] != "ResourceNotFoundException":
                 raise Failed(f"{name} cannot be described: {answer}")
-            return (False, False, None, None)
+            return NOTHING
         labels = {stage: version for version, stages in answer["VersionIdsToStages"].items() for stage in stages}
-        return (True, "DeletedDate" in answer, labels.get("AWSCURRENT"), labels.get("AWSPREVIOUS"))
+        tags = {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        return State(
+            exists=True,
+            deleted="DeletedDate" in answer,
+            current=labels.get("AWSCURRENT"),
+            previous=labels.get("AWSPREVIOUS"),
+            description=answer.get("Description"),
+            tag=tags.get(TAG),
+        )
 
 
 class AuditLog:
@@ -234,10 +270,10 @@ class AuditLog:
             return
         if request in self.requests:
             raise Failed(f"request {request} is recorded twice")
-        answer = record["responseElements"]
+        asked, answer = record["requestParameters"], record["responseElements"] or {}
         self.requests[request] = name
-        self.unmatched[request] = (name, answer["name"], answer.get("versionId"))
-        if name == "DeleteSecret" and record["requestParameters"].get("forceDeleteWithoutRecovery"):
+        self.unmatched[request] = (name, answer.get("name", asked.get("secretId")), answer.get("versionId"))
+        if name == "DeleteSecret" and asked.get("forceDeleteWithoutRecovery"):
             self.removed.add(answer["arn"])
 
 
@@ -333,7 +369,7 @@ class Trial:
             for token in writer.shared:
                 self.readable(reader, SHARED, token)
         for n, writer in enumerate(writers):
-            self.secrets[n] = [secret for secret in writer.secrets if secret.exists]
+            self.secrets[n] = [secret for secret in writer.secrets if secret.state.exists]
         self.check_log([entry for writer in writers for entry in writer.acknowledged])
         reader.connection.close()
 
@@ -352,10 +388,10 @@ class Trial:
             state = reader.state(secret.name)
             if token is not None and there != (state == after):
                 raise Failed(f"{secret.name}: version {token} is {'' if there else 'not '}there, the secret is {state}")
-            if state == after and state != secret.state():
+            if state == after and state != secret.state:
                 secret.become(after, token)
                 there = True
-            elif not after[0]:
+            elif not after.exists:
                 self.checked_versions -= secret.versions  # it was not removed, so all of it is still there
         if there:
             self.landed.append((operation, name, token))
@@ -363,9 +399,9 @@ class Trial:
 
     def expect(self, reader, secret):
         state = reader.state(secret.name)
-        if state != secret.state():
-            raise Failed(f"{secret.name} is {state} and should be {secret.state()}")
-        if not secret.deleted:
+        if state != secret.state:
+            raise Failed(f"{secret.name} is {state} and should be {secret.state}")
+        if not state.deleted:
             for token in secret.versions - self.checked_versions:
                 self.readable(reader, secret.name, token)
             self.checked_versions |= secret.versions
@@ -414,7 +450,7 @@ class Trial:
             raise Failed(f"{len(missing)} secrets were removed and never swept away, such as {missing.pop()}")
         if more := self.log.swept - self.log.removed:
             raise Failed(f"the log records the end of {more.pop()}, which nobody removed")
-        there = 1 + sum(secret.exists for secrets in self.secrets for secret in secrets)
+        there = 1 + sum(secret.state.exists for secrets in self.secrets for secret in secrets)
         told = json.loads(self.store.run("status", "--json").stdout)["secrets"]
         if told != there:
             raise Failed(f"`coffer status` counts {told} secrets and there are {there}")
@@ -425,7 +461,7 @@ class Trial:
         """At the end all that was ever acknowledged is read once more, by a few readers at once."""
         work = [(SHARED, token) for token in self.shared]
         for secrets in self.secrets:
-            work += [(secret.name, token) for secret in secrets if not secret.deleted for token in secret.versions]
+            work += [(secret.name, token) for secret in secrets if not secret.state.deleted for token in secret.versions]
         self.random.shuffle(work)
         work = work[:40_000]
         failures = []

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use coffer_core::ops::secrets::ListSecretVersionIds;
 use coffer_core::{Context, Core, Error, Operation};
 use coffer_store::MemoryStore;
-use coffer_testkit::shorthand::{create, delete, describe, get, move_stage, put, restore, secret_id};
+use coffer_testkit::shorthand::{
+    create, delete, describe, get, move_stage, put, restore, secret_id, tag, untag, update,
+};
 use coffer_testkit::{Ground, Pace, PacedStore, SeededRandom, Steps, World};
 use coffer_types::{Stage, VersionId};
 use futures_executor::block_on;
@@ -18,16 +20,55 @@ use proptest::prelude::*;
 
 const LABELS: [&str; 5] = ["AWSCURRENT", "AWSPREVIOUS", "AWSPENDING", "blue", "green"];
 const NAMES: [&str; 2] = ["a", "b"];
+const TAG_KEYS: [&str; 2] = ["k", "l"];
 
 /// Something asked for.
 #[derive(Clone, Debug, PartialEq)]
 enum Ask {
-    Create { name: usize, token: u64, value: Option<u8> },
-    Put { name: usize, token: u64, value: u8, labels: Option<Vec<usize>> },
-    Move { name: usize, label: usize, from: Option<u64>, to: Option<u64> },
-    Delete { name: usize, is_immediate: bool },
-    Restore { name: usize },
-    Get { name: usize, version: Option<u64>, label: Option<usize> },
+    Create {
+        name: usize,
+        token: u64,
+        value: Option<u8>,
+    },
+    Put {
+        name: usize,
+        token: u64,
+        value: u8,
+        labels: Option<Vec<usize>>,
+    },
+    /// A description, a token with its value, or both.
+    Update {
+        name: usize,
+        description: Option<u8>,
+        version: Option<(u64, u8)>,
+    },
+    Tag {
+        name: usize,
+        key: usize,
+        value: u8,
+    },
+    Untag {
+        name: usize,
+        key: usize,
+    },
+    Move {
+        name: usize,
+        label: usize,
+        from: Option<u64>,
+        to: Option<u64>,
+    },
+    Delete {
+        name: usize,
+        is_immediate: bool,
+    },
+    Restore {
+        name: usize,
+    },
+    Get {
+        name: usize,
+        version: Option<u64>,
+        label: Option<usize>,
+    },
 }
 
 /// What came of it: a value read, or nothing to tell, or the name of the error.
@@ -41,6 +82,8 @@ struct Model {
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Secret {
     is_scheduled: bool,
+    description: Option<u8>,
+    tags: BTreeMap<&'static str, u8>,
     /// Token and value of each version, oldest first.
     versions: Vec<(u64, u8)>,
     /// Which version each label is on.
@@ -83,6 +126,29 @@ impl Model {
                 }
                 labels.sort_unstable_by(|a, b| b.cmp(a));
                 labels.iter().for_each(|&label| secret.label(LABELS[label], token));
+                Ok(None)
+            }
+            Ask::Update { name, description, version } => {
+                let secret = self.usable(name)?;
+                if let Some((token, value)) = version {
+                    match secret.value_of(token) {
+                        Some(held) if held == value => {}
+                        Some(_) => return Err("TokenInUse"),
+                        None => {
+                            secret.versions.push((token, value));
+                            secret.label("AWSCURRENT", token);
+                        }
+                    }
+                }
+                secret.description = description.or(secret.description);
+                Ok(None)
+            }
+            Ask::Tag { name, key, value } => {
+                self.usable(name)?.tags.insert(TAG_KEYS[key], value);
+                Ok(None)
+            }
+            Ask::Untag { name, key } => {
+                self.usable(name)?.tags.remove(TAG_KEYS[key]);
                 Ok(None)
             }
             Ask::Move { name, label, from, to } => {
@@ -144,7 +210,13 @@ impl Model {
         let mut model = Self::default();
         for secret in world.secrets(100).unwrap() {
             let name = NAMES.iter().position(|name| *name == secret.arn.name.as_str()).unwrap();
-            let mut seen = Secret { is_scheduled: secret.deleted.is_some(), ..Secret::default() };
+            let tags = secret.tags.iter().flatten();
+            let mut seen = Secret {
+                is_scheduled: secret.deleted.is_some(),
+                description: secret.description.map(|description| description.parse().unwrap()),
+                tags: tags.map(|tag| (known_key(tag.key()), tag.value().parse().unwrap())).collect(),
+                ..Secret::default()
+            };
             for version in world.versions(NAMES[name], 100).unwrap() {
                 let token = number(&version.version_id);
                 // A value that can't be read for now is looked at another time.
@@ -198,6 +270,10 @@ fn known(stage: &Stage) -> &'static str {
     LABELS.into_iter().find(|label| *label == stage.as_str()).unwrap()
 }
 
+fn known_key(key: &str) -> &'static str {
+    TAG_KEYS.into_iter().find(|known| *known == key).unwrap()
+}
+
 fn name_of(error: &Error) -> &'static str {
     match error {
         Error::SecretNotFound => "SecretNotFound",
@@ -238,6 +314,20 @@ async fn ask(core: &Core, context: &Context, ask: &Ask) -> Answer {
             let operation = put(NAMES[name], token, &text(value), labels.as_deref());
             nothing(done(core, context, operation).await.map(drop))
         }
+        Ask::Update { name, description, version } => {
+            let (description, version) =
+                (description.map(text), version.map(|(token, value)| (token, text(value))));
+            let version = version.as_ref().map(|(token, value)| (*token, value.as_str()));
+            let operation = update(NAMES[name], description.as_deref(), version);
+            nothing(done(core, context, operation).await.map(drop))
+        }
+        Ask::Tag { name, key, value } => {
+            let pair = format!("{}={value}", TAG_KEYS[key]);
+            nothing(done(core, context, tag(NAMES[name], &[&pair])).await.map(drop))
+        }
+        Ask::Untag { name, key } => {
+            nothing(done(core, context, untag(NAMES[name], &[TAG_KEYS[key]])).await.map(drop))
+        }
         Ask::Move { name, label, from, to } => {
             nothing(done(core, context, move_stage(NAMES[name], LABELS[label], from, to)).await.map(drop))
         }
@@ -263,6 +353,10 @@ fn any_ask(tokens: u64, names: usize) -> impl Strategy<Value = Ask> {
             .prop_map(|(name, token, value)| Ask::Create { name, token, value }),
         6 => (name(), 1..=tokens, 1..=3_u8, prop::option::of(labels))
             .prop_map(|(name, token, value, labels)| Ask::Put { name, token, value, labels }),
+        4 => (name(), prop::option::of(1..=3_u8), prop::option::of((1..=tokens, 1..=3_u8)))
+            .prop_map(|(name, description, version)| Ask::Update { name, description, version }),
+        1 => (name(), 0..TAG_KEYS.len(), 1..=3_u8).prop_map(|(name, key, value)| Ask::Tag { name, key, value }),
+        1 => (name(), 0..TAG_KEYS.len()).prop_map(|(name, key)| Ask::Untag { name, key }),
         5 => (name(), 0..LABELS.len(), version(), version())
             .prop_map(|(name, label, from, to)| Ask::Move { name, label, from, to }),
         1 => (name(), any::<bool>()).prop_map(|(name, is_immediate)| Ask::Delete { name, is_immediate }),
@@ -308,7 +402,7 @@ proptest! {
     #[test]
     fn a_token_names_one_value_for_good(
         asks in prop::collection::vec(any_ask(2, 1).prop_filter("repeats", |ask| {
-            matches!(ask, Ask::Create { .. } | Ask::Put { .. })
+            matches!(ask, Ask::Create { .. } | Ask::Put { .. } | Ask::Update { .. })
         }), 1..40)
     ) {
         let world = World::new();
@@ -406,6 +500,8 @@ fn a_request_that_is_overtaken_sees_one_state() {
         read(Some(2), None),
         read(Some(2), Some(0)),
         second(),
+        Ask::Update { name: 0, description: Some(3), version: Some((2, 2)) },
+        Ask::Tag { name: 0, key: 0, value: 3 },
         Ask::Create { name: 0, token: 2, value: Some(2) },
         Ask::Move { name: 0, label: 0, from: Some(1), to: Some(2) },
         Ask::Delete { name: 0, is_immediate: true },
