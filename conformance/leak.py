@@ -151,6 +151,8 @@ def bodies(hunt):
     yield "parameters not served", both | {"AddReplicaRegions": [{"Region": "eu-west-1"}], "SecretString": text}
     yield "a rotation token", both | {"RotationToken": text + "-" + text, "SecretString": text}
     yield "labels of a wrong type", both | {"VersionStages": text, "SecretString": text}
+    yield "lists of a wrong type", {"SecretId": "leak/a", "SecretIdList": text, "Filters": text, "TagKeys": text, "Tags": text}
+    yield "an object in a list", {"SecretIdList": ["leak/a", {"key": text}], "Filters": [{"Key": "name", "Values": [{"key": text}]}]}
     yield "deep", b'{"SecretString":' + b"[" * 5000 + json.dumps(text).encode() + b"]" * 5000 + b"}"
 
 
@@ -276,6 +278,9 @@ def frames(marker):
     yield "base64 that is none", request("PutSecretValue", {"secret_id": "leak/a", "value": {"binary": marker}})
     yield "tags", request("CreateSecret", {"name": "leak/f", "value": value, "tags": marker})
     yield "tags to attach", request("TagResource", {"secret_id": "leak/a", "tags": [marker]})
+    yield "a filter", request("ListSecrets", {"filters": [marker]})
+    yield "a filter's key", request("ListSecrets", {"filters": [{"key": marker, "values": ["x"]}]})
+    yield "a filter's value", request("ListSecrets", {"filters": [{"key": "all", "values": [marker + "#"]}]})
     yield "a tag's key", request("UntagResource", {"secret_id": "leak/a", "tag_keys": [marker * 20]})
     yield "a page token", request("ListSecrets", {"include_planned_deletion": False, "next_token": marker})
     yield "a count", request("TailAudit", {"count": marker})

@@ -128,6 +128,22 @@ def test_binary_from_a_file(aws, name, tmp_path):
     assert base64.b64decode(aws("get-secret-value", "--secret-id", name)["SecretBinary"]) == value
 
 
+def test_updates_tags_batches_and_passwords(aws, name):
+    aws("create-secret", "--name", name, "--secret-string", "1")
+    aws("update-secret", "--secret-id", name, "--secret-string", "2", "--description", "d")
+    aws("tag-resource", "--secret-id", name, "--tags", "Key=k,Value=v")
+    described = aws("describe-secret", "--secret-id", name)
+    assert (described["Description"], described["Tags"]) == ("d", [{"Key": "k", "Value": "v"}])
+    aws("untag-resource", "--secret-id", name, "--tag-keys", "k")
+    assert aws("describe-secret", "--secret-id", name)["Tags"] == []
+    batch = aws("batch-get-secret-value", "--secret-id-list", name, name + "/none")
+    assert [entry["SecretString"] for entry in batch["SecretValues"]] == ["2"]
+    assert [entry["SecretId"] for entry in batch["Errors"]] == [name + "/none"]
+    found = aws("batch-get-secret-value", "--filters", f"Key=name,Values={name}", "--max-results", "1")
+    assert [entry["SecretString"] for entry in found["SecretValues"]] == ["2"]
+    assert len(aws("get-random-password", "--password-length", "40")["RandomPassword"]) == 40
+
+
 def test_refusals_end_with_the_clis_own_status(aws, target, name):
     assert "(ResourceNotFoundException)" in aws("get-secret-value", "--secret-id", name, expect=SERVICE_REFUSED)
     assert "(ValidationException)" in aws("get-secret-value", "--secret-id", "Inv Name", expect=SERVICE_REFUSED)
@@ -135,7 +151,7 @@ def test_refusals_end_with_the_clis_own_status(aws, target, name):
     assert "(InvalidSignatureException)" in said
     said = aws("list-secrets", keys=("AKIAUNKNOWN000000000", "x"), expect=SERVICE_REFUSED)
     assert "(UnrecognizedClientException)" in said
-    aws("get-random-password", expect=SERVICE_REFUSED)
+    aws("rotate-secret", "--secret-id", name, expect=SERVICE_REFUSED)
     aws("get-secret-value", expect=BAD_USAGE)
 
 

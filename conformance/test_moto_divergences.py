@@ -34,6 +34,10 @@ def test_include_deprecated_and_paging_of_versions_are_honoured(client, name):
         client.put_secret_value(SecretId=name, SecretString=value)
     assert len(client.list_secret_version_ids(SecretId=name)["Versions"]) == 2
     assert len(client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True, MaxResults=1)["Versions"]) == 1
+    versions = client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"]
+    # moto lists no labels as an empty list, and tells no key.
+    assert ["VersionStages" in version for version in versions] == [False, True, True]
+    assert all(version["KmsKeyIds"] == ["DefaultEncryptionKey"] for version in versions)
 
 
 def test_versions_younger_than_a_day_are_all_kept(client, name):
@@ -72,6 +76,41 @@ def test_creating_over_a_scheduled_deletion(client, name):
 def test_limits_are_checked(target, region, body):
     assert target.call("CreateSecret", body, region=region).status == 400
     assert target.client(region).list_secrets()["SecretList"] == []
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        ({"SecretString": "w"}, "InvalidRequestException"),
+        ({"SecretString": "w" * 65_537, "ClientRequestToken": "t" * 36}, "ValidationException"),
+        ({"SecretBinary": "no base64!", "ClientRequestToken": "t" * 36}, "SerializationException"),
+        ({"SecretString": "w", "VersionStages": ["s" * 257], "ClientRequestToken": "t" * 36}, "ValidationException"),
+    ],
+    ids=["no token", "too large a value", "a binary that is none", "too long a label"],
+)
+def test_limits_are_checked_of_later_versions_too(target, client, name, body, code):
+    client.create_secret(Name=name, SecretString="v")
+    answer = target.call("PutSecretValue", {"SecretId": name} | body)
+    assert (answer.status, answer.code) == (400, code)
+    assert client.get_secret_value(SecretId=name)["SecretString"] == "v"
+
+
+def test_a_key_that_is_not_there_is_refused(client, name):
+    """moto takes any, and encrypts nothing."""
+    with refused("EncryptionFailure"):
+        client.create_secret(Name=name, SecretString="v", KmsKeyId="alias/none")
+    with refused("ResourceNotFoundException"):
+        client.describe_secret(SecretId=name)
+
+
+@pytest.mark.store
+def test_reads_are_recorded(target, client, name):
+    """In CloudTrail's shape; moto keeps no record."""
+    client.create_secret(Name=name, SecretString="v")
+    request_id = client.get_secret_value(SecretId=name)["ResponseMetadata"]["RequestId"]
+    (record,) = [record for record in target.installation.audit_records() if record.get("requestID") == request_id]
+    assert (record["eventSource"], record["eventName"]) == ("secretsmanager.amazonaws.com", "GetSecretValue")
+    assert record["requestParameters"] == {"secretId": name} and record["responseElements"] is None
 
 
 def test_a_label_leaves_the_version_it_was_on(client, name):

@@ -175,14 +175,14 @@ impl FromWire for BatchGetSecretValue {
         let max_results = input.integer_within("MaxResults", 1..=BATCH_ENTRIES_MAX)?;
         let next_token = input.next_token()?;
         input.finish(Some(()))?;
-        // The texts are moto's.
+        // The texts are moto's, `InvalidParameterException` and all; none was found recorded.
         let batch = match ids {
             Some(_) if is_filtered => return Err(Malformed::InvalidParameter(EITHER_OR.into())),
             None if !is_filtered => return Err(Malformed::InvalidParameter(EITHER_OR.into())),
-            Some(_) if max_results.is_some() || next_token.is_some() => {
+            Some(_) if max_results.is_some() => return Err(Malformed::InvalidParameter(NO_FILTERS.into())),
+            Some(_) if next_token.is_some() => {
                 return Err(Malformed::InvalidParameter(
-                    "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided."
-                        .into(),
+                    NO_FILTERS.replace("MaxResults", "NextToken").into(),
                 ));
             }
             Some(ids) => Batch::Listed(ids.iter().map(|id| parse_secret_id(id)).collect::<Result<_, _>>()?),
@@ -199,6 +199,8 @@ impl FromWire for BatchGetSecretValue {
 /// Most secrets a batch reads.
 const BATCH_ENTRIES_MAX: usize = 20;
 const EITHER_OR: &str = "Either 'SecretIdList' or 'Filters' must be provided, but not both.";
+const NO_FILTERS: &str =
+    "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided.";
 
 impl FromWire for ListSecretVersionIds {
     fn from_wire(mut input: Input<'_>) -> Result<Self, Malformed> {

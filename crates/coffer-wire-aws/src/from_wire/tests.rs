@@ -27,6 +27,7 @@ struct RefusalVector {
 
 fn refusal_of(operation: &str, body: &[u8]) -> Option<Malformed> {
     match operation {
+        "BatchGetSecretValue" => decode::<BatchGetSecretValue>(body).err(),
         "CreateSecret" => decode::<CreateSecret>(body).err(),
         "GetSecretValue" => decode::<GetSecretValue>(body).err(),
         "PutSecretValue" => decode::<PutSecretValue>(body).err(),
@@ -204,7 +205,8 @@ proptest! {
         let body = format!("{{{}}}", members.join(","));
         for operation in [
             "CreateSecret", "GetSecretValue", "PutSecretValue", "DescribeSecret", "ListSecrets",
-            "ListSecretVersionIds", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret",
+            "ListSecretVersionIds", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret", "TagResource",
+            "UntagResource", "GetRandomPassword", "UpdateSecret", "BatchGetSecretValue",
         ] {
             if let Some(refusal) = refusal_of(operation, body.as_bytes()) {
                 prop_assert!(refusal.to_string().len() < 64 * 1024);
