@@ -251,6 +251,8 @@ class AuditLog:
             with path.open("rb") as file:
                 file.seek(self.offsets[path])
                 data = file.read()
+            # Up to the first zero: what comes after may be a write that was seen from its middle on.
+            data = data.partition(b"\0")[0]
             whole = data[: data.rfind(b"\n") + 1]
             for line in whole.split(b"\n"):
                 if line.startswith(b"{") and b'"eventID"' in line:
