@@ -45,6 +45,8 @@ pub trait Operation: Send + Sync + 'static {
     type Output: Send + 'static;
     /// Its name.
     const NAME: OperationName;
+    /// Whether [`Operation::find_more`] has something to read.
+    const FINDS_MORE: bool = false;
 
     /// Writes its parameters into the record, as members of an object: names, tags and descriptions, never a value.
     /// Without members the record has `null`. Called again when somebody else's change makes it try again.
@@ -56,13 +58,24 @@ pub trait Operation: Send + Sync + 'static {
         Requirements(Vec::new())
     }
 
-    /// Reads what it is about. The only part that waits. What is not there is found to be absent, and no error:
-    /// the caller may not be allowed to know.
+    /// Reads what it is about: a few records. Only this and [`Operation::find_more`] wait. What is not there is found to
+    /// be absent, and no error: the caller may not be allowed to know.
     fn find(
         &self,
         context: &Context,
         view: &mut View,
     ) -> impl Future<Output = Result<Self::Found, Error>> + Send;
+
+    /// Reads what is more than a few records, such as a page: only for a caller who was found to be allowed, so that
+    /// nobody else can make coffer look through its store. Called if it [finds more](Self::FINDS_MORE).
+    fn find_more(
+        &self,
+        _context: &Context,
+        _view: &mut View,
+        _found: &mut Self::Found,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Every permission it needs, but for those that were required beforehand.
     fn requires(&self, context: &Context, found: &Self::Found) -> Requirements;
@@ -171,7 +184,8 @@ impl Inner {
         }
     }
 
-    /// Authorize, find, authorize, run. A write it stages is guarded by the policy epoch that the permission was read under.
+    /// Authorize, find, authorize, find more, run. A write it stages is guarded by the policy epoch that the permission was read
+    /// under.
     async fn decide<O: Operation>(
         self: &Arc<Self>,
         context: &Context,
@@ -186,10 +200,18 @@ impl Inner {
             false => view.get::<PolicyEpoch>(&epoch_key).await?.map(|epoch| epoch.revision),
         };
         let beforehand = operation.requires_beforehand(context);
-        authorize(context, &beforehand, &mut view).await?;
-        let found = operation.find(context, &mut view).await?;
-        let requirements = operation.requires(context, &found);
+        if !beforehand.0.is_empty() {
+            authorize(context, &beforehand, &mut view).await?;
+        }
+        let mut found = operation.find(context, &mut view).await?;
+        let mut requirements = operation.requires(context, &found);
         debug_assert!(!beforehand.0.is_empty() || !requirements.0.is_empty(), "nothing is for everybody");
+        if O::FINDS_MORE {
+            authorize(context, &requirements, &mut view).await?;
+            operation.find_more(context, &mut view, &mut found).await?;
+        }
+        // All of it, by policies that are not older than anything that was read.
+        requirements.0.extend(beforehand.0);
         authorize(context, &requirements, &mut view).await?;
         let output = operation.run(context, Grant { found }, transaction)?;
         if !transaction.is_empty() {

@@ -172,8 +172,11 @@ impl Metrics {
 
 /// Counts by operation: an open hash table that only grows.
 struct OperationTable {
-    slots: Box<[OnceLock<(&'static str, Box<OperationCounts>)>]>,
+    slots: Box<[OnceLock<Slot>]>,
 }
+
+/// An operation's name and its counts.
+type Slot = (&'static str, Box<OperationCounts>);
 
 impl Default for OperationTable {
     fn default() -> Self {

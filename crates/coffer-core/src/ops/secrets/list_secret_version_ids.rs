@@ -21,13 +21,15 @@ const LOOKED_AT_MAX: usize = 512;
 /// The secret, and the page of its versions.
 pub struct Found {
     secret: FoundSecret,
-    page: Result<(Vec<VersionDescription>, Option<String>), Error>,
+    versions: Vec<VersionDescription>,
+    next_token: Option<String>,
 }
 
 impl Operation for ListSecretVersionIds {
     type Found = Found;
     type Output = VersionPage;
     const NAME: OperationName = OperationName { name: "ListSecretVersionIds", read_only: true };
+    const FINDS_MORE: bool = true;
 
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("secretId", &self.secret_id);
@@ -37,14 +39,14 @@ impl Operation for ListSecretVersionIds {
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Snapshot).await?;
-        let page = match secret.secret.clone() {
-            Some(loaded) => self.page(context, view, &loaded.record).await,
-            None => Err(Error::SecretNotFound),
-        };
-        match page {
-            Err(Error::Unavailable(cause)) => Err(Error::Unavailable(cause)),
-            page => Ok(Found { secret, page }),
+        Ok(Found { secret, versions: Vec::new(), next_token: None })
+    }
+
+    async fn find_more(&self, context: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
+        if let Some(loaded) = &found.secret.secret {
+            (found.versions, found.next_token) = self.page(context, view, &loaded.record).await?;
         }
+        Ok(())
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
@@ -54,8 +56,7 @@ impl Operation for ListSecretVersionIds {
     fn run(&self, _: &Context, grant: Grant<Found>, _: &mut Transaction<'_>) -> Result<VersionPage, Error> {
         let found = grant.into_found();
         let arn = found.secret.arn_of(&found.secret.existing()?.record);
-        let (versions, next_token) = found.page?;
-        Ok(VersionPage { arn, versions, next_token })
+        Ok(VersionPage { arn, versions: found.versions, next_token: found.next_token })
     }
 }
 
@@ -103,7 +104,10 @@ impl ListSecretVersionIds {
     /// A version as listed; `None` for one without a value, or without labels if those were not asked for.
     fn describe(&self, secret: &Secret, version: &Version) -> Option<VersionDescription> {
         let stages = secret.stages_of(version.ordinal);
-        let is_listed = version.value.is_some() && (self.include_deprecated || !stages.is_empty());
+        // One that was made after the secret was read is not there yet.
+        let is_listed = version.ordinal <= secret.last_ordinal
+            && version.value.is_some()
+            && (self.include_deprecated || !stages.is_empty());
         is_listed.then(|| VersionDescription {
             version_id: version.id.clone(),
             ordinal: version.ordinal,

@@ -26,6 +26,7 @@ impl Operation for PutSecretValue {
     type Found = Found;
     type Output = PutVersion;
     const NAME: OperationName = OperationName { name: "PutSecretValue", read_only: false };
+    const FINDS_MORE: bool = true;
 
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("secretId", &self.secret_id);
@@ -37,13 +38,19 @@ impl Operation for PutSecretValue {
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
-        let (mut version, mut excess) = (None, Excess::default());
-        if let Some(loaded) = &secret.secret {
-            version = KnownVersion::find(view, &loaded.record, &self.token).await?;
-            excess = Excess::find(view, &loaded.record, context.now).await?;
-        }
+        let version = match &secret.secret {
+            Some(loaded) => KnownVersion::find(view, &loaded.record, &self.token).await?,
+            None => None,
+        };
         let encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
-        Ok(Found { secret, version, excess, encryption_key })
+        Ok(Found { secret, version, excess: Excess::default(), encryption_key })
+    }
+
+    async fn find_more(&self, context: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
+        if let (Some(loaded), None) = (&found.secret.secret, &found.version) {
+            found.excess = Excess::find(view, &loaded.record, context.now).await?;
+        }
+        Ok(())
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {

@@ -25,6 +25,7 @@ impl Operation for UpdateSecret {
     type Found = Found;
     type Output = UpdatedSecret;
     const NAME: OperationName = OperationName { name: "UpdateSecret", read_only: false };
+    const FINDS_MORE: bool = true;
 
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("secretId", &self.secret_id);
@@ -35,15 +36,21 @@ impl Operation for UpdateSecret {
 
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let secret = find_secret(context, view, &self.secret_id, Freshness::Newest).await?;
-        let (mut version, mut excess, mut encryption_key) = (None, Excess::default(), None);
+        let (mut version, mut encryption_key) = (None, None);
         if let Some(new) = &self.version {
             if let Some(loaded) = &secret.secret {
                 version = KnownVersion::find(view, &loaded.record, &new.token).await?;
-                excess = Excess::find(view, &loaded.record, context.now).await?;
             }
             encryption_key = view.get(&keys::encryption_key(secret.account, &secret.region)).await?;
         }
-        Ok(Found { secret, version, excess, encryption_key })
+        Ok(Found { secret, version, excess: Excess::default(), encryption_key })
+    }
+
+    async fn find_more(&self, context: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
+        if let (Some(_), Some(loaded), None) = (&self.version, &found.secret.secret, &found.version) {
+            found.excess = Excess::find(view, &loaded.record, context.now).await?;
+        }
+        Ok(())
     }
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
