@@ -362,8 +362,8 @@ impl Access {
         }
     }
 
-    /// Makes a secret, or writes a new version if there is one by that name, as one that has no value yet: the
-    /// version's id, and whether the secret is new.
+    /// Makes a secret, or writes the first version of one that has no value yet: the version's id, and whether the
+    /// secret is new. A conflict if somebody else has given it a value meanwhile.
     pub(crate) fn create_or_put(
         &mut self,
         name: &SecretName,
@@ -372,7 +372,7 @@ impl Access {
         match self.create(name, copy_of(&value)) {
             Ok(version_id) => Ok((version_id, true)),
             Err(Stop::Failure(failure)) if failure.kind == FailureKind::Conflict => {
-                Ok((self.put(name.as_str(), WireValue(value))?.version_id, false))
+                Ok((self.put_in_place_of(name.as_str(), None, WireValue(value))?, false))
             }
             Err(stop) => Err(stop),
         }

@@ -7,6 +7,9 @@ use coffer_types::SecretBytes;
 use coffer_wire_local::JsonFault;
 use serde::de::IgnoredAny;
 
+/// Deeper JSON is not indented.
+const DEPTH_MAX: usize = 64;
+
 /// Why a text is no JSON, without any of it.
 pub(crate) fn check(text: &[u8]) -> Result<(), JsonFault> {
     serde_json::from_slice::<IgnoredAny>(text).map(drop).map_err(|error| JsonFault::from(&error))
@@ -16,6 +19,19 @@ pub(crate) fn check(text: &[u8]) -> Result<(), JsonFault> {
 pub(crate) fn is_json(text: &[u8]) -> bool {
     let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, Some(b'{' | b'[')) && check(text).is_ok()
+}
+
+/// Whether legal JSON is nested so deeply that indenting it would make far more white space than JSON of it.
+pub(crate) fn is_deep(json: &[u8]) -> bool {
+    let mut depth = 0usize;
+    Tokens(json).any(|token| {
+        match token {
+            b"{" | b"[" => depth += 1,
+            b"}" | b"]" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
 }
 
 /// Legal JSON without white space between its tokens.
@@ -126,6 +142,17 @@ mod tests {
         ] {
             assert_eq!(indented_text(json), expected);
         }
+    }
+
+    #[test]
+    fn what_is_deep() {
+        for (depth, expected) in [(1, false), (DEPTH_MAX, false), (DEPTH_MAX + 1, true), (32_768, true)] {
+            let json = "[".repeat(depth) + &"]".repeat(depth);
+            assert!(is_json(json.as_bytes()));
+            assert_eq!(is_deep(json.as_bytes()), expected, "{depth}");
+        }
+        assert!(!is_deep(format!("[{}]", ["[]"; 1000].join(",")).as_bytes()));
+        assert!(!is_deep(format!("[{:?}]", "[".repeat(1000)).as_bytes()));
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Drop for Scratch {
 
 /// Overwrites every file below, links not followed.
 fn wipe_folder(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let metadata = fs::symlink_metadata(&path)?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
             let _ = wipe_folder(&path);
         } else if metadata.is_file() {

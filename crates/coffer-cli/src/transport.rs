@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use coffer_server::home::{Home, data_dir};
-use coffer_server::{Limits, ServeError, ServeOptions, TlsIdentity, names_of_this_machine};
+use coffer_server::{Limits, ServeError, ServeOptions, TlsError, TlsIdentity, names_of_this_machine};
 use coffer_wire_local::{Failure, FailureKind};
 
 use crate::arguments::{LimitArguments, Transport};
@@ -123,6 +123,20 @@ pub(crate) fn serve_failed(error: ServeError) -> Stop {
                 }
                 _ => "choose another address, such as --listen 127.0.0.1:8201",
             }),
+        ),
+        ServeError::Tls(TlsError::Name { .. }) => (
+            FailureKind::Refused,
+            Some("--tls-name takes a host's name or an address, without a scheme and a port"),
+        ),
+        ServeError::Tls(TlsError::Read { source, .. }) => (
+            match source.kind() {
+                io::ErrorKind::NotFound => FailureKind::NotFound,
+                io::ErrorKind::PermissionDenied => FailureKind::Denied,
+                _ => FailureKind::Refused,
+            },
+            Some(
+                "name a certificate and its key that are there and can be read, or leave both out for one of the store's own",
+            ),
         ),
         ServeError::Tls(_) => (
             FailureKind::Refused,

@@ -163,7 +163,7 @@ pub enum HomeError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// The file system refused.
     #[error("cannot {action} `{}`", path.display())]
@@ -304,6 +304,12 @@ impl From<HomeError> for Failure {
             HomeError::Start { source, .. } => start_failure(source),
             HomeError::Store { .. } | HomeError::Close(_) => (FailureKind::Unavailable, None),
             HomeError::Credentials { .. } => (FailureKind::Other, None),
+            HomeError::Authority { source, .. } if matches!(**source, TlsError::KeptMode { .. }) => (
+                FailureKind::Denied,
+                Some(
+                    "if nobody else has read it: chmod 600 the file; otherwise move it aside to have a new one made, and give clients its certificate",
+                ),
+            ),
             HomeError::Authority { .. } => (
                 FailureKind::Other,
                 Some(

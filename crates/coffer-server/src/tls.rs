@@ -9,7 +9,7 @@ mod files;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use coffer_wire_local::JsonFault;
 use rustls::ServerConfig;
@@ -27,6 +27,8 @@ use crate::Warn;
 
 /// Sessions that can be resumed, so that a client need not shake hands in full again.
 const SESSIONS_MAX: usize = 4096;
+/// How long after a certificate of its own authority was made, or could not be, the next is made.
+const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(60 * 60);
 
 /// Whose certificate a server shows.
 pub enum TlsIdentity {
@@ -64,6 +66,12 @@ pub enum TlsError {
     /// The kept authority's key or certificate cannot be read.
     #[error("its key or certificate is damaged")]
     KeptKey,
+    /// Others may use the kept authority's key, and with it pass for this server.
+    #[error("others may read or write it, its mode is {mode:04o}")]
+    KeptMode {
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A given file cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -157,8 +165,15 @@ pub(crate) struct Keeper {
 }
 
 enum Source {
-    Authority { authority: Authority, names: Vec<String>, renew_at: SystemTime },
-    Files(GivenFiles),
+    Authority {
+        authority: Authority,
+        names: Vec<String>,
+        /// When the certificate was made. A clock that was set back behind this is about to show clients one that is
+        /// not valid yet.
+        made: SystemTime,
+        renew_at: SystemTime,
+    },
+    Files(Box<GivenFiles>),
 }
 
 impl Keeper {
@@ -167,14 +182,17 @@ impl Keeper {
         let (source, certified) = match identity {
             TlsIdentity::Authority { authority, names } => {
                 let issued = authority.issue(&names, now)?;
-                (Source::Authority { authority, names, renew_at: issued.renew_at }, issued.certified)
+                (
+                    Source::Authority { authority, names, made: now, renew_at: issued.renew_at },
+                    issued.certified,
+                )
             }
             TlsIdentity::Files { certificate, key } => {
                 let (files, certified) = GivenFiles::load(certificate, key)?;
                 if let Some(warning) = files.warning() {
                     warn(&warning);
                 }
-                (Source::Files(files), certified)
+                (Source::Files(Box::new(files)), certified)
             }
         };
         Ok(Self { source, shown: Arc::new(Shown(RwLock::new(certified))), warn })
@@ -187,13 +205,14 @@ impl Keeper {
     /// Looks whether there is, or has to be, a newer certificate. To be called about once a second.
     pub(crate) fn look(&mut self, now: SystemTime) {
         let newer = match &mut self.source {
-            Source::Authority { authority, names, renew_at } => {
-                if now < *renew_at {
+            Source::Authority { authority, names, made, renew_at } => {
+                if (*made..*renew_at).contains(&now) {
                     return;
                 }
+                (*made, *renew_at) = (now, now + RENEWAL_INTERVAL_MIN);
                 // The end of the authority itself is told at the next start, which makes another.
                 authority.issue(names, now).map(|issued| {
-                    *renew_at = issued.renew_at.max(now + std::time::Duration::from_secs(3600));
+                    *renew_at = issued.renew_at.max(*renew_at);
                     Some(issued.certified)
                 })
             }
@@ -214,8 +233,6 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -246,5 +263,12 @@ mod tests {
         assert_ne!(second.cert, first.cert);
         keeper.look(now + day * 62);
         assert!(Arc::ptr_eq(&keeper.shown().get(), &second));
+
+        // A clock that ran ahead and was set right: clients would take the certificate for one that is not valid yet.
+        keeper.look(now);
+        let third = keeper.shown().get();
+        assert_ne!(third.cert, second.cert);
+        keeper.look(now + day * 59);
+        assert!(Arc::ptr_eq(&keeper.shown().get(), &third));
     }
 }

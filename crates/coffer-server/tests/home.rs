@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coffer_audit::SyncMode;
 use coffer_server::home::{
@@ -425,4 +425,23 @@ fn killed_at_any_step_it_leaves_a_whole_store_or_none() {
             opened.close().await.unwrap();
         });
     }
+}
+
+#[test]
+fn an_authority_that_others_may_use_is_refused() {
+    let place = Place::new();
+    let store_id = place.init(SealChoice::KeyFile).unwrap().store_id;
+    let key = place.data_dir().join("tls").join(format!("{store_id}.json"));
+    let authority = || place.home.authority(&place.data_dir(), SystemTime::now(), || panic!("near its end"));
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o7777, 0o600);
+    let certificate = authority().unwrap().certificate_pem();
+    for mode in [0o640, 0o604, 0o620] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let failure = Failure::from(authority().err().unwrap());
+        assert_eq!(failure.kind, FailureKind::Denied, "{mode:o}");
+        assert!(failure.message.contains(&format!("its mode is {mode:04o}")), "{}", failure.message);
+        assert!(failure.hint.unwrap().contains("chmod 600"));
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(authority().unwrap().certificate_pem(), certificate);
 }

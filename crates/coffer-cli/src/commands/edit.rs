@@ -44,7 +44,7 @@ struct EditObject<'a> {
 enum Form {
     /// JSON in one piece: indented for the editor, and written back in one piece.
     Compact,
-    /// JSON with a layout of its own, which is kept.
+    /// JSON with a layout of its own, or too deep to be indented; kept as it is.
     Json,
     /// Any other text, as it is.
     Text,
@@ -123,7 +123,9 @@ fn edited(name: &str, old: &SecretBytes, form: Form, output: Output) -> Result<S
 impl Form {
     fn of(value: &[u8]) -> Self {
         match layout::is_json(value) {
-            true if layout::compact(value).expose_secret() == value => Self::Compact,
+            true if !layout::is_deep(value) && layout::compact(value).expose_secret() == value => {
+                Self::Compact
+            }
             true => Self::Json,
             false => Self::Text,
         }

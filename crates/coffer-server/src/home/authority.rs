@@ -1,6 +1,8 @@
 //! The store's own certificate authority: kept in the data directory, its certificate beside the store.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,7 +23,7 @@ pub(super) fn path(data_dir: &Path, store_id: StoreId) -> PathBuf {
 /// Makes one, in place of any that is there.
 pub(super) fn make(data_dir: &Path, store_id: StoreId, now: SystemTime) -> Result<Authority, HomeError> {
     let path = path(data_dir, store_id);
-    let cannot = |source| HomeError::Authority { path: path.clone(), source };
+    let cannot = |source| HomeError::Authority { path: path.clone(), source: Box::new(source) };
     let authority = Authority::make(&store_id.to_string(), now).map_err(cannot)?;
     if let Some(folder) = path.parent() {
         files::make_private_folders(folder)?;
@@ -42,6 +44,22 @@ pub(super) fn publish(home: &Path, authority: &Authority) -> Result<(), HomeErro
     files::write_private_file(&path, pem.as_bytes())
 }
 
+/// The kept authority, if nobody but its owner may use it: whoever has its key can pass for this server.
+fn read_private(mut file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
+    // Of what was opened, whatever the name points to by now.
+    let metadata = file.metadata().map_err(io_error("read", path))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let source = Box::new(TlsError::KeptMode { mode });
+        return Err(HomeError::Authority { path: path.to_owned(), source });
+    }
+    // Room for all of it from the start: a buffer that grows leaves copies behind.
+    let length = usize::try_from(metadata.len()).unwrap_or_default();
+    let mut json = Zeroizing::new(Vec::with_capacity(length + 1));
+    file.read_to_end(&mut json).map_err(io_error("read", path))?;
+    Ok(json)
+}
+
 impl Home {
     /// The certificate that clients of this store are given to trust.
     pub fn authority_certificate(&self) -> PathBuf {
@@ -58,20 +76,21 @@ impl Home {
     ) -> Result<Authority, HomeError> {
         let store_id = self.sealed_root_key()?.store_id();
         let path = path(data_dir, store_id);
-        let kept = match std::fs::read(&path) {
-            Ok(json) => Some(Zeroizing::new(json)),
+        let kept = match File::open(&path) {
+            Ok(file) => Some(read_private(file, &path)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         let kept = kept.map(|json| Authority::from_json(&json)).transpose();
-        let authority = match kept.map_err(|source: TlsError| HomeError::Authority { path, source })? {
-            Some(authority) if !authority.is_near_its_end(now) => authority,
-            Some(_) => {
-                renewed();
-                make(data_dir, store_id, now)?
-            }
-            None => make(data_dir, store_id, now)?,
-        };
+        let authority =
+            match kept.map_err(|source| HomeError::Authority { path, source: Box::new(source) })? {
+                Some(authority) if !authority.is_near_its_end(now) => authority,
+                Some(_) => {
+                    renewed();
+                    make(data_dir, store_id, now)?
+                }
+                None => make(data_dir, store_id, now)?,
+            };
         publish(&self.path, &authority)?;
         Ok(authority)
     }

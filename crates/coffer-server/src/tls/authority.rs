@@ -83,7 +83,7 @@ impl Authority {
             common_name,
             key: Zeroizing::new(key.map_err(|_| TlsError::KeptKey)?),
             certificate: certificate.into(),
-            not_after: UNIX_EPOCH + Duration::from_secs(not_after),
+            not_after: UNIX_EPOCH.checked_add(Duration::from_secs(not_after)).ok_or(TlsError::KeptKey)?,
         })
     }
 
@@ -233,6 +233,15 @@ mod tests {
         assert_eq!(kept.not_after, made.not_after);
         assert_eq!(kept.key.serialized_der(), made.key.serialized_der());
         assert!(made.certificate_pem().lines().all(|line| line.len() <= 64));
+    }
+
+    #[test]
+    fn an_end_that_no_clock_reaches_is_damage() {
+        let made = Authority::make("0123", SystemTime::now()).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(&made.to_json().unwrap()).unwrap();
+        json["not_after"] = u64::MAX.into();
+        let kept = Authority::from_json(json.to_string().as_bytes());
+        assert!(matches!(kept, Err(TlsError::KeptKey)));
     }
 
     #[test]

@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 
 use super::TlsError;
 
-/// What tells one content of both files from another, without reading them; `None` for a file that is not there.
-type Stamp = [Option<(u64, u64, u64, i64, i64)>; 2];
+/// What tells one content of both files from another, without reading them; `None` for a file that is not there. The
+/// last two are of the inode's change, so that a file which could not be read is tried again once it may be.
+type Stamp = [Option<(u64, u64, u64, [i64; 2], [i64; 2])>; 2];
 
 /// The two files, and what was last seen of them.
 pub(crate) struct GivenFiles {
@@ -70,7 +71,13 @@ impl GivenFiles {
 fn stamp_of(certificate: &Path, key: &Path) -> Stamp {
     [certificate, key].map(|path| {
         let file = std::fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+        Some((
+            file.dev(),
+            file.ino(),
+            file.size(),
+            [file.mtime(), file.mtime_nsec()],
+            [file.ctime(), file.ctime_nsec()],
+        ))
     })
 }
 
@@ -106,4 +113,27 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
         return Err(failed(io::Error::other("it is larger than any certificate")));
     }
     std::fs::read(path).map(Zeroizing::new).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_be_read_again_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        for path in [&certificate, &key] {
+            std::fs::write(path, "hunter2").unwrap();
+        }
+        let stamp = stamp_of(&certificate, &key);
+        let mut files = GivenFiles { certificate, key, loaded: [None; 2], seen: stamp, failed: None };
+        assert!(files.look().is_err());
+        assert!(files.look().unwrap().is_none(), "told once");
+        set_permissions(&files.key, Permissions::from_mode(0o400)).unwrap();
+        assert!(files.look().unwrap().is_none(), "not before it stays as it is");
+        assert!(files.look().is_err());
+    }
 }
