@@ -49,6 +49,30 @@ fn a_busy_log_closes_with_all_its_digests() {
     }
 }
 
+#[test]
+fn a_log_that_failed_closes_once_its_disk_is_well() {
+    for sync in [SyncMode::Always, SyncMode::Interval(Duration::from_millis(3))] {
+        for first in 0..60 {
+            let disk = VolatileDisk::new();
+            let log = open(&disk, sync).unwrap();
+            let what = format!("{sync:?}, {first} operations after it was opened");
+            disk.fail(disk.operations() + first, 1000, io::ErrorKind::Other);
+            let appended = (0..200).take_while(|&number| block_on(log.append(body(number))).is_ok()).count();
+            assert!(appended < 200, "{what}");
+            disk.heal();
+            // Nobody appends in between, so nobody else finds out that it is well.
+            block_on(log.close(Timestamp::from_millis(0))).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let verified = log.verify(None, &key().public_key()).unwrap();
+            assert!(verified.records >= appended as u64, "{what}");
+            // A segment that was begun when the disk failed may be there, without a line.
+            assert!(verified.digests + 1 >= verified.segments, "{what}: {verified:?}");
+            drop(log);
+            let log = open(&disk, sync).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+            block_on(log.append(body(1_000_000))).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+        }
+    }
+}
+
 /// A disk whose files can't be read while somebody holds the gate.
 struct GatedDisk {
     disk: VolatileDisk,

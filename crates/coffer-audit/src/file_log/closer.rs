@@ -214,8 +214,8 @@ impl Shared {
         if let Some(segment) = &state.altered {
             return Err(AuditError::Altered { segment: segment.clone() });
         }
-        let failure = state.sync_failure.clone().or_else(|| state.write_failure.clone());
-        if let Some(error) = failure {
+        // A failed write has been taken back, and whoever wanted it was told. If the disk still fails, what follows does.
+        if let Some(error) = state.sync_failure.clone() {
             return Err(AuditError::Unwritable(error));
         }
         if !state.closing.is_empty() {
