@@ -1,9 +1,8 @@
 //! Where random bytes come from.
 //!
-//! I/O: the operating system's generator, through aws-lc. Everything that needs randomness is given a [`Random`],
-//! so that a test can give a seeded one.
-
-use aws_lc_rs::rand::SecureRandom;
+//! I/O: the operating system's generator. Not through aws-lc, whose own generator measures the processor's jitter
+//! before its first byte: 30 ms that every short command would pay. Everything that needs randomness is given a
+//! [`Random`], so that a test can give a seeded one.
 
 /// A source of random bytes. Two implementations: [`SystemRandom`], and a seeded one for tests.
 pub trait Random: Send + Sync + 'static {
@@ -17,8 +16,7 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, out: &mut [u8]) {
-        aws_lc_rs::rand::SystemRandom::new()
-            .fill(out)
+        getrandom::fill(out)
             .expect("without random bytes no key and no nonce can be made, so nothing may go on");
     }
 }
