@@ -20,26 +20,27 @@ pub struct Members<'a> {
 
 impl Members<'_> {
     /// A text: whatever the noun prints as.
-    pub fn text(&mut self, name: &str, text: impl fmt::Display) {
+    #[inline]
+    pub fn text(&mut self, name: &'static str, text: impl fmt::Display) {
         self.begin(name);
         push_text(self.out, text);
     }
 
     /// A text, if there is one.
-    pub fn optional_text(&mut self, name: &str, text: Option<impl fmt::Display>) {
+    pub fn optional_text(&mut self, name: &'static str, text: Option<impl fmt::Display>) {
         if let Some(text) = text {
             self.text(name, text);
         }
     }
 
     /// A list of texts.
-    pub fn texts(&mut self, name: &str, texts: impl IntoIterator<Item: fmt::Display>) {
+    pub fn texts(&mut self, name: &'static str, texts: impl IntoIterator<Item: fmt::Display>) {
         self.begin(name);
         push_list(self.out, texts, push_text);
     }
 
     /// A number, a truth, or whatever else has a form in JSON. One that is `None` is left out.
-    pub fn json(&mut self, name: &str, value: impl Serialize) {
+    pub fn json(&mut self, name: &'static str, value: impl Serialize) {
         let (before, was_first) = (self.out.len(), self.is_first);
         self.begin(name);
         let start = self.out.len();
@@ -51,7 +52,7 @@ impl Members<'_> {
     }
 
     /// An object.
-    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Members<'_>)) {
+    pub fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Members<'_>)) {
         self.begin(name);
         push_object(self.out, write);
     }
@@ -59,7 +60,7 @@ impl Members<'_> {
     /// A list of objects, one for each item.
     pub fn objects<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         items: impl IntoIterator<Item = T>,
         mut write: impl FnMut(T, &mut Members<'_>),
     ) {
@@ -68,21 +69,15 @@ impl Members<'_> {
     }
 
     /// A text of at most this many bytes before escaping; a longer one is cut, and ends by saying so.
-    pub(crate) fn cut_text(&mut self, name: &str, text: &str, bytes_max: usize) {
+    #[inline]
+    pub(crate) fn cut_text(&mut self, name: &'static str, text: &str, bytes_max: usize) {
         self.begin(name);
-        self.out.push(b'"');
-        if text.len() <= bytes_max {
-            push_escaped(self.out, text);
-        } else {
-            let kept = text.floor_char_boundary(bytes_max.saturating_sub(CUT_MARKER.len()));
-            push_escaped(self.out, text.get(..kept).unwrap_or_default());
-            self.out.extend_from_slice(CUT_MARKER.as_bytes());
-        }
-        self.out.push(b'"');
+        push_cut(self.out, text, bytes_max);
     }
 
     /// Bytes that are a JSON value on one line.
-    pub(crate) fn raw(&mut self, name: &str, json: &[u8]) {
+    #[inline]
+    pub(crate) fn raw(&mut self, name: &'static str, json: &[u8]) {
         self.begin(name);
         self.out.extend_from_slice(json);
     }
@@ -91,7 +86,7 @@ impl Members<'_> {
     /// `null`.
     pub(crate) fn bounded_object(
         &mut self,
-        name: &str,
+        name: &'static str,
         bytes_max: usize,
         write: impl FnOnce(&mut Members<'_>),
     ) {
@@ -108,12 +103,24 @@ impl Members<'_> {
         }
     }
 
-    /// Writes a member's name; its value must follow.
-    fn begin(&mut self, name: &str) {
-        self.out.reserve(name.len() + 4);
+    /// A text that is known to need no escape.
+    #[inline]
+    pub(crate) fn plain(&mut self, name: &'static str, text: &[u8]) {
+        debug_assert!(is_plain(text), "would need escapes");
+        self.begin(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(text);
+        self.out.push(b'"');
+    }
+
+    /// Writes a member's name, which needs no escape; its value must follow.
+    // Where the name is known the compiler writes it in a few moves.
+    #[inline(always)]
+    fn begin(&mut self, name: &'static str) {
+        debug_assert!(is_plain(name.as_bytes()), "a name that would need escapes");
         self.out.extend_from_slice(if self.is_first { b"\"" } else { b",\"" });
         self.is_first = false;
-        push_escaped(self.out, name);
+        self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 }
@@ -148,6 +155,18 @@ fn push_list<T>(
     out.push(b']');
 }
 
+fn push_cut(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
+    out.push(b'"');
+    if text.len() <= bytes_max {
+        push_escaped(out, text);
+    } else {
+        let kept = text.floor_char_boundary(bytes_max.saturating_sub(CUT_MARKER.len()));
+        push_escaped(out, text.get(..kept).unwrap_or_default());
+        out.extend_from_slice(CUT_MARKER.as_bytes());
+    }
+    out.push(b'"');
+}
+
 fn push_text(out: &mut Vec<u8>, text: impl fmt::Display) {
     out.push(b'"');
     write!(Escaped(out), "{text}").expect("writing to a vector does not fail, and no noun's Display does");
@@ -166,9 +185,8 @@ impl fmt::Write for Escaped<'_> {
 
 /// Writes the inside of a JSON text, escaped as `serde_json` does.
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    // Nearly every text is plain. Looked at to its end, the compiler takes sixteen bytes at a time.
-    if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+    // Nearly every text is plain.
+    if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -188,6 +206,37 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
             _ => out.push(byte),
         }
     }
+}
+
+/// Whether none of these bytes of UTF-8 needs an escape. Looks at eight at once, the last of them twice if need be.
+fn is_plain(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<8>();
+    let mut found = blocks.iter().fold(0, |found, block| found | escapes_in(*block));
+    if rest.is_empty() {
+        // All of it was in the blocks.
+    } else if let Some(last) = text.last_chunk::<8>() {
+        found |= escapes_in(*last);
+    } else {
+        let mut block = *b"        ";
+        for (place, byte) in block.iter_mut().zip(rest) {
+            *place = *byte;
+        }
+        found |= escapes_in(block);
+    }
+    found == 0
+}
+
+/// Not 0 if one of these bytes is a quote, a backslash or a control character.
+#[inline]
+fn escapes_in(block: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(block);
+    // Of a word of bytes below 128 this has the highest bit of at least the first that is below `limit`. Bytes from 128
+    // on are parts of longer characters, and are masked out.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHEST;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cfg(test)]
@@ -239,6 +288,22 @@ mod tests {
         assert_eq!(bounded(""), r#"{"p":null}"#);
         assert_eq!(bounded("12"), r#"{"p":{"a":"12"}}"#);
         assert_eq!(bounded("123"), r#"{"p":{"bytes":11,"truncated":true}}"#);
+    }
+
+    #[test]
+    fn every_byte_is_told_apart_at_every_place() {
+        for length in 1..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    for beside in [b'a', 0xff, b' ', 0x7f, 0x80] {
+                        let mut text = vec![beside; length];
+                        text[at] = byte;
+                        let expected = byte >= 0x20 && byte != b'"' && byte != b'\\';
+                        assert_eq!(is_plain(&text), expected, "{byte} at {at} of {length} beside {beside}");
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

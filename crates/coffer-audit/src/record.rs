@@ -245,7 +245,7 @@ impl<'a> UserIdentity<'a> {
 
     /// Writes all members, in CloudTrail's order.
     fn write(&self, members: &mut Members<'_>, bytes_max: usize) {
-        members.text("type", self.identity_type.as_str());
+        members.plain("type", self.identity_type.as_str().as_bytes());
         cut_optional(members, "principalId", &self.principal_id, bytes_max);
         cut_optional(members, "arn", &self.arn, bytes_max);
         cut_optional(members, "accountId", &self.account_id, bytes_max);
@@ -341,7 +341,10 @@ impl<'a> Record<'a> {
         let Bounds { text, name, object } = bounds;
         members.cut_text("eventVersion", &self.event_version, name);
         members.object("userIdentity", |members| self.user_identity.write(members, name));
-        members.text("eventTime", event_time::Text(self.event_time));
+        match event_time::ascii_of_this_age(self.event_time.as_millis().div_euclid(1000)) {
+            Some(text) => members.plain("eventTime", &text),
+            None => members.text("eventTime", event_time::Text(self.event_time)),
+        }
         members.cut_text("eventSource", &self.event_source, name);
         members.cut_text("eventName", &self.event_name, name);
         members.cut_text("awsRegion", &self.aws_region, name);
@@ -363,9 +366,10 @@ impl<'a> Record<'a> {
             write_raw(members, "additionalEventData", self.additional_event_data.as_deref(), object);
         }
         cut_optional(members, "requestID", &self.request_id, name);
-        members.text("eventID", self.event_id);
+        let mut id = uuid::Uuid::encode_buffer();
+        members.plain("eventID", self.event_id.0.hyphenated().encode_lower(&mut id).as_bytes());
         members.raw("readOnly", if self.read_only { b"true" } else { b"false" });
-        members.text("eventType", self.event_type.as_str());
+        members.plain("eventType", self.event_type.as_str().as_bytes());
         members.raw("managementEvent", if self.management_event { b"true" } else { b"false" });
         cut_optional(members, "recipientAccountId", &self.recipient_account_id, name);
         members.optional_text("sharedEventID", self.shared_event_id);
@@ -392,14 +396,20 @@ fn to_raw<'a>(value: &impl Serialize) -> Option<Cow<'a, RawValue>> {
     serde_json::value::to_raw_value(value).ok().map(Cow::Owned)
 }
 
-fn cut_optional(members: &mut Members<'_>, name: &str, text: &Option<Cow<'_, str>>, bytes_max: usize) {
+#[inline]
+fn cut_optional(
+    members: &mut Members<'_>,
+    name: &'static str,
+    text: &Option<Cow<'_, str>>,
+    bytes_max: usize,
+) {
     if let Some(text) = text {
         members.cut_text(name, text, bytes_max);
     }
 }
 
 /// Writes an object that is JSON already: as it is if it is small enough and stands on one line, `null` if there is none.
-fn write_raw(members: &mut Members<'_>, name: &str, object: Option<&RawValue>, bytes_max: usize) {
+fn write_raw(members: &mut Members<'_>, name: &'static str, object: Option<&RawValue>, bytes_max: usize) {
     let Some(text) = object.map(RawValue::get) else { return members.raw(name, b"null") };
     let mut replaced = Vec::new();
     if text.len() > bytes_max {

@@ -1,5 +1,7 @@
 //! What becomes a record, and how: one place turns a context and an operation into CloudTrail's words.
 
+use std::borrow::Cow;
+use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
 use coffer_audit::{EventId, EventType, Members, Record, RecordBody, UserIdentity};
@@ -46,6 +48,7 @@ impl Inner {
             }
             Principal::Local { uid, .. } => UserIdentity::local(*uid, account),
         };
+        let mut room: AddressText = [0; size_of::<AddressText>()];
         let mut record = Record::new(
             EventType::AwsApiCall,
             self.make_event_id(),
@@ -53,7 +56,7 @@ impl Inner {
             context.event_source,
             event.name,
             context.region.as_str(),
-            source_address(&context.request),
+            source_address(&context.request, &mut room),
             identity,
         );
         record.user_agent = Some((&*context.request.user_agent).into());
@@ -95,6 +98,17 @@ impl Inner {
     }
 }
 
-pub(crate) fn source_address(request: &crate::RequestInfo) -> String {
-    request.source.map_or_else(|| "localhost".to_owned(), |address| address.to_string())
+/// Room for an address in words.
+pub(crate) type AddressText = [u8; 45];
+
+/// Where a request came from, in words.
+pub(crate) fn source_address<'a>(request: &crate::RequestInfo, room: &'a mut AddressText) -> Cow<'a, str> {
+    let Some(address) = request.source else { return Cow::Borrowed("localhost") };
+    let mut left = room.as_mut_slice();
+    let written = write!(left, "{address}");
+    let used = size_of::<AddressText>() - left.len();
+    match room.get(..used).map(std::str::from_utf8) {
+        Some(Ok(text)) if written.is_ok() => Cow::Borrowed(text),
+        _ => Cow::Owned(address.to_string()),
+    }
 }

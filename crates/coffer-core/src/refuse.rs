@@ -11,7 +11,7 @@ use coffer_audit::{Admission, EventType, Record, RecordBody, RefusalMeter, Refus
 use coffer_types::{Region, Timestamp};
 
 use crate::core::{Core, Inner};
-use crate::recorder::{Event, source_address};
+use crate::recorder::{AddressText, Event, source_address};
 use crate::{Context, Error, RequestInfo};
 
 /// A request that never became an operation.
@@ -78,6 +78,7 @@ impl Inner {
 
     fn stranger_record(&self, refusal: &Refusal, now: Timestamp) -> RecordBody {
         let region = refusal.region.as_ref().unwrap_or(&self.meta.region);
+        let mut room = [0; size_of::<AddressText>()];
         let mut record = Record::new(
             EventType::AwsApiCall,
             self.make_event_id(),
@@ -85,7 +86,7 @@ impl Inner {
             refusal.event_source,
             event_name(refusal),
             region.as_str(),
-            source_address(&refusal.request),
+            source_address(&refusal.request, &mut room),
             UserIdentity::unknown(refusal.access_key_id.as_deref().map(Into::into)),
         );
         record.user_agent = Some((&*refusal.request.user_agent).into());
