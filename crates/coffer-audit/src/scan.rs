@@ -76,6 +76,40 @@ pub(crate) fn read_segment(file: &dyn LogFile, limit: Option<u64>) -> io::Result
     read_up_to(file, 0, usize::try_from(length).map_err(io::Error::other)?)
 }
 
+/// All bytes of a segment but the zeros at its end, which is space that was not written yet. Reads in pieces, so that
+/// this space takes no memory.
+pub(crate) fn read_written(file: &dyn LogFile) -> io::Result<Vec<u8>> {
+    if file.length()? > SEGMENT_FILE_BYTES_MAX {
+        return Err(io::Error::other("a segment is larger than any coffer writes"));
+    }
+    let (mut bytes, mut piece) = (Vec::new(), Vec::with_capacity(PIECE));
+    let mut offset = 0;
+    loop {
+        piece.clear();
+        let read = read_more(file, offset as u64, PIECE, &mut piece)?;
+        if read == 0 {
+            return Ok(bytes);
+        }
+        let written = without_zeros_at_end(&piece);
+        if !written.is_empty() {
+            // Zeros that had something behind them after all.
+            bytes.resize(offset, 0);
+            bytes.extend_from_slice(written);
+        }
+        offset += read;
+    }
+}
+
+fn without_zeros_at_end(bytes: &[u8]) -> &[u8] {
+    const BLOCK: usize = 64;
+    // Most of it may be zeros: they are looked at many at a time.
+    let is_zero = |block: &[u8]| block.iter().fold(0, |found, byte| found | byte) == 0;
+    let zeros = bytes.rchunks_exact(BLOCK).take_while(|block| is_zero(block)).count() * BLOCK;
+    let rest = bytes.get(..bytes.len() - zeros).unwrap_or_default();
+    let end = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    rest.get(..end).unwrap_or_default()
+}
+
 /// How a scan of a segment ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
@@ -327,6 +361,23 @@ mod tests {
         changed[line + 2] = b'x';
         let (at, stop) = stop_of(&changed);
         assert!(at == 1 && matches!(stop, End::Broken { claimed: Some(_), lines_follow: true }), "{stop:?}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_without_the_zeros_behind_it() {
+        let disk = crate::fault::VolatileDisk::new();
+        let read = |bytes: &[u8]| {
+            disk.plant("segment", bytes.to_vec());
+            read_written(&*disk.open_to_read("segment").unwrap()).unwrap()
+        };
+        for before in [0, 1, 63, 64, 65, 1000, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 70] {
+            for zeros in [0, 1, 63, 64, 65, PIECE - 1, PIECE, 3 * PIECE + 5] {
+                let written = vec![b'x'; before];
+                assert_eq!(read(&[&written[..], &vec![0; zeros]].concat()), written, "{before} and {zeros}");
+                let more = [&written[..], &vec![0; zeros], b"y"].concat();
+                assert_eq!(read(&[&more[..], &[0; 7]].concat()), more, "{before}, {zeros}, and one more");
+            }
+        }
     }
 
     #[test]

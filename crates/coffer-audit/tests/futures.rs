@@ -94,7 +94,9 @@ fn whoever_is_alone_writes_at_once_but_looks_for_company_now_and_then() {
 #[test]
 fn committers_share_a_write_and_a_sync() {
     let disk = VolatileDisk::new();
-    let log = open(&disk, SyncMode::Always).unwrap();
+    // So large that the next segment is not made yet.
+    let options = FileLogOptions { segment_bytes: 1024 * 1024, ..options(SyncMode::Always) };
+    let log = FileLog::open(Arc::new(disk.clone()), options, key(), None).unwrap();
     let counter = Arc::new(Counter::default());
     std::thread::sleep(Duration::from_millis(50));
     let before = disk.operations();

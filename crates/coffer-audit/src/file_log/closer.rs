@@ -22,6 +22,8 @@ use crate::{NodeId, SyncMode};
 
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// The next segment is made once one in so many parts of the open one is written.
+pub(super) const SPARE_AFTER: u64 = 8;
 /// How long others go first after each piece of a file.
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -50,8 +52,12 @@ impl State {
         self.close_wanted.is_some() || self.shutdown
     }
 
-    fn spare_missing(&self) -> bool {
-        self.spare.is_none() && self.writer.as_ref().is_some_and(|writer| writer.spare.is_none())
+    /// Whether the next segment is to be made. Not before some of the open one is written: who only looks in, as a
+    /// command does that reads one secret, has no use for it.
+    fn spare_missing(&self, segment_bytes: u64) -> bool {
+        self.open.1 >= segment_bytes / SPARE_AFTER
+            && self.spare.is_none()
+            && self.writer.as_ref().is_some_and(|writer| writer.spare.is_none())
     }
 }
 
@@ -104,7 +110,7 @@ impl Shared {
 
     fn has_to_prepare(&self, state: &State) -> bool {
         let reserve_missing = !state.reserve_held && self.options.reserve_bytes > 0;
-        !state.is_ending() && (state.spare_missing() || reserve_missing)
+        !state.is_ending() && (state.spare_missing(self.options.segment_bytes) || reserve_missing)
     }
 
     /// Lets others go first; not when they wait for the log to end.
@@ -155,7 +161,7 @@ impl Shared {
         if !self.has_to_prepare(&state) {
             return true;
         }
-        let spare_missing = state.spare_missing();
+        let spare_missing = state.spare_missing(self.options.segment_bytes);
         let reserve_missing = !state.reserve_held && self.options.reserve_bytes > 0;
         drop(state);
         if spare_missing {

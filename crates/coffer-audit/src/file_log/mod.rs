@@ -238,22 +238,21 @@ impl Batch {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self) -> usize {
-        let mut progress = self.progress();
-        progress.wakers.push(None);
-        progress.wakers.len() - 1
-    }
-
     fn phase(&self) -> Phase {
         self.progress().phase.clone()
     }
 
-    fn wait(&self, slot: usize, waker: &Waker) {
-        if let Some(place) = self.progress().wakers.get_mut(slot) {
-            match place {
-                Some(known) => known.clone_from(waker),
-                None => *place = Some(waker.clone()),
-            }
+    /// Has this one woken at the next change, in the place it was given when it first waited.
+    fn wait(&self, slot: &mut Option<usize>, waker: &Waker) {
+        let mut progress = self.progress();
+        let at = *slot.get_or_insert(progress.wakers.len());
+        if at == progress.wakers.len() {
+            progress.wakers.push(None);
+        }
+        match progress.wakers.get_mut(at) {
+            Some(Some(known)) => known.clone_from(waker),
+            Some(place) => *place = Some(waker.clone()),
+            None => {}
         }
     }
 
@@ -404,7 +403,8 @@ enum Stage {
     /// In the buffer, or further.
     Pushed {
         batch: Arc<Batch>,
-        slot: usize,
+        /// Its place among those who wait; most never have to.
+        slot: Option<usize>,
     },
     Done,
 }
@@ -473,11 +473,10 @@ impl Append<'_> {
                 state.chain = push_line(&mut state.pending.bytes, body.as_bytes(), chain);
                 state.pending.last_time = body.time();
             }
-            let slot = batch.join();
             if let Some(number) = waiter {
                 state.waiting_for_space.remove(number);
             }
-            self.stage = Stage::Pushed { batch, slot };
+            self.stage = Stage::Pushed { batch, slot: None };
             if !state.armed {
                 state.armed = true;
                 shared.wake_syncer.notify_one();
@@ -489,20 +488,22 @@ impl Append<'_> {
                 return Poll::Pending;
             }
         }
-        let Stage::Pushed { batch, slot } = &self.stage else { return Poll::Ready(Err(AuditError::Closed)) };
+        let Stage::Pushed { batch, slot } = &mut self.stage else {
+            return Poll::Ready(Err(AuditError::Closed));
+        };
         loop {
             match batch.phase() {
                 Phase::Failed(error) => return Poll::Ready(Err(AuditError::Unwritable(error))),
                 Phase::Synced => return Poll::Ready(Ok(state.synced)),
                 Phase::Written if !self.needs_sync => return Poll::Ready(Ok(state.written)),
                 Phase::Written => {
-                    batch.wait(*slot, context.waker());
+                    batch.wait(slot, context.waker());
                     shared.want_sync(&mut state);
                     return Poll::Pending;
                 }
                 Phase::Pending if state.writer.is_some() => state = shared.write_pending(state, wake),
                 Phase::Pending => {
-                    batch.wait(*slot, context.waker());
+                    batch.wait(slot, context.waker());
                     return Poll::Pending;
                 }
             }
@@ -572,13 +573,16 @@ impl Shared {
         if let Some(closing) = closing {
             state.closing.push_back(closing);
             state.directory_dirty = true;
-            // The closer makes the next spare.
             self.wake_closer.notify_one();
         }
         match outcome {
             Ok(offset) => {
                 writer.position = offset + bytes.len() as u64;
                 writer.last_time = time;
+                let spare_from = self.options.segment_bytes / closer::SPARE_AFTER;
+                if offset < spare_from && writer.position >= spare_from {
+                    self.wake_closer.notify_one();
+                }
                 state.written = last;
                 state.write_failure = None;
                 state.unsynced_bytes += bytes.len();

@@ -15,7 +15,7 @@ use super::{Batch, Closing, FileLogOptions, Pending, Pool, State, Writer};
 use crate::digest::{DigestReference, SegmentDigest};
 use crate::disk::{Disk, write_file};
 use crate::record::essentials;
-use crate::scan::{End, Listing, RESERVE, digest_name, read_digest, read_segment, scan, segment_name};
+use crate::scan::{End, Listing, RESERVE, digest_name, read_digest, read_written, scan, segment_name};
 use crate::{Checkpoint, Head};
 
 /// What opening a log had to do.
@@ -130,7 +130,7 @@ pub(super) fn recover(
         if first < expected {
             return Err(LogOpenError::Corrupt { sequence: first, segment });
         }
-        let bytes = read_segment(&*disk.open_to_read(&segment)?, None)?;
+        let bytes = read_written(&*disk.open_to_read(&segment)?)?;
         let mut mismatch = Ok(());
         let mut last_line: &[u8] = &[];
         let scanned = scan(&bytes, head, |head, line| {
@@ -147,14 +147,12 @@ pub(super) fn recover(
         if broken {
             return Err(LogOpenError::Corrupt { sequence: scanned.head.sequence.saturating_add(1), segment });
         }
-        let behind = bytes.get(scanned.end..).unwrap_or_default();
-        let used = behind.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         found.push(Found {
             first,
             before: head,
             last: scanned.head,
             end: scanned.end as u64,
-            rest: behind.get(..used).unwrap_or_default().to_vec(),
+            rest: bytes.get(scanned.end..).unwrap_or_default().to_vec(),
             last_time: essentials(last_line).map_or(Timestamp::default(), |(_, time, _)| time),
         });
         head = scanned.head;
@@ -206,6 +204,11 @@ pub(super) fn recover(
         }
         recovery.digests_made += 1;
     }
+    // Of a log that was left in order all is on disk: a checkpoint is signed over what is. A segment's name is, too, if
+    // one of its records is.
+    let is_on_disk = recovery == Recovery::default()
+        && checkpoint.is_some_and(|checkpoint| checkpoint.head == head)
+        && open.as_ref().is_some_and(|open| open.end > 0);
     let signed_through = open.as_ref().map_or(head.sequence, |open| open.before.sequence);
 
     let reserve_held = hold_reserve(disk, &listing, options);
@@ -239,9 +242,11 @@ pub(super) fn recover(
             }
         }
     };
-    // What a killed process wrote is in the page cache only.
-    writer.file.sync_all()?;
-    disk.sync_directory()?;
+    if !is_on_disk {
+        // What a killed process wrote is in the page cache only.
+        writer.file.sync_all()?;
+        disk.sync_directory()?;
+    }
 
     let state = State {
         pending: Pending {
