@@ -5,6 +5,7 @@
 
 mod clock;
 mod failing_log;
+pub mod linearizability;
 mod paced_store;
 mod random;
 pub mod shorthand;
