@@ -12,9 +12,11 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import warnings
 
 import boto3
 import botocore.awsrequest
@@ -56,7 +58,7 @@ class Request:
         (sent,) = taken
         text = {name: value.decode() if isinstance(value, bytes) else value for name, value in sent.headers.items()}
         # These two are urllib3's; the first is among what boto3 signed.
-        self.headers = {"Host": endpoint.removeprefix("http://"), "Accept-Encoding": "identity", **text}
+        self.headers = {"Host": endpoint.partition("://")[2], "Accept-Encoding": "identity", **text}
         self.body = sent.body if isinstance(sent.body, bytes) else sent.body.encode()
 
     def bytes_sent(self):
@@ -101,7 +103,7 @@ def client_of(endpoint):
     """A boto3 client with nothing taken from the caller's environment."""
     session = boto3.session.Session(*KEYS, region_name=REGION)
     config = botocore.config.Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
-    return session.client("secretsmanager", endpoint_url=endpoint, config=config)
+    return session.client("secretsmanager", endpoint_url=endpoint, config=config, verify=False)
 
 
 def clean_environment(**more):
@@ -119,32 +121,43 @@ def free_port():
 
 
 class Server:
-    """A running server, all of whose threads are kept to one core."""
+    """A running server, all of whose threads are kept to one core, or to some."""
 
-    def __init__(self, name, core, command, environment, folder):
-        self.name, self.port, self.folder = name, free_port(), folder
+    def __init__(self, name, cores, command, environment, folder, scheme="http"):
+        self.name, self.port, self.folder, self.environment = name, free_port(), folder, environment
+        self.scheme = scheme
         self.log = folder / "log"
         words = [str(word).replace("{port}", str(self.port)) for word in command]
+        self.command = ["taskset", "-c", cores, *words]
+        self.start()
+
+    def start(self, wait=True):
+        """Starts it, again if it was ended; returns once it listens, unless told not to wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["taskset", "-c", str(core), *words],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
-                cwd=folder,
+                env=self.environment,
+                cwd=self.folder,
             )
         deadline = time.monotonic() + START_SECONDS_MAX
-        while not self.listens():
+        while wait and not self.listens():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 said = self.log.read_text(errors="replace")
                 self.stop()
-                sys.exit(f"error: {name} did not start; it said:\n{said}")
+                sys.exit(f"error: {self.name} did not start; it said:\n{said}")
             time.sleep(0.05)
+
+    def end(self, how):
+        """Ends its process; its folder stays."""
+        self.process.send_signal(how)
+        self.process.wait(STOP_SECONDS_MAX)
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def listens(self):
         with socket.socket() as probe:
@@ -153,14 +166,22 @@ class Server:
     def fill(self):
         """Gives it the secrets."""
         client = client_of(self.endpoint)
-        for number in range(SECRETS):
-            name, value = secret(number)
-            client.create_secret(Name=name, SecretString=value)
+        with warnings.catch_warnings():
+            # That the certificate is not checked.
+            warnings.simplefilter("ignore")
+            for number in range(SECRETS):
+                name, value = secret(number)
+                client.create_secret(Name=name, SecretString=value)
 
     def ask(self):
         """Sends the request once and answers its headers and body, if they are what they must be."""
         request = Request(self.endpoint)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        # Whose certificate it is does not matter here; who answers is known.
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=ssl._create_unverified_context())
+            if self.scheme == "https"
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        )
         with contextlib.closing(connection):
             connection.request("POST", "/", body=request.body, headers=request.headers)
             answer = connection.getresponse()
@@ -201,52 +222,54 @@ class Servers(contextlib.ExitStack):
         super().__init__()
         self.binaries, self.core = binaries, core
 
-    def _start(self, name, command, **environment):
-        folder = WORK / f"{os.getpid()}-{name.replace(' ', '-').replace('=', '-')}"
+    def _start(self, name, command, cores=None, scheme="http", **environment):
+        folder = WORK / f"{os.getpid()}-{''.join(c if c.isalnum() else '-' for c in name)}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        command = command(folder) if callable(command) else command
-        server = Server(name, self.core, command, clean_environment(HOME=folder, **environment), folder)
+        environment = clean_environment(HOME=folder, **environment)
+        command = command(folder, environment) if callable(command) else command
+        server = Server(name, cores or str(self.core), command, environment, folder, scheme)
         self.callback(server.stop)
         return server
 
-    def coffer(self, name="coffer", *options):
-        """A persistent store and its server, with the secrets in it."""
+    def coffer(self, name="coffer", *options, filled=True, cores=None, scheme="http"):
+        """A persistent store and its server, with the secrets in it unless told otherwise."""
         binary = self.binaries / "coffer"
 
-        def make(folder):
-            folders = {"COFFER_HOME": folder / "store", "COFFER_DATA_DIR": folder / "data"}
+        def make(folder, environment):
+            environment |= {"COFFER_HOME": str(folder / "store"), "COFFER_DATA_DIR": str(folder / "data")}
             keys = {"COFFER_ADMIN_ACCESS_KEY_ID": KEYS[0], "COFFER_ADMIN_SECRET_ACCESS_KEY": KEYS[1]}
-            environment = clean_environment(HOME=folder, **folders, **keys)
             command = [binary, "init", "--region", REGION]
-            done = subprocess.run(command, check=False, env=environment, cwd=folder, capture_output=True, text=True)
+            done = subprocess.run(
+                command, check=False, env=environment | keys, cwd=folder, capture_output=True, text=True
+            )
             if done.returncode != 0:
                 sys.exit(f"error: `coffer init` failed:\n{done.stderr}")
-            settings = [f"{name}={path}" for name, path in folders.items()]
-            return ["env", *settings, binary, "serve", "--listen", "127.0.0.1:{port}", *options]
+            return [binary, "serve", "--listen", "127.0.0.1:{port}", *options]
 
-        server = self._start(name, make)
-        server.fill()
+        server = self._start(name, make, cores, scheme)
+        server.binary = binary
+        if filled:
+            server.fill()
         return server
 
-    def coffer_can_sync_always(self):
-        """Whether this coffer's command line offers it."""
-        told = subprocess.run([self.binaries / "coffer", "serve", "--help"], capture_output=True, check=True)
-        return b"--sync" in told.stdout
-
-    def moto(self):
-        """moto's server, with the secrets in it."""
+    def moto(self, filled=True):
+        """moto's server, with the secrets in it unless told otherwise."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]
         server = self._start("moto", command, PYTHONWARNINGS="ignore")
-        server.fill()
+        if filled:
+            server.fill()
         return server
 
-    def floor(self, headers, body):
-        """hyper, answering what coffer answered."""
+    def floor(self, headers, body, name="hyper", append_bytes=None, certificate=None):
+        """hyper, answering what coffer answered; with an append made durable before each answer, or over TLS."""
 
-        def make(folder):
+        def make(folder, _):
             (folder / "answer").write_bytes(body)
             fixed = [headers["content-type"], headers["x-amzn-requestid"]]
-            return [self.binaries / "hyper_floor", "127.0.0.1:{port}", folder / "answer", *fixed]
+            options = ["--append", folder / "appended", append_bytes] if append_bytes else []
+            if certificate:
+                options += ["--tls", *certificate]
+            return [self.binaries / "hyper_floor", "127.0.0.1:{port}", folder / "answer", *fixed, *options]
 
-        return self._start("hyper", make)
+        return self._start(name, make, scheme="https" if certificate else "http")

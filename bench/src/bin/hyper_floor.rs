@@ -1,11 +1,16 @@
 //! The limit that coffer is measured against: hyper, one thread, and one answer that was made beforehand.
 //!
+//! With `--append FILE BYTES` so many bytes are appended to a file, and are on disk, before each answer leaves; all
+//! that wait share one `fdatasync`. That is the limit of `sync=always`.
+//!
 //! I/O: reads the answer's body from a file, listens on loopback. Invariant: what goes over the wire is what
 //! coffer's answer to the same request is made of (the same headers, the same bytes), and nothing between reading
 //! the request and writing the answer depends on the request but its method.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -17,9 +22,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 
-const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID";
+const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID [--append FILE BYTES]";
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// The file has its size before it is written to, as coffer's log has.
+const PREALLOCATED_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The answer to every POST.
 #[derive(Clone)]
@@ -27,19 +35,58 @@ struct Answer {
     content_type: HeaderValue,
     request_id: HeaderValue,
     body: Bytes,
+    /// Who appends before the answer leaves.
+    appender: Option<mpsc::UnboundedSender<oneshot::Sender<()>>>,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, body_file, content_type, request_id] = arguments.as_slice() else { bail!(USAGE) };
+    let [address, body_file, content_type, request_id, options @ ..] = arguments.as_slice() else {
+        bail!(USAGE)
+    };
     let address: SocketAddr = address.parse().with_context(|| format!("cannot read address `{address}`"))?;
+    let appender = match options {
+        [] => None,
+        [option, file, bytes] if option == "--append" => {
+            Some(start_appender(Path::new(file), bytes.parse().context(USAGE)?)?)
+        }
+        _ => bail!(USAGE),
+    };
     let answer = Answer {
         content_type: HeaderValue::from_str(content_type).context("the content type is no header value")?,
         request_id: HeaderValue::from_str(request_id).context("the request id is no header value")?,
         body: std::fs::read(body_file).with_context(|| format!("cannot read `{body_file}`"))?.into(),
+        appender,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(address, answer))
+}
+
+/// A thread that appends `bytes` for each that waits, syncs once for all of them, and tells them.
+fn start_appender(path: &Path, bytes: usize) -> anyhow::Result<mpsc::UnboundedSender<oneshot::Sender<()>>> {
+    let mut file =
+        std::fs::File::create(path).with_context(|| format!("cannot make `{}`", path.display()))?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, PREALLOCATED_BYTES)?;
+    file.sync_all()?;
+    let (appender, mut waiting) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+    std::thread::spawn(move || {
+        let mut batch = Vec::new();
+        while let Some(first) = waiting.blocking_recv() {
+            batch.push(first);
+            while let Ok(next) = waiting.try_recv() {
+                batch.push(next);
+            }
+            let kept = file.write_all(&vec![b'x'; bytes * batch.len()]).and_then(|()| file.sync_data());
+            if kept.is_err() {
+                // Nobody is told, so the load ends with an error.
+                return;
+            }
+            for waiter in batch.drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+    });
+    Ok(appender)
 }
 
 async fn serve(address: SocketAddr, answer: Answer) -> anyhow::Result<()> {
@@ -65,12 +112,18 @@ async fn serve_connection(stream: TcpStream, answer: Answer) {
 async fn respond(request: Request<Incoming>, answer: &Answer) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, mut body) = request.into_parts();
     while let Some(Ok(_)) = body.frame().await {}
+    let mut response = Response::new(Full::new(answer.body.clone()));
     if head.method != Method::POST {
-        let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     }
-    let mut response = Response::new(Full::new(answer.body.clone()));
+    if let Some(appender) = &answer.appender {
+        let (kept, is_kept) = oneshot::channel();
+        if appender.send(kept).is_err() || is_kept.await.is_err() {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return Ok(response);
+        }
+    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, answer.content_type.clone());
     headers.insert(X_AMZN_REQUEST_ID, answer.request_id.clone());
