@@ -3,6 +3,8 @@
 //! With `--append FILE BYTES` so many bytes are appended to a file, and are on disk, before each answer leaves; all
 //! that wait share one `fdatasync`. That is the limit of `sync=always`.
 //!
+//! With `--tls CERTIFICATE KEY` it speaks TLS, as rustls does by default.
+//!
 //! I/O: reads the answer's body from a file, listens on loopback. Invariant: what goes over the wire is what
 //! coffer's answer to the same request is made of (the same headers, the same bytes), and nothing between reading
 //! the request and writing the answer depends on the request but its method.
@@ -11,6 +13,7 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -21,10 +24,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID [--append FILE BYTES]";
+const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID [--append FILE BYTES | --tls CERTIFICATE KEY]";
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// The file has its size before it is written to, as coffer's log has.
 const PREALLOCATED_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -45,13 +53,15 @@ fn main() -> anyhow::Result<()> {
         bail!(USAGE)
     };
     let address: SocketAddr = address.parse().with_context(|| format!("cannot read address `{address}`"))?;
-    let appender = match options {
-        [] => None,
+    let (mut appender, mut tls) = (None, None);
+    match options {
+        [] => {}
         [option, file, bytes] if option == "--append" => {
-            Some(start_appender(Path::new(file), bytes.parse().context(USAGE)?)?)
+            appender = Some(start_appender(Path::new(file), bytes.parse().context(USAGE)?)?);
         }
+        [option, certificate, key] if option == "--tls" => tls = Some(acceptor(certificate, key)?),
         _ => bail!(USAGE),
-    };
+    }
     let answer = Answer {
         content_type: HeaderValue::from_str(content_type).context("the content type is no header value")?,
         request_id: HeaderValue::from_str(request_id).context("the request id is no header value")?,
@@ -59,7 +69,7 @@ fn main() -> anyhow::Result<()> {
         appender,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(address, answer))
+    tokio::task::LocalSet::new().block_on(&runtime, serve(address, answer, tls))
 }
 
 /// A thread that appends `bytes` for each that waits, syncs once for all of them, and tells them.
@@ -89,18 +99,35 @@ fn start_appender(path: &Path, bytes: usize) -> anyhow::Result<mpsc::UnboundedSe
     Ok(appender)
 }
 
-async fn serve(address: SocketAddr, answer: Answer) -> anyhow::Result<()> {
+fn acceptor(certificate: &str, key: &str) -> anyhow::Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(key)?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve(address: SocketAddr, answer: Answer, tls: Option<TlsAcceptor>) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::task::spawn_local(serve_connection(stream, answer.clone()));
+        let (answer, tls) = (answer.clone(), tls.clone());
+        tokio::task::spawn_local(async move {
+            if stream.set_nodelay(true).is_err() {
+                return;
+            }
+            match tls {
+                None => serve_connection(stream, answer).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve_connection(stream, answer).await;
+                    }
+                }
+            }
+        });
     }
 }
 
-async fn serve_connection(stream: TcpStream, answer: Answer) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answer) {
     let service = service_fn(|request| respond(request, &answer));
     let connection =
         http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);

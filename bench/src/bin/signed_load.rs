@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use coffer_crypto::digest::{sha256, sha256_hex};
+use coffer_crypto::digest::sha256;
 use coffer_crypto::sigv4::SigningKey;
 use coffer_types::{SecretBytes, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -206,7 +206,7 @@ impl Load {
         let headers = format!(
             "content-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{date}\nx-amz-target:{SERVICE}.{target}\n"
         );
-        let canonical = format!("POST\n/\n\n{headers}\n{SIGNED_HEADERS}\n{}", sha256_hex(body.as_bytes()));
+        let canonical = format!("POST\n/\n\n{headers}\n{SIGNED_HEADERS}\n{}", hex(&sha256(body.as_bytes())));
         let scope = format!("{}/{REGION}/{SERVICE}/aws4_request", self.date);
         let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&sha256(canonical.as_bytes())));
         let signature = hex(&self.key.sign(to_sign.as_bytes()));
