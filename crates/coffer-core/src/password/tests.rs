@@ -37,11 +37,14 @@ fn rules() -> impl Strategy<Value = PasswordRules> {
     })
 }
 
+/// Whether it is excluded, whether a character is of it, and which are.
+type CharacterType = (bool, fn(&char) -> bool, &'static str);
+
 proptest! {
     #[test]
     fn every_rule_holds(rules in rules(), seed: u64) {
         let is = |kind: fn(&char) -> bool| move |password: &str| password.chars().any(|c| kind(&c));
-        let types: [(bool, fn(&char) -> bool, &str); 4] = [
+        let types: [CharacterType; 4] = [
             (rules.exclude_lowercase, char::is_ascii_lowercase, "abcdefghijklmnopqrstuvwxyz"),
             (rules.exclude_uppercase, char::is_ascii_uppercase, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
             (rules.exclude_numbers, char::is_ascii_digit, "0123456789"),
