@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::shell;
 
 /// What the record calls this program.
-const PROGRAM: &str = concat!("coffer/", env!("CARGO_PKG_VERSION"));
+pub(crate) const PROGRAM: &str = concat!("coffer/", env!("CARGO_PKG_VERSION"));
 /// What is shown of a check of the audit log.
 const CHECKING: &str = "checking the audit log";
 /// How the seal of a passphrase is called.
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// The passphrase for whoever opens the store, who can't say more of a failure than an error of I/O does.
-    fn passphrase(&self) -> io::Result<SecretBytes> {
+    pub(crate) fn passphrase(&self) -> io::Result<SecretBytes> {
         self.passphrase.get().map_err(|stop| match stop.texts() {
             Some((message, _)) => io::Error::other(message.to_owned()),
             None => io::ErrorKind::Other.into(),
@@ -460,7 +460,7 @@ async fn serve_in_place(core: &Core, region: Option<Region>, request: Request) -
 }
 
 /// A call that came to no answer.
-fn call_failed(error: CallError) -> Stop {
+pub(crate) fn call_failed(error: CallError) -> Stop {
     match error {
         CallError::Failure(failure) => failure.into(),
         // In words of our own, whatever it was: what can't be read may hold a value.
@@ -475,7 +475,7 @@ fn call_failed(error: CallError) -> Stop {
     }
 }
 
-fn unexpected() -> Stop {
+pub(crate) fn unexpected() -> Stop {
     Stop::new(FailureKind::Other, "the answer is of another operation")
 }
 

@@ -92,6 +92,10 @@ pub(crate) enum Command {
     },
     /// Tell the state of store, server and audit log.
     Status,
+    /// Copy the whole store to a file, sealed as it is, while it is served or not.
+    Backup(Backup),
+    /// Make a store of a backup.
+    RestoreBackup(RestoreBackup),
     /// Print what a shell evaluates to reach the server: eval "$(coffer env)".
     Env(Env),
     /// Print the completions of a shell: source <(coffer completions bash).
@@ -129,6 +133,8 @@ impl Command {
             | Self::Serve(_)
             | Self::Audit { .. }
             | Self::Status
+            | Self::Backup(_)
+            | Self::RestoreBackup(_)
             | Self::Env(_)
             | Self::Random(_)
             | Self::Completions { .. }
@@ -333,6 +339,45 @@ pub(crate) enum Audit {
     },
     /// Check the whole chain of records, its digests and its checkpoint.
     Verify,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Backup {
+    /// Where to; - for standard output.
+    #[arg(required = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Or what to do with one.
+    #[command(subcommand)]
+    pub(crate) command: Option<BackupCommand>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Check a backup: with its root key at hand everything, else that it is whole.
+    Verify {
+        /// The backup; - for standard input.
+        file: PathBuf,
+        /// Check this audit log too, the folder `audit` of the store that was backed up: it has to contain the record
+        /// that the backup ends with.
+        #[arg(long, value_name = "DIR")]
+        log: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RestoreBackup {
+    /// The backup; - for standard input.
+    pub(crate) file: PathBuf,
+    /// The folder of the same store as it was last, moved aside: tells what is undone by going back. It is only read.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) replacing: Option<PathBuf>,
+    /// Take users and access keys from there, so that what was revoked stays revoked.
+    #[arg(long, requires = "replacing")]
+    pub(crate) keep_access: bool,
 }
 
 #[derive(Args)]

@@ -1,6 +1,7 @@
 //! The commands: what each asks of the store, and how it shows the answer.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod deletion;
 pub(crate) mod describe;
 pub(crate) mod diff;

@@ -97,6 +97,8 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
         Command::Status => commands::status::status(place, output),
+        Command::Backup(arguments) => commands::backup::backup(place, &arguments, output),
+        Command::RestoreBackup(arguments) => commands::backup::restore(place, &arguments, output),
         Command::Completions { shell } => commands::reference::completions(shell, output),
         Command::Man { out } => commands::reference::man(out.as_deref(), output),
         Command::Env(arguments) => commands::env::env(&place.home, &arguments, output),

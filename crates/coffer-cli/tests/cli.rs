@@ -1,5 +1,6 @@
 //! The command as people and scripts meet it: the built program in a folder of its own.
 
+mod backups;
 mod support;
 
 use support::{ENV_FILE, Folder, Serving};
@@ -973,6 +974,6 @@ fn which_words_about_tls_do_not_go_together() {
     );
     let files = ["serve", "--listen", "127.0.0.1:0", "--tls-certificate", "a", "--tls-key", "b"];
     let refused = folder.run(&files);
-    assert_eq!(refused.code, 7);
+    assert_eq!(refused.code, 3);
     assert!(refused.stderr.contains("cannot read `a`"), "{}", refused.stderr);
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod authenticate;
+pub mod backup;
 mod claim;
 mod clock;
 mod commit;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use coffer_audit::{Checkpoint, Head, RecordBody};
-use coffer_store::{Change, CommitError, Guard, Order, Revision, Write};
+use coffer_store::{Change, CommitError, Guard, Order, Revision, Snapshot, Write};
 use coffer_types::Timestamp;
 use serde_json::json;
 
@@ -88,6 +88,17 @@ impl Inner {
     /// the log is on disk.
     pub(crate) async fn drain(&self) -> Result<(), Error> {
         self.drain_with(&mut *self.maintenance.lock().await).await
+    }
+
+    /// A snapshot of the store, and the head of the log that belongs to it: the record of each change in the snapshot is
+    /// in the log up to that head or in the snapshot's outbox, and never in both. The log is on disk up to there.
+    pub(crate) async fn snapshot_with_head(&self) -> Result<(Box<dyn Snapshot>, Head), Error> {
+        // Nobody else moves entries while this is held.
+        let mut maintenance = self.maintenance.lock().await;
+        self.drain_with(&mut maintenance).await?;
+        let snapshot = self.store.snapshot().await.map_err(Error::unavailable)?;
+        let head = self.audit.append_synced(Vec::new()).await.map_err(Error::unavailable)?;
+        Ok((snapshot, head))
     }
 
     async fn finish(&self, maintenance: &mut Maintenance) -> Result<(), Error> {

@@ -133,8 +133,8 @@ pub enum StartError {
     },
 }
 
-const TOKEN_KEY: &str = "token-key";
-const AUDIT_KEY: &str = "audit-signing-key";
+pub(crate) const TOKEN_KEY: &str = "token-key";
+pub(crate) const AUDIT_KEY: &str = "audit-signing-key";
 /// The only node there is, until stores span several: whose log and checkpoint it is.
 pub const NODE: &str = "node-1";
 
@@ -218,7 +218,7 @@ impl Core {
         Ok(AuditFacts { checkpoint, public_key })
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         parts: Parts,
         meta: StoreMeta,
         tree_keys: TreeKeys,
@@ -269,10 +269,10 @@ impl Core {
     }
 }
 
-struct TreeKeys {
-    wrapping_key: WrappingKey,
-    token_key: Key,
-    audit_key: AuditSigningKey,
+pub(crate) struct TreeKeys {
+    pub(crate) wrapping_key: WrappingKey,
+    pub(crate) token_key: Key,
+    pub(crate) audit_key: AuditSigningKey,
 }
 
 struct Start {

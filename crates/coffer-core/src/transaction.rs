@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coffer_crypto::{Key, KeyEncryptionKey, OpenError, Random, ValueContext, ValueKind};
+use coffer_crypto::{Key, KeyEncryptionKey, OpenError, Random, ValueContext, ValueKind, WrappingKey};
 use coffer_store::{Change, Guard, Revision, Write};
 use coffer_types::{
     AccountId, Region, SecretArn, SecretBytes, SecretSuffix, SecretValue, Timestamp, VersionId,
@@ -154,7 +154,11 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn value_context<'a>(arn: &'a SecretArn, version_id: &'a VersionId, is_string: bool) -> ValueContext<'a> {
+pub(crate) fn value_context<'a>(
+    arn: &'a SecretArn,
+    version_id: &'a VersionId,
+    is_string: bool,
+) -> ValueContext<'a> {
     let kind = if is_string { ValueKind::String } else { ValueKind::Binary };
     ValueContext { arn: arn.as_str(), version_id: version_id.as_str(), kind }
 }
@@ -180,12 +184,20 @@ impl Inner {
         if let Some(opened) = generation.opened.get() {
             return Ok(Arc::clone(opened));
         }
-        let (account, number) = (account.to_string(), generation.number.to_be_bytes());
-        let context: [&[u8]; 3] = [account.as_bytes(), region.as_str().as_bytes(), &number];
-        let key = self
-            .wrapping_key
-            .unwrap("key-encryption-key", &context, &generation.wrapped)
+        let key = unwrap_generation(&self.wrapping_key, account, region, generation)
             .map_err(|_| Error::DecryptionFailure)?;
         Ok(Arc::clone(generation.opened.get_or_init(|| Arc::new(KeyEncryptionKey::new(key)))))
     }
+}
+
+/// The key of a generation.
+pub(crate) fn unwrap_generation(
+    wrapping_key: &WrappingKey,
+    account: AccountId,
+    region: &Region,
+    generation: &Generation,
+) -> Result<Key, OpenError> {
+    let (account, number) = (account.to_string(), generation.number.to_be_bytes());
+    let context: [&[u8]; 3] = [account.as_bytes(), region.as_str().as_bytes(), &number];
+    wrapping_key.unwrap("key-encryption-key", &context, &generation.wrapped)
 }

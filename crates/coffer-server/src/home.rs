@@ -19,6 +19,7 @@
 //! opens a store is kept beside it; only the holder of the lock touches records and log.
 
 mod authority;
+mod backup;
 mod credentials;
 mod files;
 mod init;
@@ -31,9 +32,11 @@ use std::path::{Path, PathBuf};
 
 use coffer_audit::LogOpenError;
 use coffer_core::StartError;
+use coffer_core::backup::{BackupError, RestoreError};
 use coffer_crypto::{SealError, SealedRootKey, StoreId};
 use coffer_wire_local::{Failure, FailureKind};
 
+pub use backup::{CheckedBackup, RestoreOptions, Restored, check_backup};
 pub use credentials::Credentials;
 pub use init::{InitOptions, Initialised, SealChoice};
 pub use lock::{HeldLock, Holder, WayIn};
@@ -147,6 +150,21 @@ pub enum HomeError {
     /// A store did not close well.
     #[error("the store did not close well")]
     Close(#[source] coffer_core::Error),
+    /// A backup is not whole, or none.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A backup could not be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The store to compare a backup with is another one.
+    #[error("the store in `{}` is another one than the backup's", path.display())]
+    AnotherStore {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A backup could not be compared with the store it replaces.
+    #[error("the backup could not be compared with the store it replaces")]
+    Compare(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The credentials file is not what was written.
     #[error("cannot read the credentials in `{}`", path.display())]
     Credentials {
@@ -302,7 +320,17 @@ impl From<HomeError> for Failure {
                 _ => (FailureKind::Verification, Some(AUDIT_EVIDENCE_HINT)),
             },
             HomeError::Start { source, .. } => start_failure(source),
-            HomeError::Store { .. } | HomeError::Close(_) => (FailureKind::Unavailable, None),
+            HomeError::Store { source: coffer_store_redb::OpenError::NeedsRepair, .. } => {
+                (FailureKind::Unavailable, Some("open it once, which repairs it: `coffer status --home DIR`"))
+            }
+            HomeError::Store { .. } | HomeError::Close(_) | HomeError::Compare(_) => {
+                (FailureKind::Unavailable, None)
+            }
+            HomeError::Backup(error) | HomeError::Restore(RestoreError::Backup(error)) => {
+                backup_failure(error)
+            }
+            HomeError::Restore(_) => (FailureKind::Unavailable, None),
+            HomeError::AnotherStore { .. } => (FailureKind::Refused, None),
             HomeError::Credentials { .. } => (FailureKind::Other, None),
             HomeError::Authority { source, .. } if matches!(**source, TlsError::KeptMode { .. }) => (
                 FailureKind::Denied,
@@ -357,6 +385,16 @@ fn start_failure(error: &StartError) -> (FailureKind, Option<&'static str>) {
         | StartError::Record(_)
         | StartError::Commit(_)
         | StartError::AuditWrite(_) => (FailureKind::Unavailable, None),
+    }
+}
+
+fn backup_failure(error: &BackupError) -> (FailureKind, Option<&'static str>) {
+    match error {
+        BackupError::NewerFormat { .. } | BackupError::Read(_) => (FailureKind::Other, None),
+        BackupError::NotABackup => (FailureKind::Verification, None),
+        BackupError::CutShort { .. } | BackupError::Damaged { .. } | BackupError::NotAuthentic(_) => {
+            (FailureKind::Verification, Some("take another copy of it, or an earlier backup"))
+        }
     }
 }
 

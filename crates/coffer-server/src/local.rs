@@ -3,6 +3,7 @@
 //! One function for both ways in, so that a command prints the same whether it has opened the store itself or
 //! asks a server. No I/O of its own.
 
+use coffer_core::backup::{Backup, BackupStream, Totals};
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::secrets::{
     CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword, GetSecretValue,
@@ -15,7 +16,7 @@ use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
 
-use crate::home::{AUDIT_EVIDENCE_HINT, with_causes};
+use crate::home::{AUDIT_EVIDENCE_HINT, Home, with_causes};
 
 /// This door, in records.
 pub(crate) const EVENT_SOURCE: &str = "coffer.local";
@@ -349,7 +350,42 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
                 },
             })
         }
+        // Answered by a stream, which whoever has the connection gives out: `backup`.
+        Request::Backup {} => return Err(refused("Backup", "a backup is a stream".to_owned())),
     })
+}
+
+/// Begins a backup of the store in `home`; the stream's first piece is its beginning.
+pub async fn backup(core: &Core, context: &Context, home: &Home) -> Result<BackupStream, Failure> {
+    let enclosures = home.enclosures().map_err(Failure::from)?;
+    core.execute(context, Backup { enclosures }).await.map_err(|error| failure_of(&error, None))
+}
+
+/// The next piece of a backup; `None` once its end is recorded.
+pub async fn next_piece(stream: &mut BackupStream) -> Result<Option<Vec<u8>>, Failure> {
+    stream.next().await.map_err(|error| failure_of(&error, None))
+}
+
+/// Records that a backup could not be taken to its end.
+pub async fn abandon(stream: BackupStream) -> Result<(), Failure> {
+    stream.abandon().await.map_err(|error| failure_of(&error, None))
+}
+
+/// What a backup is of, as it is answered.
+pub fn beginning_of(stream: &BackupStream) -> wire::BegunBackup {
+    let header = stream.header();
+    wire::BegunBackup {
+        store_id: header.store_id.to_string(),
+        revision: header.revision,
+        time: header.time,
+        audit_sequence: header.audit.head.sequence,
+    }
+}
+
+/// What a backup held, as it is answered.
+pub fn end_of(totals: &Totals) -> wire::EndedBackup {
+    let Totals { entries, bytes, hash } = totals;
+    wire::EndedBackup { records: *entries, bytes: *bytes, hash: hex::encode(hash) }
 }
 
 /// What was verified, as it is answered.
@@ -455,7 +491,8 @@ fn subject_of(request: &Request) -> Option<&str> {
         | Request::GetRandomPassword { .. }
         | Request::TailAudit { .. }
         | Request::VerifyAudit {}
-        | Request::Status {} => None,
+        | Request::Status {}
+        | Request::Backup {} => None,
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use coffer_core::{Context, Refusal};
 use coffer_types::Region;
 use coffer_wire_local::{
-    ANSWER_BYTES_MAX, Answer, Failure, FailureKind, FrameError, Hello, PROTOCOL, REQUEST_BYTES_MAX, Request,
-    decode, encode, length_of,
+    ANSWER_BYTES_MAX, Answer, Failure, FailureKind, FrameError, Hello, PIECE_BYTES_MAX, PROTOCOL,
+    REQUEST_BYTES_MAX, Request, Response, decode, encode, length_of,
 };
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::current::CurrentCore;
+use crate::home::Home;
 use crate::panic::{self, Panicked};
 use crate::{Bound, Limits, local};
 
@@ -46,6 +47,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct LocalListener {
     listener: UnixListener,
     path: PathBuf,
+    /// Whose server this is.
+    home: Option<Home>,
     greeting: Hello,
     limits: Limits,
 }
@@ -61,7 +64,7 @@ impl LocalListener {
         // Until here its folder alone keeps others out, and the kernel's word on the peer does in any case.
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
         let greeting = Hello::of_server(bound.endpoint(), std::process::id());
-        Ok(Self { listener, path: path.to_owned(), greeting, limits })
+        Ok(Self { listener, path: path.to_owned(), home: Home::of_socket(path), greeting, limits })
     }
 
     /// Serves until told to stop; then finishes the requests under way, within the limit.
@@ -80,6 +83,7 @@ impl LocalListener {
                         stream,
                         uid: peer.uid(),
                         core: Arc::clone(&core),
+                        home: self.home.clone(),
                         greeting: self.greeting.clone(),
                         limits: self.limits,
                         stopping: stopping.clone(),
@@ -122,6 +126,7 @@ struct Connection<S> {
     stream: S,
     uid: u32,
     core: Arc<CurrentCore>,
+    home: Option<Home>,
     greeting: Hello,
     limits: Limits,
     stopping: watch::Receiver<bool>,
@@ -197,6 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         let answer = match request {
+            Ok(Request::Backup {}) => return self.back_up(&context).await,
             Ok(request) => self.serve(context, request).await,
             Err(error) => Answer::Failure(self.refuse_malformed(context, error).await),
         };
@@ -216,6 +222,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(Ok(response)) => Answer::Response(response),
             Ok(Err(failure)) => Answer::Failure(failure),
             Err(Panicked) => Answer::Failure(self.refuse_panicked().await),
+        }
+    }
+
+    /// Gives out a backup. Its pieces are read and hashed off this thread, which everything else is on.
+    async fn back_up(&mut self, context: &Context) -> Result<(), Over> {
+        let begun = match &self.home {
+            Some(home) => local::backup(&self.core.get(), context, home).await,
+            None => Err(Failure::new(FailureKind::Other, "this server has no folder to back up")),
+        };
+        let mut stream = match begun {
+            Ok(stream) => stream,
+            Err(failure) => return self.write_frame(&Answer::Failure(failure)).await,
+        };
+        let beginning = Response::Backup(local::beginning_of(&stream));
+        self.write_frame(&Answer::Response(beginning)).await?;
+        let last = loop {
+            let here = Handle::current();
+            let read = move || {
+                let piece = here.block_on(local::next_piece(&mut stream));
+                (stream, piece)
+            };
+            // A panic is told by its hook; the stream is gone with it, and recorded as abandoned.
+            let Ok((back, piece)) = tokio::task::spawn_blocking(read).await else {
+                break Answer::Failure(self.refuse_panicked().await);
+            };
+            stream = back;
+            match piece {
+                Ok(Some(piece)) => self.write_pieces(&piece).await?,
+                Ok(None) => break Answer::Response(Response::EndBackup(local::end_of(&stream.totals()))),
+                Err(failure) => break Answer::Failure(failure),
+            }
+        };
+        self.write_patiently(&[0; 4]).await?;
+        self.write_frame(&last).await
+    }
+
+    async fn write_pieces(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        for piece in bytes.chunks(PIECE_BYTES_MAX) {
+            let length = u32::try_from(piece.len()).map_err(|_| Over)?;
+            self.write_patiently(&length.to_be_bytes()).await?;
+            self.write_patiently(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits as long as between two requests: a backup may go on to where there is little room or little speed.
+    async fn write_patiently(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        match timeout(IDLE_TIME_MAX, self.stream.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Over),
         }
     }
 
@@ -314,7 +370,8 @@ mod tests {
         let (client, stream) = tokio::io::duplex(4096);
         let (stop, stopping) = watch::channel(false);
         let greeting = Hello::of_server("http://127.0.0.1:1".to_owned(), 1);
-        let connection = Connection { stream, uid, core: Arc::clone(&core), greeting, limits, stopping };
+        let connection =
+            Connection { stream, uid, core: Arc::clone(&core), home: None, greeting, limits, stopping };
         drop(tokio::spawn(connection.run()));
         (client, core, stop)
     }

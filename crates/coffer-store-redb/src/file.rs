@@ -9,7 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableDefinition, TableError};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableDefinition, TableError,
+};
 
 use crate::RedbOptions;
 
@@ -44,6 +46,9 @@ pub enum OpenError {
     /// The file is none of ours, or is damaged beyond what a crash can do.
     #[error("the file is not a store, or is damaged")]
     NotAStore,
+    /// It was not closed in order, and who only reads may not repair it.
+    #[error("the store was not closed in order, and must be repaired before it can be only read")]
+    NeedsRepair,
     /// The file could not be read or written.
     #[error("the store's file cannot be opened")]
     Io(#[source] io::Error),
@@ -56,6 +61,7 @@ impl OpenError {
     pub(crate) fn from_redb(error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Self::Locked,
+            DatabaseError::RepairAborted => Self::NeedsRepair,
             DatabaseError::Storage(redb::StorageError::Io(error))
                 if error.kind() == io::ErrorKind::InvalidData =>
             {
@@ -141,6 +147,22 @@ pub(crate) fn open_database(
     Ok(database)
 }
 
+/// Opens a database that is there, to read it only.
+pub(crate) fn open_read_only(path: &Path) -> Result<ReadOnlyDatabase, OpenError> {
+    if !path.try_exists().map_err(OpenError::Io)? {
+        return Err(OpenError::NotFound(path.to_owned()));
+    }
+    let open = || ReadOnlyDatabase::open(path);
+    let database = catch_unwind(AssertUnwindSafe(open))
+        .map_err(|_panic| OpenError::NotAStore)?
+        .map_err(OpenError::from_redb)?;
+    match read_format(&database).map_err(OpenError::Backend)? {
+        Format::Known => Ok(database),
+        Format::Other(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
+        Format::Other(_) | Format::Foreign | Format::Empty => Err(OpenError::NotAStore),
+    }
+}
+
 enum Format {
     Known,
     Other(u64),
@@ -150,7 +172,7 @@ enum Format {
     Foreign,
 }
 
-fn read_format(database: &Database) -> Result<Format, redb::Error> {
+fn read_format(database: &impl ReadableDatabase) -> Result<Format, redb::Error> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,

@@ -90,6 +90,14 @@ impl RedbStore {
         Self::open_with_backend(FileBackend::new(file).map_err(OpenError::from_redb)?, options)
     }
 
+    /// What a file holds, without changing a byte of it: for a store that nobody has open.
+    /// [`OpenError::NeedsRepair`] if it was not closed in order.
+    pub fn read_only(path: impl AsRef<Path>) -> Result<Box<dyn Snapshot>, OpenError> {
+        let database = file::open_read_only(path.as_ref())?;
+        let view = view::View::take(&database).map_err(OpenError::Backend)?;
+        Ok(Box::new(view::ReadOnlyView { view, _database: database }))
+    }
+
     /// Opens a store over any backend; an empty one becomes a new store. For tests of what a file can do to it.
     pub fn open_with_backend(backend: impl StorageBackend, options: RedbOptions) -> Result<Self, OpenError> {
         let database = file::open_database(backend, &options)?;

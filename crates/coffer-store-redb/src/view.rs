@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use coffer_store::{BoxFuture, Entry, History, KeyRange, Order, Revision, Snapshot, StoreError};
-use redb::{AccessGuard, Database, ReadOnlyTable, ReadableDatabase, StorageError};
+use redb::{AccessGuard, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError};
 
 use crate::file::{META, META_REVISION, RECORDS};
 
@@ -59,7 +59,7 @@ impl Shared {
 
 impl View {
     /// The newest durable state.
-    pub(crate) fn take(database: &Database) -> Result<Self, redb::Error> {
+    pub(crate) fn take(database: &impl ReadableDatabase) -> Result<Self, redb::Error> {
         let transaction = database.begin_read()?;
         let revision =
             transaction.open_table(META)?.get(META_REVISION)?.map_or(0, |revision| revision.value());
@@ -109,6 +109,32 @@ impl Snapshot for View {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         Box::pin(async move { self.range_now(&range, order, limit) })
+    }
+}
+
+/// A view of a file that is only read, and the file.
+pub(crate) struct ReadOnlyView {
+    pub(crate) view: View,
+    /// Open for as long as it is read.
+    pub(crate) _database: ReadOnlyDatabase,
+}
+
+impl Snapshot for ReadOnlyView {
+    fn revision(&self) -> Revision {
+        self.view.revision()
+    }
+
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.view.get(key)
+    }
+
+    fn range(
+        &self,
+        range: KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+        self.view.range(range, order, limit)
     }
 }
 

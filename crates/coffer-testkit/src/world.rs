@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_audit::{AuditSink, MemoryLog};
+use coffer_core::backup::{Backup, Contents, Enclosures, Reader, RestoreError, Undone, compare, load};
 use coffer_core::{
     Context, Core, CoreOptions, Error, Founding, FoundingUser, Operation, Parts, Principal, RequestInfo,
     Spawn, StartError,
 };
 use coffer_crypto::{RootKey, StoreId};
-use coffer_store::{BoxFuture, MemoryStore, Store};
+use coffer_store::{BoxFuture, MemoryStore, Snapshot, Store};
 use coffer_types::{AccountId, Region, SecretBytes, VersionId};
 use futures_executor::block_on;
 
@@ -76,6 +77,11 @@ impl Ground {
         }
     }
 
+    /// Another store and an empty log, with the same keys and never the same random numbers.
+    pub fn elsewhere(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, log: Arc::new(MemoryLog::new()), sink: None, ..self.clone() }
+    }
+
     /// Founds a store on it, with an administrator and a user who may do nothing.
     pub fn found(self) -> Result<World, StartError> {
         let users = [("administrator", "AKIAADMINISTRATOR", true), ("nobody", "AKIANOBODY", false)];
@@ -104,6 +110,34 @@ impl Ground {
         Ok(self.world(core))
     }
 
+    /// Makes a store of a backup of a world of the same seed on this ground, which is empty. With `replaced`, tells what
+    /// is undone; with `keep_access`, takes users and access keys from there.
+    pub fn restore(
+        self,
+        backup: &[u8],
+        replaced: Option<&dyn Snapshot>,
+        keep_access: bool,
+    ) -> Result<(World, Contents, Option<Undone>), RestoreError> {
+        let mut reader = Reader::open(backup)?;
+        let (root, store_id) = self.keys();
+        let access = replaced.filter(|_| keep_access);
+        let loaded = block_on(load(&*self.store, &root, &mut reader, access, |_| ()))?;
+        let restored = block_on(self.store.snapshot()).map_err(RestoreError::Store)?;
+        let taken = loaded.header().time;
+        let undone = replaced.map(|replaced| block_on(compare(&root, store_id, &*restored, replaced, taken)));
+        let undone = undone.map(|undone| undone.expect("records that open").expect("the same store"));
+        drop(restored);
+        let contents = loaded.contents().clone();
+        let core = block_on(Core::restore(self.parts(), loaded, OWNER + 1, "testkit", undone.as_ref()));
+        Ok((self.world(core.expect("a loaded store begins")), contents, undone))
+    }
+
+    /// The root key and the store's id, which are the seed's.
+    pub fn keys(&self) -> (RootKey, StoreId) {
+        let keys = SeededRandom::new(self.seed);
+        (RootKey::make(&keys), StoreId::make(&keys))
+    }
+
     fn world(self, core: Core) -> World {
         let (clock, log, store) = (self.clock.clone(), self.log.clone(), Arc::clone(&self.store));
         World { core, clock, log, store, ground: self }
@@ -112,15 +146,14 @@ impl Ground {
     fn parts(&self) -> Parts {
         let log: Arc<dyn AuditSink> = self.log.clone();
         let sink = self.sink.clone().unwrap_or(log);
-        // The root key and the store's id are the seed's, so that a world opens again what it founded.
-        let keys = SeededRandom::new(self.seed);
+        let (root, store_id) = self.keys();
         let core = self.cores.fetch_add(1, Ordering::Relaxed) + 1;
         let core_seed = SeededRandom::new(self.seed ^ core.rotate_left(32)).next_u64();
         Parts {
             store: Arc::clone(&self.store),
             audit: Box::new(move |_, _| Ok(sink)),
-            root: RootKey::make(&keys),
-            store_id: StoreId::make(&keys),
+            root,
+            store_id,
             clock: self.clock.clone(),
             random: Arc::new(SeededRandom::new(core_seed)),
             spawn: Arc::clone(&self.spawn),
@@ -187,6 +220,22 @@ impl World {
             now: self.core.now(),
             event_source: "secretsmanager.amazonaws.com",
         }
+    }
+
+    /// A whole backup, as the administrator takes it.
+    pub fn backup(&self) -> Vec<u8> {
+        let mut stream = self.run(self.backup_operation()).expect("a backup begins");
+        let mut bytes = Vec::new();
+        while let Some(piece) = block_on(stream.next()).expect("a store in memory can be read") {
+            bytes.extend(piece);
+        }
+        bytes
+    }
+
+    /// What takes a backup.
+    pub fn backup_operation(&self) -> Backup {
+        let seal = serde_json::json!({"format": 1});
+        Backup { enclosures: Enclosures { seal, certificates: Some("in PEM".to_owned()) } }
     }
 
     /// Every record, decoded, oldest first; what is still in the outbox is drained before.

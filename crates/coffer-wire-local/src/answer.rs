@@ -71,6 +71,34 @@ pub enum Response {
     VerifyAudit(AuditVerification),
     /// The state of store and log.
     Status(Status),
+    /// A backup begins.
+    Backup(BegunBackup),
+    /// A backup was given out to its end, which is recorded.
+    EndBackup(EndedBackup),
+}
+
+/// A backup begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BegunBackup {
+    /// The store's id.
+    pub store_id: String,
+    /// The newest change in it.
+    pub revision: u64,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// Up to which record the old audit log belongs to it.
+    pub audit_sequence: u64,
+}
+
+/// A backup was given out to its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EndedBackup {
+    /// How many records the store had.
+    pub records: u64,
+    /// How many bytes their keys and values have.
+    pub bytes: u64,
+    /// The hash of the backup, in hex, by which the audit log names it.
+    pub hash: String,
 }
 
 /// A secret was made.

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::{
-    ANSWER_BYTES_MAX, Answer, Failure, FrameError, Hello, PROTOCOL, REQUEST_BYTES_MAX, Request, Response,
-    decode, encode, length_of,
+    ANSWER_BYTES_MAX, Answer, BegunBackup, EndedBackup, Failure, FrameError, Hello, PIECE_BYTES_MAX,
+    PROTOCOL, REQUEST_BYTES_MAX, Request, Response, decode, encode, length_of,
 };
 
 /// Longest path that fits the kernel's `sun_path`, its last byte being zero.
@@ -69,6 +69,20 @@ pub enum CallError {
     Failure(#[from] Failure),
 }
 
+/// Why a backup was not taken to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The server failed, or was lost.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The answer is to another request.
+    #[error("the answer is of another operation")]
+    Unexpected,
+    /// Where it was to be written, it could not be.
+    #[error("the backup cannot be written")]
+    Write(#[source] io::Error),
+}
+
 /// What a server greets with, or refuses with.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
@@ -118,11 +132,44 @@ impl Client {
             Answer::Failure(failure) => Err(failure.into()),
         }
     }
+
+    /// Takes a backup: `begun` is told what it is of, `keep` is given its bytes in order. After an error other than a
+    /// failure of the first answer the connection is of no more use.
+    pub fn backup(
+        &mut self,
+        begun: impl FnOnce(&BegunBackup),
+        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(BegunBackup, EndedBackup), BackupError> {
+        let Response::Backup(beginning) = self.call(&Request::Backup {})? else {
+            return Err(BackupError::Unexpected);
+        };
+        begun(&beginning);
+        let mut piece = Vec::new();
+        loop {
+            let mut front = [0; 4];
+            self.stream.read_exact(&mut front).map_err(CallError::Transport)?;
+            piece.resize(length_of(front, PIECE_BYTES_MAX).map_err(CallError::Frame)?, 0);
+            if piece.is_empty() {
+                break;
+            }
+            self.stream.read_exact(&mut piece).map_err(CallError::Transport)?;
+            keep(&piece).map_err(BackupError::Write)?;
+        }
+        match receive(&mut self.stream)? {
+            Answer::Response(Response::EndBackup(end)) => Ok((beginning, end)),
+            Answer::Response(_) => Err(BackupError::Unexpected),
+            Answer::Failure(failure) => Err(CallError::from(failure).into()),
+        }
+    }
 }
 
 fn exchange<T: DeserializeOwned>(stream: &mut UnixStream, message: &impl Serialize) -> Result<T, CallError> {
     let frame = encode(message, REQUEST_BYTES_MAX).map_err(CallError::Frame)?;
     stream.write_all(frame.as_bytes()).map_err(CallError::Transport)?;
+    receive(stream)
+}
+
+fn receive<T: DeserializeOwned>(stream: &mut UnixStream) -> Result<T, CallError> {
     let mut front = [0; 4];
     stream.read_exact(&mut front).map_err(CallError::Transport)?;
     let mut json = Zeroizing::new(vec![0; length_of(front, ANSWER_BYTES_MAX).map_err(CallError::Frame)?]);

@@ -18,6 +18,9 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Most bytes of JSON in a frame that a server sends: a page of the largest descriptions.
 pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Most bytes of a piece of a backup in a frame.
+pub const PIECE_BYTES_MAX: usize = 1024 * 1024;
+
 const LENGTH_BYTES: usize = 4;
 
 /// The first frame of each side.

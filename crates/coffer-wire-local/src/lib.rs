@@ -17,14 +17,14 @@ mod request;
 mod value;
 
 pub use answer::{
-    Answer, AuditHealth, AuditVerification, CreatedSecret, DeletedSecret, Failure, FailureKind, PutVersion,
-    ReadValue, Response, SecretDescription, SecretPage, Status, UpdatedSecret, VersionDescription,
-    VersionLabels, VersionPage,
+    Answer, AuditHealth, AuditVerification, BegunBackup, CreatedSecret, DeletedSecret, EndedBackup, Failure,
+    FailureKind, PutVersion, ReadValue, Response, SecretDescription, SecretPage, Status, UpdatedSecret,
+    VersionDescription, VersionLabels, VersionPage,
 };
-pub use client::{CallError, Client, ConnectError};
+pub use client::{BackupError, CallError, Client, ConnectError};
 pub use frame::{
-    ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, JsonFault, PROTOCOL, REQUEST_BYTES_MAX, decode, encode,
-    length_of,
+    ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, JsonFault, PIECE_BYTES_MAX, PROTOCOL,
+    REQUEST_BYTES_MAX, decode, encode, length_of,
 };
 pub use request::{DeletionMode, Request};
 pub use value::WireValue;

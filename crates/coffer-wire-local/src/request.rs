@@ -178,6 +178,10 @@ pub enum Request {
     VerifyAudit {},
     /// Tells what the store and its log look like.
     Status {},
+    /// Copies the whole store. Between two answers, [`crate::Response::Backup`] and [`crate::Response::EndBackup`],
+    /// comes the copy itself: frames of at most [`crate::PIECE_BYTES_MAX`] bytes that are no JSON, then an empty one.
+    /// A failure may stand in the place of either answer; in that of the first, nothing else comes.
+    Backup {},
 }
 
 /// How a secret is deleted: `{"days":7}` or `"immediate"`.

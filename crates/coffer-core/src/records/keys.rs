@@ -9,7 +9,11 @@ use coffer_audit::{EventId, NodeId};
 use coffer_store::KeyRange;
 use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
 
-use super::Uid;
+use super::{
+    AccessKey, CreationIndex, DueDeletion, EncryptionKey, OutboxEntry, PolicyEpoch, Record, Secret,
+    StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version, VersionIndex,
+};
+use crate::access::LastAccess;
 
 /// Builds `letter ‖ 0 ‖ part ‖ 0 ‖ part ‖ 0 …`, with room for exactly `more` bytes that follow: a vector that is
 /// full becomes `Bytes` without another allocation.
@@ -22,6 +26,28 @@ fn key(letter: u8, parts: &[&[u8]], more: usize) -> Vec<u8> {
         key.push(0);
     }
     key
+}
+
+/// The kind of the record at a key, by the key's letter; `None` for one that this coffer doesn't know.
+pub(crate) fn kind_at(key: &[u8]) -> Option<&'static str> {
+    Some(match key {
+        [b'm', 0, ..] => StoreMeta::KIND,
+        [b'x', 0, ..] => TreeKey::KIND,
+        [b'a', 0, ..] => PolicyEpoch::KIND,
+        [b'k', 0, ..] => AccessKey::KIND,
+        [b'u', 0, ..] => User::KIND,
+        [b'e', 0, ..] => EncryptionKey::KIND,
+        [b's', 0, ..] => Secret::KIND,
+        [b'c', 0, ..] => CreationIndex::KIND,
+        [b'v', 0, ..] => Version::KIND,
+        [b'i', 0, ..] => VersionIndex::KIND,
+        [b'd', 0, ..] => DueDeletion::KIND,
+        [b'j', 0, ..] => SweepJob::KIND,
+        [b'l', 0, ..] => LastAccess::KIND,
+        [b'o', 0, ..] => OutboxEntry::KIND,
+        [b'h', 0, ..] => StoredCheckpoint::KIND,
+        _ => return None,
+    })
 }
 
 fn place(letter: u8, account: AccountId, region: &Region, more: usize) -> Vec<u8> {
@@ -83,6 +109,38 @@ pub(crate) fn creations(account: AccountId, region: &Region) -> KeyRange {
 
 pub(crate) fn secrets_everywhere() -> KeyRange {
     KeyRange::prefix(key(b's', &[], 0))
+}
+
+/// Account, region and name of a secret's key.
+pub(crate) fn parse_secret(key: &[u8]) -> Option<(AccountId, Region, SecretName)> {
+    let mut parts = key.strip_prefix(b"s\0")?.splitn(3, |&byte| byte == 0);
+    let mut part = || std::str::from_utf8(parts.next()?).ok();
+    Some((part()?.parse().ok()?, part()?.parse().ok()?, part()?.parse().ok()?))
+}
+
+/// Account and region of the key of a default key-encryption key.
+pub(crate) fn parse_encryption_key(key: &[u8]) -> Option<(AccountId, Region)> {
+    let mut parts = key.strip_prefix(b"e\0")?.split(|&byte| byte == 0);
+    let mut part = || std::str::from_utf8(parts.next()?).ok();
+    Some((part()?.parse().ok()?, part()?.parse().ok()?))
+}
+
+/// The id of an access key's key.
+pub(crate) fn parse_access_key(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"k\0")?.strip_suffix(&[0])?).ok()
+}
+
+pub(crate) fn access_keys() -> KeyRange {
+    KeyRange::prefix(key(b'k', &[], 0))
+}
+
+pub(crate) fn users() -> KeyRange {
+    KeyRange::prefix(key(b'u', &[], 0))
+}
+
+/// The secret a version or an entry of its index belongs to.
+pub(crate) fn uid_within(key: &[u8]) -> Option<Uid> {
+    Some(Uid(key.get(2..18)?.try_into().ok()?))
 }
 
 pub(crate) fn version(uid: Uid, ordinal: u64) -> Bytes {

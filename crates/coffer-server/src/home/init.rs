@@ -193,15 +193,15 @@ fn make_access_key(random: &dyn Random) -> (String, SecretBytes) {
 }
 
 /// A folder beside a home's place, in which it is made.
-struct Draft {
-    path: PathBuf,
+pub(super) struct Draft {
+    pub(super) path: PathBuf,
     place: PathBuf,
     /// Open and locked while its maker lives, so that nobody else removes it.
     folder: File,
 }
 
 impl Draft {
-    fn make(place: &Path, random: &dyn Random) -> Result<Self, HomeError> {
+    pub(super) fn make(place: &Path, random: &dyn Random) -> Result<Self, HomeError> {
         let parent = parent_of(place)?;
         files::make_private_folders(parent)?;
         remove_left_drafts(place);
@@ -216,7 +216,7 @@ impl Draft {
     }
 
     /// Gives the draft its name, unless something has it. After an error it certainly has not got it.
-    fn publish(&self) -> Result<(), HomeError> {
+    pub(super) fn publish(&self) -> Result<(), HomeError> {
         self.folder.sync_all().map_err(io_error("sync folder", &self.path))?;
         // Takes the place of an empty folder, and of nothing else.
         std::fs::rename(&self.path, &self.place).map_err(|error| match error.kind() {

@@ -116,7 +116,7 @@ fn open_records(folder: &Path) -> Result<RedbStore, HomeError> {
     RedbStore::open(&path, RedbOptions::default()).map_err(|source| HomeError::Store { path, source })
 }
 
-fn open_root_key(
+pub(super) fn open_root_key(
     sealed: &SealedRootKey,
     data_dir: &Path,
     passphrase: impl FnOnce() -> io::Result<SecretBytes>,
@@ -142,9 +142,13 @@ pub(super) struct Engine {
 impl Engine {
     /// New files in a folder.
     pub(super) fn create(folder: &Path, sync: SyncMode) -> Result<Self, HomeError> {
+        Self::create_with(folder, sync, RedbOptions::default())
+    }
+
+    /// New files in a folder, with settings for the file of records.
+    pub(super) fn create_with(folder: &Path, sync: SyncMode, store: RedbOptions) -> Result<Self, HomeError> {
         let path = folder.join(STORE_FILE);
-        let store = RedbStore::create(&path, RedbOptions::default())
-            .map_err(|source| HomeError::Store { path, source })?;
+        let store = RedbStore::create(&path, store).map_err(|source| HomeError::Store { path, source })?;
         let audit = folder.join(AUDIT_FOLDER);
         files::make_private_folder(&audit)?;
         let options = OpenOptions { sync, ..OpenOptions::default() };
@@ -163,6 +167,11 @@ impl Engine {
             Err(_) => return Err(HomeError::AuditMissing { path: audit }),
         }
         Ok(Self { store: Arc::new(store), audit, options })
+    }
+
+    /// The records alone.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// What a core is made of, over these files.

@@ -1,0 +1,240 @@
+//! What a restored store has again that the store it replaces had done away with.
+//!
+//! Reads both, changes neither. Memory is bounded by what is listed; the rest is counted.
+
+use std::collections::VecDeque;
+
+use coffer_crypto::{RootKey, StoreId, StoreKey};
+use coffer_store::{Entry, KeyRange, Order, Snapshot};
+use coffer_types::{Region, SecretName, Timestamp};
+use serde_json::{Value, json};
+
+use super::check::AccessKeyFacts;
+use crate::records::view::{open, successor};
+use crate::records::{AccessKey, Secret, StoreMeta, StoredCheckpoint, User};
+use crate::{Error, NODE, keys};
+
+/// Most names of each kind that are listed.
+const LISTED_MAX: usize = 1000;
+/// How many records are read of a snapshot at a time.
+const PAGE: usize = 64;
+
+/// What was undone by going back to a backup.
+#[derive(Clone, Debug, Default)]
+pub struct Undone {
+    /// Access keys that had been removed and are good again.
+    pub access_keys: Vec<AccessKeyFacts>,
+    /// Users who had been removed, or whose policies had changed, and are again as they were.
+    pub users: Vec<String>,
+    /// Secrets that had been deleted, or scheduled for that, and are back.
+    pub secrets: Vec<(Region, SecretName)>,
+    /// How many secrets are back; not all may be listed.
+    pub secret_count: u64,
+    /// How many secrets of the replaced store are not in the backup.
+    pub lost_secrets: u64,
+    /// How many secrets are again as they were before later changes.
+    pub older_secrets: u64,
+    /// How many access keys of the replaced store are not in the backup.
+    pub lost_access_keys: u64,
+    /// When the replaced store last signed its audit log, if that was before the backup: then it is no later state.
+    pub older_than_backup: Option<Timestamp>,
+}
+
+impl Undone {
+    /// For the record: ids and names, at most so many of each.
+    pub(crate) fn to_record(&self, names_max: usize) -> Value {
+        let keys: Vec<_> = self.access_keys.iter().map(|key| key.id.as_str()).take(names_max).collect();
+        let users: Vec<_> = self.users.iter().take(names_max).collect();
+        let secrets: Vec<_> = self.secrets.iter().map(|(_, name)| name.as_str()).take(names_max).collect();
+        json!({
+            "accessKeys": keys,
+            "users": users,
+            "secrets": secrets,
+            "secretCount": self.secret_count,
+            "lostSecrets": self.lost_secrets,
+            "olderSecrets": self.older_secrets,
+        })
+    }
+}
+
+/// Compares a restored store with the one it replaces; both are the same store's, in different states. `None` if
+/// `replaced` is another store, or its records do not open with this root key. `taken` is when the backup was taken.
+pub async fn compare(
+    root: &RootKey,
+    store_id: StoreId,
+    restored: &dyn Snapshot,
+    replaced: &dyn Snapshot,
+    taken: Timestamp,
+) -> Result<Option<Undone>, Error> {
+    let key = root.derive_store_key(store_id);
+    let meta = replaced.get(&keys::store_meta()).await.map_err(Error::unavailable)?;
+    if !meta.is_some_and(|meta| open::<StoreMeta>(&key, &meta).is_ok_and(|meta| meta.store_id == store_id)) {
+        return Ok(None);
+    }
+    let mut undone =
+        Undone { older_than_backup: signed_before(&key, replaced, taken).await?, ..Undone::default() };
+    undone.compare_access_keys(&key, restored, replaced).await?;
+    undone.compare_users(&key, restored, replaced).await?;
+    undone.compare_secrets(&key, restored, replaced).await?;
+    Ok(Some(undone))
+}
+
+async fn signed_before(
+    key: &StoreKey,
+    replaced: &dyn Snapshot,
+    taken: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    let Ok(node) = NODE.parse() else { return Ok(None) };
+    let entry = replaced.get(&keys::checkpoint(&node)).await.map_err(Error::unavailable)?;
+    let Some(entry) = entry else { return Ok(None) };
+    let signed = open::<StoredCheckpoint>(key, &entry)?.checkpoint.time;
+    // A server that was killed had not signed for a second or so.
+    Ok((taken.millis_since(signed) > 60_000).then_some(signed))
+}
+
+impl Undone {
+    async fn compare_access_keys(
+        &mut self,
+        key: &StoreKey,
+        restored: &dyn Snapshot,
+        replaced: &dyn Snapshot,
+    ) -> Result<(), Error> {
+        let mut walk = Walk::new(restored, replaced, keys::access_keys());
+        while let Some(pair) = walk.next().await? {
+            match pair {
+                (Some(entry), None) => {
+                    let access_key = open::<AccessKey>(key, &entry)?;
+                    let id = keys::parse_access_key(&entry.key).unwrap_or_default().to_owned();
+                    if self.access_keys.len() < LISTED_MAX {
+                        self.access_keys.push(AccessKeyFacts {
+                            id,
+                            account: access_key.account,
+                            user: access_key.user,
+                            created: access_key.created,
+                        });
+                    }
+                }
+                (None, Some(_)) => self.lost_access_keys += 1,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_users(
+        &mut self,
+        key: &StoreKey,
+        restored: &dyn Snapshot,
+        replaced: &dyn Snapshot,
+    ) -> Result<(), Error> {
+        let mut walk = Walk::new(restored, replaced, keys::users());
+        while let Some((restored, replaced)) = walk.next().await? {
+            let Some(restored) = restored else { continue };
+            let user = open::<User>(key, &restored)?;
+            let is_same = match replaced {
+                Some(replaced) => is_same(&open::<User>(key, &replaced)?.statements, &user.statements),
+                None => false,
+            };
+            if !is_same && self.users.len() < LISTED_MAX {
+                self.users.push(user.name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_secrets(
+        &mut self,
+        key: &StoreKey,
+        restored: &dyn Snapshot,
+        replaced: &dyn Snapshot,
+    ) -> Result<(), Error> {
+        let mut walk = Walk::new(restored, replaced, keys::secrets_everywhere());
+        while let Some(pair) = walk.next().await? {
+            let (entry, is_back) = match pair {
+                (Some(restored), None) => (restored, true),
+                (Some(restored), Some(replaced)) => {
+                    let (then, later) = (open::<Secret>(key, &restored)?, open::<Secret>(key, &replaced)?);
+                    let is_back = then.uid != later.uid
+                        || (then.deletion_due.is_none() && later.deletion_due.is_some());
+                    // A deletion is told as one, and not once more as a change.
+                    let is_unchanged = (is_back || then.last_changed == later.last_changed)
+                        && then.last_ordinal == later.last_ordinal
+                        && then.stages == later.stages;
+                    if then.uid == later.uid && !is_unchanged {
+                        self.older_secrets += 1;
+                    }
+                    (restored, is_back)
+                }
+                (None, _) => {
+                    self.lost_secrets += 1;
+                    continue;
+                }
+            };
+            if is_back {
+                self.secret_count += 1;
+                if let Some((_, region, name)) = keys::parse_secret(&entry.key)
+                    && self.secrets.len() < LISTED_MAX
+                {
+                    self.secrets.push((region, name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_same<T: serde::Serialize>(one: &T, other: &T) -> bool {
+    serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
+}
+
+/// Two snapshots walked side by side, key by key.
+struct Walk<'a>([Side<'a>; 2]);
+
+struct Side<'a> {
+    snapshot: &'a dyn Snapshot,
+    rest: KeyRange,
+    page: VecDeque<Entry>,
+    is_over: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(one: &'a dyn Snapshot, other: &'a dyn Snapshot, range: KeyRange) -> Self {
+        let side = |snapshot| Side { snapshot, rest: range.clone(), page: VecDeque::new(), is_over: false };
+        Self([side(one), side(other)])
+    }
+
+    /// The entries at the next key, of the one, of the other, or of both; `None` at the end.
+    async fn next(&mut self) -> Result<Option<(Option<Entry>, Option<Entry>)>, Error> {
+        let Self([one, other]) = self;
+        one.fill().await?;
+        other.fill().await?;
+        let take_one = match (one.page.front(), other.page.front()) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => Some(true),
+            (None, Some(_)) => Some(false),
+            (Some(first), Some(second)) if first.key < second.key => Some(true),
+            (Some(first), Some(second)) if first.key > second.key => Some(false),
+            _ => None,
+        };
+        Ok(Some(match take_one {
+            Some(true) => (one.page.pop_front(), None),
+            Some(false) => (None, other.page.pop_front()),
+            None => (one.page.pop_front(), other.page.pop_front()),
+        }))
+    }
+}
+
+impl Side<'_> {
+    async fn fill(&mut self) -> Result<(), Error> {
+        if !self.page.is_empty() || self.is_over {
+            return Ok(());
+        }
+        let page = self.snapshot.range(self.rest.clone(), Order::Ascending, PAGE).await;
+        self.page = page.map_err(Error::unavailable)?.into();
+        match self.page.back() {
+            Some(last) => self.rest.start = successor(&last.key),
+            None => self.is_over = true,
+        }
+        Ok(())
+    }
+}
