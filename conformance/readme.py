@@ -322,7 +322,7 @@ CHECKS = [
     (r"coffer list\b", shows("app/production")),
     (r"coffer versions app/production", shows("AWSCURRENT")),
     (r"coffer describe app/production", shows("app/production", "AWSCURRENT")),
-    (r"coffer audit tail", shows("PutSecretValue")),
+    (r"coffer audit tail", shows("RestoreSecret")),
     (r"coffer (audit verify|status|diff|rollback|random)\b", says_something),
     (r"curl .*/health", says_something),
     (r"curl .*/metrics", shows("coffer_")),
