@@ -73,7 +73,7 @@ def rules(workspace):
         linked([name for name in members if name not in MAY_RUN], RUNTIME),
     )
     yield "only coffer-crypto uses a library of ciphers, or of random bytes", only({"coffer-crypto"}, AEAD | RANDOM)
-    yield "only coffer-server uses a library of TLS or certificates", only({"coffer-server"}, TLS)
+    yield "only server and bench use a library of TLS or certificates", only({"coffer-server", "coffer-bench"}, TLS)
     yield "only coffer-store-redb uses redb", only({"coffer-store-redb", "coffer-bench"}, {"redb"})
     yield "core knows no HTTP", linked(["coffer-core"], HTTP)
     yield "core links no engine of a store", linked(["coffer-core"], {"redb", "coffer-store-redb"})

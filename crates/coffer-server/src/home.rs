@@ -412,7 +412,9 @@ fn seal_failure(error: &SealError) -> (FailureKind, Option<&'static str>) {
         SealError::KeyFileExists { .. } => (FailureKind::Conflict, None),
         SealError::KeyFileMissing { .. } => (
             FailureKind::NotFound,
-            Some("it was made by `coffer init`; if your keys are elsewhere, say so in COFFER_DATA_DIR"),
+            Some(
+                "put your copy of it back there, or name the folder that has it in COFFER_DATA_DIR: without it nothing opens this store",
+            ),
         ),
         SealError::KeyFileMode { .. } => (
             FailureKind::Denied,

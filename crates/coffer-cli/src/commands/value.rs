@@ -18,7 +18,7 @@ use crate::arguments::{Get, Import, PasswordOptions, Put};
 use crate::failure::Stop;
 use crate::fields::Fields;
 use crate::import::Plan;
-use crate::output::{Output, stdout_is_terminal};
+use crate::output::{Output, plain, stdout_is_terminal};
 use crate::terminal;
 
 /// The hint for who tried another way.
@@ -126,6 +126,17 @@ fn for_eyes(text: &str) -> Zeroizing<String> {
     shown
 }
 
+/// Which fields there are, by name; the values stay where they are.
+fn fields_told(fields: &Fields) -> String {
+    const NAMES_MAX: usize = 20;
+    let names: Vec<_> = fields.names().take(NAMES_MAX).map(|name| format!("`{}`", plain(name))).collect();
+    match fields.names().count() {
+        0 => "it has no fields at all".to_owned(),
+        count if count > NAMES_MAX => format!("it has {}, and {} more", names.join(", "), count - NAMES_MAX),
+        _ => format!("it has {}", names.join(", ")),
+    }
+}
+
 fn field_of(value: &SecretValue, secret_id: &str, field: &str) -> Result<SecretBytes, Stop> {
     let fields = Fields::parse(value.bytes().expose_secret()).ok_or_else(|| {
         let message = format!("secret `{secret_id}` is no JSON object, so it has no fields");
@@ -134,7 +145,7 @@ fn field_of(value: &SecretValue, secret_id: &str, field: &str) -> Result<SecretB
     })?;
     fields.get(field).ok_or_else(|| {
         Stop::new(FailureKind::NotFound, format!("secret `{secret_id}` has no field `{field}`"))
-            .with_hint(format!("see what it holds with `coffer get {secret_id} --show`"))
+            .with_hint(fields_told(&fields))
     })
 }
 
@@ -142,6 +153,16 @@ pub(crate) fn put(place: &Place, arguments: Put, output: Output) -> Result<(), S
     if !arguments.value.is_empty() {
         return Err(Stop::Usage {
             message: "a value is never an argument: every user of this machine can read arguments".into(),
+            hint: WAYS_TO_GIVE_A_VALUE.into(),
+        });
+    }
+    if let Some((name, _)) = arguments.name.split_once('=') {
+        // Before anything is asked for by that name, since names are recorded. What follows the sign is not repeated.
+        return Err(Stop::Usage {
+            message: format!(
+                "`{}=…` looks like a value in an argument, which every user of this machine can read",
+                plain(name)
+            ),
             hint: WAYS_TO_GIVE_A_VALUE.into(),
         });
     }
