@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from servers import KEYS, REGION, WORK, Server, Servers, clean_environment
+from servers import WORK, Servers
 
 GROWTH = (1_000, 100_000, 1_000_000)
 WRITERS = 64
@@ -57,9 +57,9 @@ class Rows:
 
 
 def writes(arguments, tell, significant, table):
-    """PutSecretValue, each on disk before it is acknowledged, beside redb alone and moto."""
+    """PutSecretValue, each on disk before it is acknowledged, beside redb alone."""
     rows = Rows(table)
-    rates, floors, peers, latencies = [], [], [], []
+    rates, floors, latencies = [], [], []
     for number in range(arguments.rounds):
         with Servers(arguments.binaries, arguments.server_core) as servers:
             coffer = servers.coffer(filled=False)
@@ -72,14 +72,6 @@ def writes(arguments, tell, significant, table):
             )
             rates.append(rate(figures))
             latencies.append((figures["p50"], figures["p99"]))
-            if not arguments.without_moto:
-                moto = servers.moto(filled=False)
-                create(arguments, moto, 0, 1000)
-                tell(arguments, number, "PutSecretValue, moto")
-                figures = signed_load(
-                    arguments, moto, "put", connections=WRITERS, secrets=1000, seconds=arguments.seconds
-                )
-                peers.append(rate(figures))
     middle = statistics.median
     rows.add("redb alone, group commit, the same keys and bytes", f"{significant(middle(floors))}/s")
     rows.add("coffer, 64 connections", f"{significant(middle(rates))}/s")
@@ -87,10 +79,6 @@ def writes(arguments, tell, significant, table):
     rows.add("coffer, p50 and p99 at 64 connections", f"{p50} µs, {p99} µs")
     ratios = [ours / floor for ours, floor in zip(rates, floors, strict=True)]
     rows.add("coffer / redb alone", significant(middle(ratios)), "≥ 0.6")
-    if peers:
-        rows.add("moto (in memory), 64 connections", f"{significant(middle(peers))}/s")
-        ratios = [ours / peer for ours, peer in zip(rates, peers, strict=True)]
-        rows.add("coffer / moto", significant(middle(ratios)), "≥ 20")
     return rows
 
 
