@@ -52,12 +52,6 @@ pub trait Operation: Send + Sync + 'static {
     /// Without members the record has `null`. Called again when somebody else's change makes it try again.
     fn parameters(&self, members: &mut Members<'_>);
 
-    /// Every permission it needs whatever is found. It is decided before anything is looked for, which matters if the
-    /// looking costs much, or must refuse; most name theirs in [`Self::requires`], once they know what it is about.
-    fn requires_beforehand(&self, _context: &Context) -> Requirements {
-        Requirements(Vec::new())
-    }
-
     /// Reads what it is about: a few records. Only this and [`Operation::find_more`] wait. What is not there is found to
     /// be absent, and no error: the caller may not be allowed to know.
     fn find(
@@ -77,7 +71,7 @@ pub trait Operation: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Every permission it needs, but for those that were required beforehand.
+    /// Every permission it needs.
     fn requires(&self, context: &Context, found: &Self::Found) -> Requirements;
 
     /// Decides, and stages writes. Pure: its time and randomness are the transaction's.
@@ -184,7 +178,7 @@ impl Inner {
         }
     }
 
-    /// Authorize, find, authorize, find more, run. A write it stages is guarded by the policy epoch that the permission was read
+    /// Find, authorize, find more, authorize, run. A write it stages is guarded by the policy epoch that the permission was read
     /// under.
     async fn decide<O: Operation>(
         self: &Arc<Self>,
@@ -199,19 +193,14 @@ impl Inner {
             true => None,
             false => view.get::<PolicyEpoch>(&epoch_key).await?.map(|epoch| epoch.revision),
         };
-        let beforehand = operation.requires_beforehand(context);
-        if !beforehand.0.is_empty() {
-            authorize(context, &beforehand, &mut view).await?;
-        }
         let mut found = operation.find(context, &mut view).await?;
-        let mut requirements = operation.requires(context, &found);
-        debug_assert!(!beforehand.0.is_empty() || !requirements.0.is_empty(), "nothing is for everybody");
+        let requirements = operation.requires(context, &found);
+        debug_assert!(!requirements.0.is_empty(), "nothing is for everybody");
         if O::FINDS_MORE {
             authorize(context, &requirements, &mut view).await?;
             operation.find_more(context, &mut view, &mut found).await?;
         }
-        // All of it, by policies that are not older than anything that was read.
-        requirements.0.extend(beforehand.0);
+        // By policies that are not older than anything that was read.
         authorize(context, &requirements, &mut view).await?;
         let output = operation.run(context, Grant { found }, transaction)?;
         if !transaction.is_empty() {
@@ -248,9 +237,6 @@ impl Inner {
 
 /// Whether the caller may do all of it; the first permission that is missing is the answer.
 async fn authorize(context: &Context, requirements: &Requirements, view: &mut View) -> Result<(), Error> {
-    if requirements.0.is_empty() {
-        return Ok(());
-    }
     let user;
     let statements = match &context.principal {
         Principal::User { name, .. } => {

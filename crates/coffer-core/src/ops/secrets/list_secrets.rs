@@ -43,6 +43,7 @@ impl Operation for ListSecrets {
     type Found = SecretPage;
     type Output = SecretPage;
     const NAME: OperationName = OperationName { name: "ListSecrets", read_only: true };
+    const FINDS_MORE: bool = true;
 
     fn parameters(&self, members: &mut Members<'_>) {
         write_filters(members, &self.filters);
@@ -53,20 +54,27 @@ impl Operation for ListSecrets {
         members.optional_text("sortOrder", self.descending.then_some("desc"));
     }
 
-    /// Beforehand, since a page may take a walk through all secrets, and none is taken for a stranger.
-    fn requires_beforehand(&self, _context: &Context) -> Requirements {
+    /// It is about no secret of its own.
+    async fn find(&self, _context: &Context, _view: &mut View) -> Result<SecretPage, Error> {
+        Ok(SecretPage { secrets: Vec::new(), next_token: None })
+    }
+
+    fn requires(&self, _context: &Context, _found: &SecretPage) -> Requirements {
         let requirement =
             Requirement { action: action("ListSecrets"), resource: "*".into(), as_supplied: "*".into() };
         Requirements(vec![requirement])
     }
 
-    /// Tells of a cursor that is none of ours too: the caller is allowed to list.
-    async fn find(&self, context: &Context, view: &mut View) -> Result<SecretPage, Error> {
-        self.page(context, view).await
-    }
-
-    fn requires(&self, _context: &Context, _found: &SecretPage) -> Requirements {
-        Requirements(Vec::new())
+    /// A page may take a walk through all secrets, and none is taken for a stranger. Tells of a cursor that is none of
+    /// ours too: the caller is allowed to list.
+    async fn find_more(
+        &self,
+        context: &Context,
+        view: &mut View,
+        found: &mut SecretPage,
+    ) -> Result<(), Error> {
+        *found = self.page(context, view).await?;
+        Ok(())
     }
 
     fn run(
