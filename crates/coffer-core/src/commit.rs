@@ -76,7 +76,7 @@ impl Inner {
         mut change: Change,
         record: RecordBody,
     ) -> Committed {
-        let count = self.outbox_count.fetch_add(1, Ordering::Relaxed);
+        let count = self.outbox_keys.fetch_add(1, Ordering::Relaxed);
         let outbox_key = keys::outbox(&self.node, count, record.event_id());
         let entry = self.seal_record(&outbox_key, &OutboxEntry::Record { body: record.as_bytes().to_vec() });
         change.guards.push(Guard::Absent(outbox_key.clone()));

@@ -37,7 +37,8 @@ pub(crate) struct Inner {
     pub(crate) meta: StoreMeta,
     /// The name of this node in outbox keys and checkpoints.
     pub(crate) node: NodeId,
-    pub(crate) outbox_count: AtomicU64,
+    /// How many outbox keys were made since the start: each has a number of its own.
+    pub(crate) outbox_keys: AtomicU64,
     pub(crate) in_flight: InFlight,
     pub(crate) commit_permits: Arc<async_lock::Semaphore>,
     /// Reads whose day is still to be written.

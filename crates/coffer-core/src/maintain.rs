@@ -180,6 +180,27 @@ impl Inner {
         Ok(settled)
     }
 
+    /// How many records of changes are in the outbox, settled or not.
+    pub(crate) async fn undrained_records(&self) -> Result<u64, Error> {
+        let snapshot = self.store.snapshot().await.map_err(Error::unavailable)?;
+        let mut range = keys::outbox_of(&self.node);
+        let mut records = 0;
+        loop {
+            let entries = snapshot.range(range.clone(), Order::Ascending, DRAIN_BATCH).await;
+            let entries = entries.map_err(Error::unavailable)?;
+            for entry in &entries {
+                match view::open::<OutboxEntry>(&self.store_key, entry)? {
+                    OutboxEntry::Record { .. } => records += 1,
+                    OutboxEntry::Tombstone { .. } => {}
+                }
+            }
+            match entries.last() {
+                Some(last) if entries.len() == DRAIN_BATCH => range.start = view::successor(&last.key),
+                Some(_) | None => return Ok(records),
+            }
+        }
+    }
+
     async fn checkpoint_if_due(&self, maintenance: &mut Maintenance) -> Result<(), Error> {
         let head = self.audit.synced_head();
         let age_millis = self.clock.now().millis_since(maintenance.checkpointed_at);

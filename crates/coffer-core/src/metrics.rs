@@ -57,7 +57,21 @@ impl From<&Error> for Outcome {
             Error::SecretNotFound | Error::ValueNotFound(_) | Error::VersionNotFound(_) => Self::NotFound,
             Error::Denied(_) => Self::Denied,
             Error::Unavailable(_) | Error::DecryptionFailure => Self::Failed,
-            _ => Self::Refused,
+            Error::SecretExists(_)
+            | Error::TokenInUse { .. }
+            | Error::MarkedForDeletion { .. }
+            | Error::NameScheduledForDeletion
+            | Error::AlreadyScheduledForDeletion
+            | Error::StageNotOnVersion
+            | Error::StageElsewhere { .. }
+            | Error::StageNotThere { .. }
+            | Error::CurrentCannotBeRemoved
+            | Error::LimitExceeded(_)
+            | Error::InvalidParameter(_)
+            | Error::InvalidRequest(_)
+            | Error::InvalidNextToken
+            | Error::EncryptionFailure
+            | Error::Busy => Self::Refused,
         }
     }
 }
@@ -272,8 +286,8 @@ pub struct CoreMetrics {
     pub cache_hits: u64,
     /// Records that had to be read.
     pub cache_misses: u64,
-    /// Records of changes that are not in the audit log yet.
-    pub outbox: u64,
+    /// Records of changes that are not in the audit log yet, as the store holds them; `None` if it can't be read.
+    pub outbox: Option<u64>,
     /// The audit log.
     pub audit: coffer_audit::AuditHealth,
 }
@@ -293,7 +307,7 @@ pub struct OperationMetrics {
 
 impl Core {
     /// What was counted so far, and how core is doing. Cheap enough for every second.
-    pub fn metrics(&self) -> CoreMetrics {
+    pub async fn metrics(&self) -> CoreMetrics {
         let inner = self.inner();
         let metrics = &inner.metrics;
         let mut operations: Vec<_> = metrics
@@ -310,7 +324,7 @@ impl Core {
             refusals: metrics.refusals.total(),
             cache_hits: metrics.cache_hits.total(),
             cache_misses: metrics.cache_misses.total(),
-            outbox: inner.outbox_count.load(Ordering::Relaxed),
+            outbox: inner.undrained_records().await.ok(),
             audit: inner.audit.health(),
         }
     }

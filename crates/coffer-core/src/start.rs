@@ -243,7 +243,7 @@ impl Core {
             audit_key,
             meta,
             node: NODE.parse().expect("a constant that is a node id"),
-            outbox_count: AtomicU64::new(0),
+            outbox_keys: AtomicU64::new(0),
             in_flight: Default::default(),
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
             accesses: Default::default(),

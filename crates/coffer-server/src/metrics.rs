@@ -89,7 +89,9 @@ pub(crate) fn render(core: &CoreMetrics, is_ready: bool, server: &ServerMetrics,
 
     page.one("coffer_cache_hits_total", "counter", "Records found in the cache.", core.cache_hits);
     page.one("coffer_cache_misses_total", "counter", "Records that had to be read.", core.cache_misses);
-    page.one("coffer_outbox_records", "gauge", "Records of changes not in the audit log yet.", core.outbox);
+    if let Some(records) = core.outbox {
+        page.one("coffer_outbox_records", "gauge", "Records of changes not in the audit log yet.", records);
+    }
     let audit = &core.audit;
     let (written, synced) = (audit.written.sequence, audit.synced.sequence);
     page.one("coffer_audit_records", "gauge", "The newest record in the audit log, counted from 1.", written);

@@ -44,8 +44,8 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, mut stopping
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&shared, &request);
-        async move { Ok::<_, Infallible>(response.map(Full::new)) }
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, &request).await.map(Full::new)) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -56,10 +56,13 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     drop(timeout(CONNECTION_TIME_MAX, connection).await);
 }
 
-fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Bytes> {
+async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Bytes> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
-        METRICS_PATH if is_read => route::metrics_page(shared.metrics_page(&shared.core.get())),
+        METRICS_PATH if is_read => {
+            let core = shared.core.get();
+            route::metrics_page(shared.metrics_page(&core).await)
+        }
         HEALTH_PATH if is_read => route::health(&shared.core.get()),
         _ => route::plain(StatusCode::NOT_FOUND, "{}"),
     }

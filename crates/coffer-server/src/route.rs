@@ -34,7 +34,7 @@ pub(crate) async fn answer(worker: &Worker, source: IpAddr, request: Request<Byt
     match request.uri().path() {
         HEALTH_PATH if is_read(&request) => health(&worker.core()),
         METRICS_PATH if is_read(&request) && is_of_this_machine(source, request.headers()) => {
-            match worker.metrics_page() {
+            match worker.metrics_page().await {
                 Some(page) => metrics_page(page),
                 None => plain(StatusCode::NOT_FOUND, r#"{"message":"the metrics have a port of their own"}"#),
             }

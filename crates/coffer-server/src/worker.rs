@@ -61,9 +61,9 @@ impl Shared {
     }
 
     /// What was counted, as Prometheus reads it.
-    pub(crate) fn metrics_page(&self, core: &Core) -> String {
+    pub(crate) async fn metrics_page(&self, core: &Core) -> String {
         let open = self.connections.load(Ordering::Relaxed);
-        metrics::render(&core.metrics(), core.is_ready().is_ok(), &self.metrics, open)
+        metrics::render(&core.metrics().await, core.is_ready().is_ok(), &self.metrics, open)
     }
 }
 
@@ -182,8 +182,11 @@ impl Worker {
     }
 
     /// The page of metrics, if it is to be had here.
-    pub(crate) fn metrics_page(&self) -> Option<String> {
-        (!self.shared.metrics_are_elsewhere).then(|| self.shared.metrics_page(&self.core()))
+    pub(crate) async fn metrics_page(&self) -> Option<String> {
+        match self.shared.metrics_are_elsewhere {
+            true => None,
+            false => Some(self.shared.metrics_page(&self.core()).await),
+        }
     }
 
     pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
