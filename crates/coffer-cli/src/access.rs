@@ -74,7 +74,8 @@ impl Place {
 
     /// The same store, opened to be served within limits.
     pub(crate) fn limited(&self, limits: &LimitArguments) -> Self {
-        self.opened_with(OpenOptions { rate_limit: limits.rate_limit, ..self.options })
+        let cache = limits.cache_size.unwrap_or_default();
+        self.opened_with(OpenOptions { rate_limit: limits.rate_limit, cache, ..self.options })
     }
 
     fn opened_with(&self, options: OpenOptions) -> Self {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coffer_audit::SyncMode;
+use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
 pub(crate) use secret::{
@@ -252,6 +253,9 @@ pub(crate) struct LimitArguments {
     /// Longest time that requests under way have when the server stops; 10 unless given.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) drain_time: Option<u32>,
+    /// Memory for what was read of the store, 1MiB to 1024GiB; 48MiB unless given.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cache_size: Option<CacheSize>,
 }
 
 #[derive(Args)]

@@ -9,6 +9,8 @@ use coffer_crypto::{RootKey, StoreId, SystemRandom};
 use coffer_store::MemoryStore;
 use coffer_types::{AccountId, Region, SecretBytes};
 
+use crate::CacheSize;
+
 /// What a throw-away server says at every start.
 pub const DEV_BANNER: &str =
     "DEV: a throw-away server. Everything is in memory and gone when it stops: put no real secret in it.";
@@ -25,6 +27,8 @@ pub struct DevSettings {
     pub expose: bool,
     /// Most requests a second of a principal; see [`CoreOptions::rate_limit`].
     pub rate_limit: Option<NonZeroU32>,
+    /// Memory for what was read; the store is in memory beside it.
+    pub cache: CacheSize,
 }
 
 impl Default for DevSettings {
@@ -36,6 +40,7 @@ impl Default for DevSettings {
             account: AccountId::EXAMPLE,
             expose: false,
             rate_limit: None,
+            cache: CacheSize::default(),
         }
     }
 }
@@ -51,7 +56,11 @@ pub async fn dev_core(settings: &DevSettings, spawn: Arc<dyn Spawn>) -> Result<C
         clock: Arc::new(SystemClock),
         random: Arc::new(random),
         spawn,
-        options: CoreOptions { rate_limit: settings.rate_limit, ..CoreOptions::default() },
+        options: CoreOptions {
+            rate_limit: settings.rate_limit,
+            cache_bytes_max: settings.cache.record_bytes(),
+            ..CoreOptions::default()
+        },
     };
     let user = |name: &str, (id, secret): (&str, &[u8]), administrator| FoundingUser {
         name: name.to_owned(),

@@ -8,6 +8,7 @@
 //! [`Limits`]; a panic in one request ends that request alone; nothing that came in is left unrecorded.
 
 mod body;
+mod cache_size;
 mod connection;
 mod current;
 mod dev;
@@ -28,6 +29,7 @@ mod stream;
 mod tls;
 mod worker;
 
+pub use cache_size::{CacheSize, NotACacheSize};
 pub use dev::{DEV_BANNER, DevSettings, dev_core};
 pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions, Warn};
 pub use serve::{Bound, serve};

@@ -133,6 +133,7 @@ fn serve_dev(
     let mut settings = DevSettings {
         expose: arguments.dev_expose,
         rate_limit: transport.limits.rate_limit,
+        cache: transport.limits.cache_size.unwrap_or_default(),
         ..DevSettings::default()
     };
     let own_key = admin_key()?;

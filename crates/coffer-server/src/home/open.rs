@@ -16,6 +16,7 @@ use coffer_types::SecretBytes;
 use super::{
     AUDIT_FOLDER, Facts, HeldLock, Home, HomeError, KEY_FILE_KIND, STORE_FILE, files, io_error, key_file,
 };
+use crate::CacheSize;
 
 /// The kind of seal that asks for a passphrase.
 const PASSPHRASE_KIND: &str = "passphrase";
@@ -56,6 +57,8 @@ pub struct OpenOptions {
     pub accept_audit_loss: bool,
     /// Most requests a second of a principal; see [`CoreOptions::rate_limit`].
     pub rate_limit: Option<NonZeroU32>,
+    /// Memory for what was read.
+    pub cache: CacheSize,
 }
 
 impl Home {
@@ -91,7 +94,7 @@ impl Home {
     ) -> Result<Verified, HomeError> {
         let sealed = self.sealed_root_key()?;
         let root = open_root_key(&sealed, data_dir, passphrase)?;
-        let store = open_records(&self.path)?;
+        let store = open_records(&self.path, RedbOptions::default())?;
         let facts = Core::audit_facts(&store, &root, sealed.store_id()).await;
         let facts = facts.map_err(|source| self.cannot_start(source))?;
         let audit = self.path.join(AUDIT_FOLDER);
@@ -111,9 +114,9 @@ impl Home {
     }
 }
 
-fn open_records(folder: &Path) -> Result<RedbStore, HomeError> {
+fn open_records(folder: &Path, settings: RedbOptions) -> Result<RedbStore, HomeError> {
     let path = folder.join(STORE_FILE);
-    RedbStore::open(&path, RedbOptions::default()).map_err(|source| HomeError::Store { path, source })
+    RedbStore::open(&path, settings).map_err(|source| HomeError::Store { path, source })
 }
 
 pub(super) fn open_root_key(
@@ -156,7 +159,11 @@ impl Engine {
     }
 
     fn open(folder: &Path, options: OpenOptions) -> Result<Self, HomeError> {
-        let store = open_records(folder)?;
+        let settings = RedbOptions {
+            cache_bytes: usize::try_from(options.cache.page_bytes()).unwrap_or(usize::MAX),
+            ..RedbOptions::default()
+        };
+        let store = open_records(folder, settings)?;
         let audit = folder.join(AUDIT_FOLDER);
         match std::fs::metadata(&audit) {
             Ok(_) => {}
@@ -176,7 +183,8 @@ impl Engine {
 
     /// What a core is made of, over these files.
     pub(super) fn parts(&self, root: RootKey, store_id: StoreId, spawn: Arc<dyn Spawn>) -> Parts {
-        let (audit, OpenOptions { sync, accept_audit_loss, rate_limit }) = (self.audit.clone(), self.options);
+        let audit = self.audit.clone();
+        let OpenOptions { sync, accept_audit_loss, rate_limit, cache } = self.options;
         Parts {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             audit: Box::new(move |key, checkpoint| {
@@ -189,7 +197,7 @@ impl Engine {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             spawn,
-            options: CoreOptions { accept_audit_loss, rate_limit, ..CoreOptions::default() },
+            options: CoreOptions { accept_audit_loss, rate_limit, cache_bytes_max: cache.record_bytes() },
         }
     }
 }
