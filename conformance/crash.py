@@ -29,12 +29,13 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import typing
 import uuid
 
 import serving
 import signing
+import trials
+from trials import Failed
 
 ROUNDS = int(os.environ.get("COFFER_CRASH_ROUNDS", "200"))
 INIT_ROUNDS = max(5, ROUNDS // 8)
@@ -64,10 +65,6 @@ def value_of(token):
     """The one value that belongs to a version id: any other, or a part of it, is seen to be torn."""
     digest = hashlib.sha256(token.encode()).hexdigest()
     return digest * (1 + int(digest[:2], 16) // 4)
-
-
-class Failed(Exception):
-    """What was promised did not hold."""
 
 
 class State(typing.NamedTuple):
@@ -317,6 +314,7 @@ class Trial:
             raise Failed(f"the last stop was not clean:\n{server.said()[-2000:]}")
         self.verify_log()
         self.store.remove()
+        return "nothing lost, nothing torn, every change recorded"
 
     def round(self, number, server):
         writers = [
@@ -520,26 +518,14 @@ def kill_init(choices):
     print(f"  init killed {INIT_ROUNDS} times: {dict(outcomes)}")
 
 
+def begin():
+    kill_init(random.Random(SEED))
+    return Trial()
+
+
 def main():
     print(f"{ROUNDS} rounds of SIGKILL under {WRITERS} writers, seed {SEED}", flush=True)
-    serving.binary_path()
-    trial = None
-    try:
-        kill_init(random.Random(SEED))
-        trial = Trial()
-        trial.run()
-    except Exception as failure:  # noqa: BLE001 - everything that goes wrong is told the same way
-        print(f"FAILED: {failure}", file=sys.stderr)
-        if not isinstance(failure, Failed):
-            traceback.print_exc()
-        if trial:
-            if trial.store.server and trial.store.server.process.poll() is None:
-                trial.store.server.kill()
-            kept = trial.store.folder
-            print(f"the store is kept in {kept}; replay the choices with COFFER_CRASH_SEED={SEED}", file=sys.stderr)
-        return 1
-    print("nothing lost, nothing torn, every change recorded")
-    return 0
+    return trials.run(begin, "COFFER_CRASH_SEED", SEED)
 
 
 if __name__ == "__main__":

@@ -213,9 +213,9 @@ class Clone:
                 start_new_session=True,
             )
         self.server = serving.Server(process, port, self.folder, log)
-        ready = serving.is_ready_with_tls if "--tls" in command else serving.is_ready
-        wait_until(lambda: process.poll() is not None or ready(port))
-        require(process.poll() is None and ready(port), f"`{command}` did not start; it said:\n{self.server.said()}")
+        tls = "--tls" in command
+        wait_until(lambda: process.poll() is not None or serving.is_ready(port, tls))
+        require(process.poll() is None and serving.is_ready(port, tls), f"`{command}` did not start; it said:\n{self.server.said()}")
         return self.server.said()
 
     def stop(self):

@@ -103,24 +103,15 @@ class Server:
         return self.process.returncode
 
 
-def is_ready(port):
-    """Whether a coffer answers there. Asking leaves no record."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def is_ready_with_tls(port):
-    """The same over TLS; whose certificate it shows is a matter of the tests."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+def is_ready(port, tls=False):
+    """Whether a coffer answers there; over TLS, whoever's certificate it shows. Asking leaves no record."""
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -132,12 +123,11 @@ def is_ready_with_tls(port):
 
 def start_anywhere(arguments, store, tls):
     """A server of a store on every address of this machine, which listens to the tests' own for some seconds."""
-    ready = is_ready_with_tls if tls else is_ready
-    store.server = start(arguments, store.folder, store.environment(), ready, host="0.0.0.0")
+    store.server = start(arguments, store.folder, store.environment(), tls, host="0.0.0.0")
     return store.server
 
 
-def start(arguments, folder, environment, is_ready=is_ready, host="127.0.0.1"):
+def start(arguments, folder, environment, tls=False, host="127.0.0.1"):
     """Runs `arguments` with `--listen` on a free port until it answers. Another may take the port first: again."""
     log = folder / "server.log"
     for _ in range(5):
@@ -155,7 +145,7 @@ def start(arguments, folder, environment, is_ready=is_ready, host="127.0.0.1"):
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline and process.poll() is None:
             # Still running after the answer: then it is ours that answered, and not whoever took the port.
-            if is_ready(port) and process.poll() is None:
+            if is_ready(port, tls) and process.poll() is None:
                 return server
             time.sleep(0.01)
         if process.poll() is None:
@@ -226,8 +216,7 @@ class Store:
         return self.run("init", "--account-id", ACCOUNT, "--region", REGION)
 
     def start(self, *arguments, tls=False):
-        ready = is_ready_with_tls if tls else is_ready
-        self.server = start([binary_path(), "serve", *arguments], self.folder, self.environment(), ready)
+        self.server = start([binary_path(), "serve", *arguments], self.folder, self.environment(), tls)
         if tls:
             self.server.scheme = "https"
         return self.server
