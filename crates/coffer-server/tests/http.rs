@@ -10,13 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coffer_audit::MemoryLog;
-use coffer_core::{Core, CoreOptions, Founding, Parts, SystemClock};
-use coffer_crypto::{Random, RootKey, StoreId, SystemRandom};
+use coffer_crypto::{Random, SystemRandom};
 use coffer_server::{RuntimeSpawn, ServeError, ServeOptions};
-use coffer_store::MemoryStore;
-use coffer_types::{AccountId, Region};
 use coffer_wire_local::{Client, Request, Response};
-use common::{Server, is_closed, read_response, runtime, status};
+use common::{Server, founded, is_closed, read_response, runtime, status};
 
 const LIMIT: Duration = Duration::from_millis(300);
 
@@ -277,23 +274,8 @@ fn a_panic_ends_one_request_only() {
     let server = Server::start(
         |_| {},
         || async move {
-            let parts = Parts {
-                store: Arc::new(MemoryStore::new()),
-                audit: Box::new(|_, _| Ok(Arc::new(MemoryLog::new()))),
-                root: RootKey::make(&SystemRandom),
-                store_id: StoreId::make(&SystemRandom),
-                clock: Arc::new(SystemClock),
-                random: Arc::new(random),
-                spawn: Arc::new(RuntimeSpawn::here()),
-                options: CoreOptions::default(),
-            };
-            let founding = Founding {
-                account: AccountId::EXAMPLE,
-                region: Region::us_east_1(),
-                users: Vec::new(),
-                owner_uid: 0,
-            };
-            Core::found(parts, founding).await.unwrap()
+            let audit = Box::new(|_, _| Ok(Arc::new(MemoryLog::new()) as _));
+            founded(audit, Arc::new(random)).await
         },
     );
     let mut stream = server.connect();

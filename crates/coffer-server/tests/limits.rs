@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 
 use coffer_audit::fault::VolatileDisk;
 use coffer_audit::{FileLog, FileLogOptions};
-use coffer_core::{Core, CoreOptions, Founding, Parts, SystemClock};
-use coffer_crypto::{RootKey, StoreId, SystemRandom};
+use coffer_core::OpenAudit;
+use coffer_crypto::SystemRandom;
 use coffer_server::service_manager::PassedSockets;
 use coffer_server::{RuntimeSpawn, ServeOptions};
-use coffer_store::MemoryStore;
-use coffer_types::{AccountId, Region};
-use common::{Server, is_closed, read_response, status};
+use common::{Server, founded, is_closed, read_response, status};
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -171,26 +169,11 @@ fn health_tells_when_nothing_can_be_recorded() {
     let server = Server::start(
         |_| {},
         || async move {
-            let parts = Parts {
-                store: Arc::new(MemoryStore::new()),
-                audit: Box::new(move |key, checkpoint| {
-                    let options = FileLogOptions::new("test".parse()?);
-                    Ok(Arc::new(FileLog::open(log_disk, options, key, checkpoint.as_ref())?))
-                }),
-                root: RootKey::make(&SystemRandom),
-                store_id: StoreId::make(&SystemRandom),
-                clock: Arc::new(SystemClock),
-                random: Arc::new(SystemRandom),
-                spawn: Arc::new(RuntimeSpawn::here()),
-                options: CoreOptions::default(),
-            };
-            let founding = Founding {
-                account: AccountId::EXAMPLE,
-                region: Region::us_east_1(),
-                users: Vec::new(),
-                owner_uid: 0,
-            };
-            Core::found(parts, founding).await.unwrap()
+            let audit: OpenAudit = Box::new(move |key, checkpoint| {
+                let options = FileLogOptions::new("test".parse()?);
+                Ok(Arc::new(FileLog::open(log_disk, options, key, checkpoint.as_ref())?))
+            });
+            founded(audit, Arc::new(SystemRandom)).await
         },
     );
     let until = |expected: &str| {

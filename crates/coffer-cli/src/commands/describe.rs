@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use coffer_types::{SecretName, Stage, VersionId};
+use coffer_types::SecretName;
 use coffer_wire_local::{SecretDescription, VersionDescription};
 use serde::Serialize;
 
 use crate::access::{Access, Place};
 use crate::arguments::Describe;
+use crate::commands::list::Version;
 use crate::failure::Stop;
 use crate::output::{Output, age, counted, now, table};
 use crate::shell;
@@ -25,22 +26,12 @@ struct DescribeObject {
     /// When it will be deleted, if it is to be.
     deleted: Option<String>,
     /// Those with labels, oldest first.
-    versions: Vec<LabelledVersion>,
+    versions: Vec<Version>,
     #[serde(skip)]
     ages: [String; 2],
     /// How many have none.
     #[serde(skip)]
     unlabelled: usize,
-}
-
-#[derive(Serialize)]
-struct LabelledVersion {
-    ordinal: u64,
-    version_id: VersionId,
-    stages: Vec<Stage>,
-    created: String,
-    #[serde(skip)]
-    age: String,
 }
 
 pub(crate) fn describe(place: &Place, arguments: &Describe, output: Output) -> Result<(), Stop> {
@@ -61,17 +52,8 @@ impl DescribeObject {
     fn new(secret: SecretDescription, versions: Vec<VersionDescription>) -> Self {
         let now = now();
         let count = versions.len();
-        let labelled: Vec<LabelledVersion> = versions
-            .into_iter()
-            .filter(|version| !version.stages.is_empty())
-            .map(|version| LabelledVersion {
-                ordinal: version.ordinal,
-                version_id: version.version_id,
-                stages: version.stages,
-                created: version.created.to_string(),
-                age: age(now, version.created),
-            })
-            .collect();
+        let labelled = versions.into_iter().filter(|version| !version.stages.is_empty());
+        let labelled: Vec<Version> = labelled.map(|version| Version::new(version, now)).collect();
         let pair = |tag: &coffer_types::Tag| (tag.key().to_owned(), tag.value().to_owned());
         Self {
             arn: secret.arn,
@@ -108,12 +90,8 @@ impl DescribeObject {
             writeln!(text, "{label:<13}{}", crate::output::plain(&cell))?;
         }
         if !self.versions.is_empty() {
-            let rows = self.versions.iter().map(|version| {
-                let labels: Vec<&str> = version.stages.iter().map(Stage::as_str).collect();
-                let (ordinal, id) = (version.ordinal.to_string(), version.version_id.to_string());
-                vec![ordinal, id, labels.join(", "), version.age.clone()]
-            });
-            write!(text, "\n{}", table(&["Version", "Id", "Labels", "Made"], rows))?;
+            let rows = self.versions.iter().map(Version::row);
+            write!(text, "\n{}", table(&Version::COLUMNS, rows))?;
         } else if self.deleted.is_none() {
             writeln!(text, "\nno value yet: {}", versions(&format!("put {}", self.name)))?;
         }

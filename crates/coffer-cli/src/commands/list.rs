@@ -1,7 +1,7 @@
 //! `list` and `versions`: what is held, without values.
 
-use coffer_types::{Filter, FilterKey, FilterValue, SecretName, Stage, VersionId, limits};
-use coffer_wire_local::SecretDescription;
+use coffer_types::{Filter, FilterKey, FilterValue, SecretName, Stage, Timestamp, VersionId, limits};
+use coffer_wire_local::{SecretDescription, VersionDescription};
 use serde::Serialize;
 
 use crate::access::{Access, Place};
@@ -42,14 +42,36 @@ struct Versions<'a> {
     versions: Vec<Version>,
 }
 
+/// A version of a secret, in every object and table that lists versions.
 #[derive(Serialize)]
-struct Version {
+pub(crate) struct Version {
     ordinal: u64,
     version_id: VersionId,
     stages: Vec<Stage>,
     created: String,
     #[serde(skip)]
     age: String,
+}
+
+impl Version {
+    /// The table's columns.
+    pub(crate) const COLUMNS: [&str; 4] = ["Version", "Id", "Labels", "Made"];
+
+    pub(crate) fn new(version: VersionDescription, now: Timestamp) -> Self {
+        Self {
+            ordinal: version.ordinal,
+            version_id: version.version_id,
+            stages: version.stages,
+            created: version.created.to_string(),
+            age: age(now, version.created),
+        }
+    }
+
+    /// A row of the table.
+    pub(crate) fn row(&self) -> Vec<String> {
+        let stages: Vec<&str> = self.stages.iter().map(Stage::as_str).collect();
+        vec![self.ordinal.to_string(), self.version_id.to_string(), stages.join(", "), self.age.clone()]
+    }
 }
 
 impl Secrets {
@@ -163,25 +185,14 @@ pub(crate) fn versions(place: &Place, name: &str, output: Output) -> Result<(), 
     let now = now();
     let versions: Vec<Version> = Access::of(place, "coffer versions", |access| access.versions(name))?
         .into_iter()
-        .map(|version| Version {
-            ordinal: version.ordinal,
-            version_id: version.version_id,
-            stages: version.stages,
-            created: version.created.to_string(),
-            age: age(now, version.created),
-        })
+        .map(|version| Version::new(version, now))
         .collect();
     let object = Versions { name, versions };
     output.data(&object, |text| {
         if object.versions.is_empty() {
             return writeln(text, "no versions");
         }
-        let rows = object.versions.iter().map(|version| {
-            let stages: Vec<&str> = version.stages.iter().map(Stage::as_str).collect();
-            let (ordinal, id) = (version.ordinal.to_string(), version.version_id.to_string());
-            vec![ordinal, id, stages.join(", "), version.age.clone()]
-        });
-        text.push_str(&table(&["Version", "Id", "Labels", "Made"], rows));
+        text.push_str(&table(&Version::COLUMNS, object.versions.iter().map(Version::row)));
         Ok(())
     })
 }

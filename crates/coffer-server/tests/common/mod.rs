@@ -8,8 +8,11 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coffer_core::Core;
+use coffer_core::{Core, CoreOptions, Founding, OpenAudit, Parts, SystemClock};
+use coffer_crypto::{Random, RootKey, StoreId, SystemRandom};
 use coffer_server::{DevSettings, RuntimeSpawn, ServeError, ServeOptions, dev_core, serve};
+use coffer_store::MemoryStore;
+use coffer_types::{AccountId, Region};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -17,6 +20,27 @@ pub struct Server {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+/// A store in memory that nobody has a key for, over a log and a source of randomness.
+pub async fn founded(audit: OpenAudit, random: Arc<dyn Random>) -> Core {
+    let parts = Parts {
+        store: Arc::new(MemoryStore::new()),
+        audit,
+        root: RootKey::make(&SystemRandom),
+        store_id: StoreId::make(&SystemRandom),
+        clock: Arc::new(SystemClock),
+        random,
+        spawn: Arc::new(RuntimeSpawn::here()),
+        options: CoreOptions::default(),
+    };
+    let founding = Founding {
+        account: AccountId::EXAMPLE,
+        region: Region::us_east_1(),
+        users: Vec::new(),
+        owner_uid: 0,
+    };
+    Core::found(parts, founding).await.unwrap()
 }
 
 pub fn runtime() -> Runtime {

@@ -8,7 +8,10 @@ use std::collections::HashSet;
 use coffer_audit::Members;
 use coffer_types::{Tag, limits};
 
+use super::TaggedSecret;
+use super::find::FoundSecret;
 use crate::Error;
+use crate::transaction::Transaction;
 
 /// Refuses more tags than a secret may have, and a key that stands twice.
 pub(crate) fn check(tags: &[Tag]) -> Result<(), Error> {
@@ -44,6 +47,24 @@ pub(crate) fn with(tags: Option<&[Tag]>, new: &[Tag]) -> Result<Option<Vec<Tag>>
 pub(crate) fn without(tags: Option<&[Tag]>, keys: &[String]) -> Option<Vec<Tag>> {
     let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
     tags.map(|tags| tags.iter().filter(|tag| !keys.contains(tag.key())).cloned().collect())
+}
+
+/// Gives a secret the tags that `change` makes of its own, if those are others.
+pub(super) fn change(
+    found: &FoundSecret,
+    transaction: &mut Transaction<'_>,
+    change: impl FnOnce(Option<&[Tag]>) -> Result<Option<Vec<Tag>>, Error>,
+) -> Result<TaggedSecret, Error> {
+    let loaded = found.usable()?;
+    let known = loaded.record.tags.as_deref();
+    let tags = change(known)?;
+    if tags.as_deref() != known {
+        let mut secret = loaded.record.as_ref().clone();
+        secret.tags = tags;
+        secret.last_changed = transaction.now();
+        transaction.replace(found.key.clone(), Some(loaded.revision), &secret);
+    }
+    Ok(TaggedSecret { arn: found.arn_of(&loaded.record) })
 }
 
 /// Tags for the record.

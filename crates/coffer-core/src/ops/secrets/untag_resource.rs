@@ -37,15 +37,6 @@ impl Operation for UntagResource {
         transaction: &mut Transaction<'_>,
     ) -> Result<TaggedSecret, Error> {
         let Found(found) = grant.into_found();
-        let loaded = found.usable()?;
-        let known = loaded.record.tags.as_deref();
-        let tags = tags::without(known, &self.tag_keys);
-        if tags.as_deref() != known {
-            let mut secret = loaded.record.as_ref().clone();
-            secret.tags = tags;
-            secret.last_changed = transaction.now();
-            transaction.replace(found.key.clone(), Some(loaded.revision), &secret);
-        }
-        Ok(TaggedSecret { arn: found.arn_of(&loaded.record) })
+        tags::change(&found, transaction, |known| Ok(tags::without(known, &self.tag_keys)))
     }
 }
