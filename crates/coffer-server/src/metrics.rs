@@ -51,7 +51,13 @@ impl ServerMetrics {
 }
 
 /// All counts, one look at them.
-pub(crate) fn render(core: &CoreMetrics, is_ready: bool, server: &ServerMetrics, open: usize) -> String {
+pub(crate) fn render(
+    core: &CoreMetrics,
+    is_ready: bool,
+    server: &ServerMetrics,
+    open: usize,
+    certificate_end: Option<SystemTime>,
+) -> String {
     let mut page = Page { text: String::with_capacity(16 * 1024) };
     page.family("coffer_build_info", "gauge", "Which coffer this is.");
     page.sample("coffer_build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
@@ -85,6 +91,11 @@ pub(crate) fn render(core: &CoreMetrics, is_ready: bool, server: &ServerMetrics,
         ("plain_http", &server.plain_on_tls),
     ] {
         page.sample(name, &[("outcome", &outcome)], counter.total());
+    }
+    if let Some(end) = certificate_end {
+        let name = "coffer_tls_certificate_expiry_seconds";
+        let help = "When the certificate that is shown ends, since 1970.";
+        page.one(name, "gauge", help, end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     }
 
     page.one("coffer_cache_hits_total", "counter", "Records found in the cache.", core.cache_hits);

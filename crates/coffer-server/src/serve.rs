@@ -94,6 +94,7 @@ pub async fn serve(
         core: Arc::clone(&current),
         limits,
         tls,
+        shown: keeper.as_ref().map(|keeper| Arc::clone(keeper.shown())),
         metrics: ServerMetrics::new(),
         metrics_are_elsewhere: metrics_listener.is_some(),
         sources: SourceCounts::default(),

@@ -5,6 +5,7 @@
 
 mod authority;
 mod files;
+mod validity;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ use crate::Warn;
 
 /// Sessions that can be resumed, so that a client need not shake hands in full again.
 const SESSIONS_MAX: usize = 4096;
+/// A certificate that ends sooner is warned of, once a day. One of the store's own is made anew before.
+const WARNED_BEFORE_END: Duration = Duration::from_secs(30 * DAY_SECONDS);
+const WARNING_INTERVAL: Duration = Duration::from_secs(DAY_SECONDS);
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// How long after a certificate of its own authority was made, or could not be, the next is made.
 const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(60 * 60);
 
@@ -133,15 +138,32 @@ pub(crate) fn acceptor(shown: &Arc<Shown>) -> Result<TlsAcceptor, TlsError> {
 }
 
 /// The certificate that is shown now.
-pub(crate) struct Shown(RwLock<Arc<CertifiedKey>>);
+pub(crate) struct Shown(RwLock<Certificate>);
+
+#[derive(Clone)]
+struct Certificate {
+    certified: Arc<CertifiedKey>,
+    end: Option<SystemTime>,
+}
+
+impl Certificate {
+    fn new(certified: Arc<CertifiedKey>) -> Self {
+        Self { end: validity::end_of(&certified.cert), certified }
+    }
+}
 
 impl Shown {
     fn replace(&self, certified: Arc<CertifiedKey>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Certificate::new(certified);
     }
 
     fn get(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).certified)
+    }
+
+    /// When clients begin to refuse it, if that can be told.
+    pub(crate) fn end(&self) -> Option<SystemTime> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).end
     }
 }
 
@@ -162,6 +184,8 @@ pub(crate) struct Keeper {
     source: Source,
     shown: Arc<Shown>,
     warn: Warn,
+    /// When, and of which end, was warned last.
+    warned: Option<(SystemTime, SystemTime)>,
 }
 
 enum Source {
@@ -195,15 +219,51 @@ impl Keeper {
                 (Source::Files(Box::new(files)), certified)
             }
         };
-        Ok(Self { source, shown: Arc::new(Shown(RwLock::new(certified))), warn })
+        let shown = Arc::new(Shown(RwLock::new(Certificate::new(certified))));
+        Ok(Self { source, shown, warn, warned: None })
     }
 
     pub(crate) fn shown(&self) -> &Arc<Shown> {
         &self.shown
     }
 
-    /// Looks whether there is, or has to be, a newer certificate. To be called about once a second.
+    /// Looks whether there is, or has to be, a newer certificate, and whether the one there is ends soon. To be called
+    /// about once a second.
     pub(crate) fn look(&mut self, now: SystemTime) {
+        self.renew(now);
+        self.warn_of_the_end(now);
+    }
+
+    fn warn_of_the_end(&mut self, now: SystemTime) {
+        let Some(end) = self.shown.end().filter(|end| *end < now + WARNED_BEFORE_END) else { return };
+        // A clock that was set back behind the last warning is no reason to be quiet.
+        let is_told = self.warned.is_some_and(|(at, of)| {
+            of == end && now.duration_since(at).is_ok_and(|since| since < WARNING_INTERVAL)
+        });
+        if is_told {
+            return;
+        }
+        self.warned = Some((now, end));
+        let what = match &self.source {
+            Source::Authority { .. } => "the certificate of the store's own authority".to_owned(),
+            Source::Files(files) => format!("the certificate `{}`", files.certificate().display()),
+        };
+        let how = match end.duration_since(now) {
+            Ok(left) => match left.as_secs() / DAY_SECONDS {
+                0 => "ends within a day, and then clients refuse it".to_owned(),
+                1 => "ends in a day, and then clients refuse it".to_owned(),
+                days => format!("ends in {days} days, and then clients refuse it"),
+            },
+            Err(_) => "has ended, and clients refuse it".to_owned(),
+        };
+        let next = match &self.source {
+            Source::Authority { .. } => "start the server again, which makes another authority",
+            Source::Files(_) => "put a new one in its place, which is seen without a restart",
+        };
+        (self.warn)(&format!("{what} {how}: {next}"));
+    }
+
+    fn renew(&mut self, now: SystemTime) {
         let newer = match &mut self.source {
             Source::Authority { authority, names, made, renew_at } => {
                 if (*made..*renew_at).contains(&now) {
@@ -233,6 +293,10 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]
@@ -270,5 +334,70 @@ mod tests {
         assert_ne!(third.cert, second.cert);
         keeper.look(now + day * 59);
         assert!(Arc::ptr_eq(&keeper.shown().get(), &third));
+    }
+
+    #[test]
+    fn the_end_of_a_given_certificate_is_told_once_a_day() {
+        let start = UNIX_EPOCH + Duration::from_secs(20_000 * DAY_SECONDS);
+        let day = |days: u64| start + Duration::from_secs(days * DAY_SECONDS);
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        write_pair(&certificate, &key, day(40));
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let warn: Warn = Arc::new(move |text: &str| heard.lock().unwrap().push(text.to_owned()));
+        let identity = TlsIdentity::Files { certificate: certificate.clone(), key: key.clone() };
+        let mut keeper = Keeper::new(identity, warn, start).unwrap();
+        // That others may read the key.
+        said.lock().unwrap().clear();
+        assert_eq!(keeper.shown().end(), Some(day(40)));
+        let mut heard_at = |now: SystemTime| {
+            keeper.look(now);
+            std::mem::take(&mut *said.lock().unwrap())
+        };
+        let second = Duration::from_secs(1);
+        for (now, expected) in [
+            (start, None),
+            (day(10), None),
+            (day(10) + second, Some("ends in 29 days")),
+            (day(10) + second * 2, None),
+            (day(11), None),
+            (day(11) + second, Some("ends in 28 days")),
+            (day(38), Some("ends in 2 days")),
+            (day(39), Some("ends in a day")),
+            (day(39) + second, None),
+            (day(40), Some("ends within a day")),
+            (day(41), Some("has ended")),
+            (day(41) + second, None),
+            (day(30), Some("ends in 10 days")),
+            (day(30) + second, None),
+        ] {
+            let heard = heard_at(now);
+            assert_eq!(heard.len(), usize::from(expected.is_some()), "{heard:?}");
+            assert!(heard.iter().all(|text| text.contains(expected.unwrap())), "{heard:?} {expected:?}");
+            assert!(heard.iter().all(|text| text.contains(&*certificate.to_string_lossy())), "{heard:?}");
+        }
+        // Two looks, since both files have to stay as they are for one.
+        write_pair(&certificate, &key, day(300));
+        assert!(heard_at(day(30) + second).is_empty());
+        assert!(heard_at(day(30) + second).is_empty());
+        assert_eq!(keeper.shown().end(), Some(day(300)));
+        keeper.look(day(35));
+        assert!(said.lock().unwrap().is_empty(), "of the new one there is nothing to tell");
+    }
+
+    fn write_pair(certificate: &Path, key: &Path, end: SystemTime) {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = UNIX_EPOCH.into();
+        params.not_after = end.into();
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let issued = params.self_signed(&pair).unwrap();
+        let pem = |label: &str, der: &[u8]| {
+            use base64::Engine as _;
+            let base64 = base64::engine::general_purpose::STANDARD.encode(der);
+            format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+        };
+        std::fs::write(certificate, pem("CERTIFICATE", issued.der())).unwrap();
+        std::fs::write(key, pem("PRIVATE KEY", pair.serialized_der())).unwrap();
     }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::current::{CurrentCore, ThreadCore};
 use crate::metrics::{self, ServerMetrics};
 use crate::sources::SourceCounts;
+use crate::tls::Shown;
 use crate::{DevSettings, Limits, connection};
 
 /// What all workers share.
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Set if connections speak TLS.
     pub(crate) tls: Option<TlsAcceptor>,
+    /// What they show then.
+    pub(crate) shown: Option<Arc<Shown>>,
     pub(crate) metrics: ServerMetrics,
     /// Whether the metrics have a listener of their own.
     pub(crate) metrics_are_elsewhere: bool,
@@ -63,7 +66,8 @@ impl Shared {
     /// What was counted, as Prometheus reads it.
     pub(crate) async fn metrics_page(&self, core: &Core) -> String {
         let open = self.connections.load(Ordering::Relaxed);
-        metrics::render(&core.metrics().await, core.is_ready().is_ok(), &self.metrics, open)
+        let end = self.shown.as_ref().and_then(|shown| shown.end());
+        metrics::render(&core.metrics().await, core.is_ready().is_ok(), &self.metrics, open, end)
     }
 }
 

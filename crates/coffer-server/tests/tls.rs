@@ -111,6 +111,24 @@ fn tls_1_2_and_1_3_for_all_names_of_the_server() {
 }
 
 #[test]
+fn the_metrics_tell_when_the_certificate_ends() {
+    let (authority, pem) = authority();
+    let server = Server::dev(with_authority(authority));
+    let mut stream = connect(&server, &client(&pem, &[&TLS13]), "localhost").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let end = page.lines().find_map(|line| line.strip_prefix("coffer_tls_certificate_expiry_seconds "));
+    let end: u64 = end.unwrap().parse().unwrap();
+    let days = (end - SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()) / 86_400;
+    assert!((89..=90).contains(&days), "{days}");
+
+    let plain = Server::dev(|_| {});
+    let page = plain.exchange(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert!(page.contains("coffer_ready 1") && !page.contains("coffer_tls_certificate_expiry"), "{page}");
+}
+
+#[test]
 fn a_large_answer_and_a_large_body_pass() {
     let (authority, pem) = authority();
     let server = Server::dev(with_authority(authority));

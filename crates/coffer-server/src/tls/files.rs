@@ -39,6 +39,10 @@ impl GivenFiles {
         Ok((Self { certificate, key, loaded, seen: loaded, failed: None }, certified))
     }
 
+    pub(crate) fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
     /// What their owner should put right.
     pub(crate) fn warning(&self) -> Option<String> {
         let mode = std::fs::metadata(&self.key).ok()?.permissions().mode() & 0o777;
