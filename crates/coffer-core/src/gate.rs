@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
 use coffer_audit::{Members, RecordBody};
-use coffer_policy::{Decision, Request, Statement};
+use coffer_policy::simple::{Decision, Request, Statement};
 use coffer_types::Action;
 
 use crate::commit::Committed;
@@ -250,7 +250,7 @@ async fn authorize(context: &Context, requirements: &Requirements, view: &mut Vi
     for requirement in &requirements.0 {
         let action = requirement.action.to_text();
         let request = Request { action: &action, resource: &requirement.resource };
-        let reason = match coffer_policy::decide(statements, &request) {
+        let reason = match coffer_policy::simple::decide(statements, &request) {
             Decision::Allowed { .. } => continue,
             Decision::NotAllowed => DenialReason::NotAllowed(requirement.action),
             Decision::ExplicitlyDenied { .. } => DenialReason::ExplicitlyDenied,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use coffer_crypto::{KeyEncryptionKey, SealedValue, StoreId};
-use coffer_policy::Statement;
+use coffer_policy::simple::Statement;
 use coffer_types::{
     AccountId, Region, SecretArn, SecretArnParts, SecretName, SecretSuffix, Stage, Tag, Timestamp, VersionId,
 };

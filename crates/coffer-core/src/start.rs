@@ -8,7 +8,7 @@ use coffer_audit::{AuditError, AuditSink, Checkpoint, Head, NodeId, RefusalMeter
 use coffer_crypto::{
     AuditPublicKey, AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
 };
-use coffer_policy::Statement;
+use coffer_policy::simple::Statement;
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
 use coffer_types::{AccountId, Region, SecretBytes};
 use serde_json::json;

@@ -1,153 +1,79 @@
-//! IAM policy statements as values, and the decision they lead to.
+//! The policy language of AWS IAM: read, compile, evaluate, explain.
 //!
-//! Pure: no I/O, no directory of principals, no other room of coffer. So far a statement is its effect, actions and
-//! resources; the policy language's text, conditions and the other kinds of policy come with its parser.
-//! Invariant: nothing is allowed unless a statement allows it, and a denying statement always wins.
+//! A crate anyone can use: it knows no server, no store and no directory of principals, does no I/O, and reads no clock. Documents
+//! are read with [`Document::parse`], which answers AWS's sentences for what is malformed; compiled with [`Policy::compile`]; and
+//! asked with [`evaluate`], in AWS's order of evaluation. What a request says of itself it says through a [`Context`], key by key
+//! and only when it is asked.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use coffer_policy::{ContextMap, Document, DocumentKind, Policies, Policy, Principal, Request, evaluate};
+//!
+//! let text = r#"{
+//!     "Version": "2012-10-17",
+//!     "Statement": {
+//!         "Sid": "OwnSecrets",
+//!         "Effect": "Allow",
+//!         "Action": "secretsmanager:GetSecretValue",
+//!         "Resource": "arn:aws:secretsmanager:*:*:secret:${aws:username}/*"
+//!     }
+//! }"#;
+//! let document = Document::parse(text, DocumentKind::Managed)?;
+//! let policy = Arc::new(Policy::compile("own-secrets", &document));
+//!
+//! let mut context = ContextMap::new();
+//! context.set("aws:username", "alice");
+//! let request = Request {
+//!     principal: Principal::User {
+//!         arn: "arn:aws:iam::123456789012:user/alice",
+//!         account: "123456789012",
+//!         unique_id: "",
+//!     },
+//!     action: "secretsmanager:GetSecretValue",
+//!     resource: "arn:aws:secretsmanager:us-east-1:123456789012:secret:alice/db-AbCdEf",
+//!     context: &context,
+//! };
+//! let policies = Policies { identity: &[policy], ..Policies::default() };
+//! assert!(evaluate(&policies, &request).is_allowed());
+//! # Ok::<(), coffer_policy::ParseError>(())
+//! ```
+//!
+//! Where AWS's documentation leaves something open, the answer here is the closed one. `NotPrincipal` denies all but those it names
+//! themselves, and allows nobody whose role or account it names. `NotResource` with a variable that has no value allows nothing. An
+//! operator without `ForAllValues:` or `ForAnyValue:` does not hold where a key has a list of values.
+//!
+//! Invariants: nothing is allowed unless a statement allows it, and a denying statement always wins; no text makes any of it panic,
+//! recurse without bound, or take more time than its length times a pattern's.
 
 // Strangers' bytes arrive here.
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic, clippy::unwrap_used)
+)]
 
+mod condition;
+mod context;
+mod document;
+mod error;
+mod evaluate;
+mod index;
+mod json;
+mod operator;
+mod parse;
 mod pattern;
+mod policy;
+mod principal;
+mod scalar;
+pub mod simple;
 
-pub use pattern::Pattern;
-
-use serde::{Deserialize, Serialize};
-
-/// Whether a statement allows or denies.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Effect {
-    /// Allows what no statement denies.
-    Allow,
-    /// Denies, whatever else allows.
-    Deny,
-}
-
-/// One statement of an identity-based policy.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Statement {
-    /// Its `Sid`, to name it in an explanation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sid: Option<String>,
-    /// What it does.
-    pub effect: Effect,
-    /// The actions it is about, such as `secretsmanager:Get*`. Case does not count.
-    pub actions: Vec<Pattern>,
-    /// The resources it is about, as ARN patterns. Case counts.
-    pub resources: Vec<Pattern>,
-}
-
-/// A question: may this be done to that?
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Request<'a> {
-    /// The action, such as `secretsmanager:GetSecretValue`.
-    pub action: &'a str,
-    /// The resource: an ARN, a name that has none yet, or `*` for actions on no resource.
-    pub resource: &'a str,
-}
-
-/// The answer, with the statement that led to it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Decision {
-    /// Allowed by the statement with this index.
-    Allowed {
-        /// Which statement.
-        statement: usize,
-    },
-    /// Denied by the statement with this index, whatever others say.
-    ExplicitlyDenied {
-        /// Which statement.
-        statement: usize,
-    },
-    /// No statement speaks for it.
-    NotAllowed,
-}
-
-impl Statement {
-    /// A statement that allows everything: an administrator's.
-    pub fn allow_everything() -> Self {
-        Self {
-            sid: Some("AdministratorAccess".into()),
-            effect: Effect::Allow,
-            actions: vec![Pattern::any()],
-            resources: vec![Pattern::any()],
-        }
-    }
-
-    fn speaks_of(&self, request: &Request<'_>) -> bool {
-        self.actions.iter().any(|pattern| pattern.matches_ignoring_case(request.action))
-            && self.resources.iter().any(|pattern| pattern.matches(request.resource))
-    }
-}
-
-/// Decides a request by the statements of all policies attached to the caller.
-pub fn decide<'a>(statements: impl IntoIterator<Item = &'a Statement>, request: &Request<'_>) -> Decision {
-    let mut decision = Decision::NotAllowed;
-    for (index, statement) in statements.into_iter().enumerate() {
-        if !statement.speaks_of(request) {
-            continue;
-        }
-        match statement.effect {
-            Effect::Deny => return Decision::ExplicitlyDenied { statement: index },
-            Effect::Allow if decision == Decision::NotAllowed => {
-                decision = Decision::Allowed { statement: index }
-            }
-            Effect::Allow => {}
-        }
-    }
-    decision
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn statement(effect: Effect, action: &str, resource: &str) -> Statement {
-        Statement {
-            sid: None,
-            effect,
-            actions: vec![Pattern::new(action)],
-            resources: vec![Pattern::new(resource)],
-        }
-    }
-
-    fn check(statements: &[Statement], action: &str, resource: &str, expected: Decision) {
-        assert_eq!(decide(statements, &Request { action, resource }), expected, "{action} on {resource}");
-    }
-
-    #[test]
-    fn nothing_is_allowed_by_default() {
-        check(&[], "secretsmanager:GetSecretValue", "*", Decision::NotAllowed);
-    }
-
-    #[test]
-    fn an_administrator_may_do_all() {
-        let all = [Statement::allow_everything()];
-        check(&all, "secretsmanager:GetSecretValue", "app/db", Decision::Allowed { statement: 0 });
-    }
-
-    #[test]
-    fn a_statement_speaks_of_its_actions_and_resources_only() {
-        let reader = [statement(Effect::Allow, "SecretsManager:Get*", "arn:*:secret:app/*-??????")];
-        check(
-            &reader,
-            "secretsmanager:GetSecretValue",
-            "arn:aws:secret:app/db-AbCdEf",
-            Decision::Allowed { statement: 0 },
-        );
-        check(&reader, "secretsmanager:GetSecretValue", "arn:aws:secret:App/db-AbCdEf", Decision::NotAllowed);
-        check(&reader, "secretsmanager:PutSecretValue", "arn:aws:secret:app/db-AbCdEf", Decision::NotAllowed);
-    }
-
-    #[test]
-    fn an_explicit_deny_wins_wherever_it_stands() {
-        let allow = Statement::allow_everything();
-        let deny = statement(Effect::Deny, "*", "prod/*");
-        check(
-            &[allow.clone(), deny.clone()],
-            "s:Get",
-            "prod/db",
-            Decision::ExplicitlyDenied { statement: 1 },
-        );
-        check(&[deny, allow], "s:Get", "prod/db", Decision::ExplicitlyDenied { statement: 0 });
-    }
-}
+pub use context::{Context, ContextMap, Values};
+pub use document::{
+    Condition, Document, DocumentKind, Effect, Listed, PrincipalName, PrincipalNameKind, Spelled, Statement,
+    Version,
+};
+pub use error::ParseError;
+pub use evaluate::{Decision, Determining, Policies, PolicyKind, Request, ResourcePolicy, evaluate};
+pub use json::Position;
+pub use operator::{Comparison, OPERATORS, Operator, Quantifier};
+pub use policy::{Mismatch, Policy};
+pub use principal::Principal;
