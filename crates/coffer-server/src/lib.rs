@@ -31,7 +31,7 @@ mod worker;
 
 pub use cache_size::{CacheSize, NotACacheSize};
 pub use dev::{DEV_BANNER, DevSettings, dev_core};
-pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions, Warn};
+pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions, Warn, Watcher};
 pub use serve::{Bound, serve};
 pub use spawn::RuntimeSpawn;
 pub use tls::{Authority, TlsError, TlsIdentity, names_of_this_machine};

@@ -16,6 +16,14 @@ use crate::{DevSettings, TlsError, TlsIdentity};
 /// Tells the owner of a running server something, in people's words.
 pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Somebody who wants to be told that the server is well, such as a watchdog.
+pub struct Watcher {
+    /// How often.
+    pub every: Duration,
+    /// Called so often, for as long as every worker takes turns.
+    pub well: Box<dyn Fn() + Send>,
+}
+
 /// How to serve.
 pub struct ServeOptions {
     /// Where the AWS door listens; port 0 takes a free one. Beyond loopback only with TLS, or if
@@ -38,6 +46,8 @@ pub struct ServeOptions {
     pub metrics_listen: Option<SocketAddr>,
     /// Sockets that listen already, instead of those this server would make itself.
     pub passed: PassedSockets,
+    /// Who is told that the server is well.
+    pub watcher: Option<Watcher>,
     /// Ends the drain at once.
     pub at_once: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What one caller, and all together, may use.
@@ -102,6 +112,7 @@ impl ServeOptions {
             dev: None,
             metrics_listen: None,
             passed: PassedSockets::default(),
+            watcher: None,
             at_once: None,
             limits: Limits::default(),
         }

@@ -18,8 +18,10 @@ use crate::metrics::ServerMetrics;
 use crate::socket::LocalListener;
 use crate::sources::SourceCounts;
 use crate::tls::Keeper;
-use crate::worker::{Accepted, Shared, WorkerHandle};
-use crate::{Limits, RuntimeSpawn, ServeError, ServeOptions, body, metrics_listener, panic, tls, worker};
+use crate::worker::{Accepted, Shared, TurnAsker, WorkerHandle};
+use crate::{
+    Limits, RuntimeSpawn, ServeError, ServeOptions, Watcher, body, metrics_listener, panic, tls, worker,
+};
 
 /// How often maintenance is looked after.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(100);
@@ -110,6 +112,11 @@ pub async fn serve(
         .collect::<Result<_, _>>()
         .map_err(ServeError::Thread)?;
 
+    let watching = options.watcher.map(|watcher| {
+        let askers = workers.iter().map(WorkerHandle::turn_asker).collect();
+        tokio::spawn(tell_watcher(watcher, askers))
+    });
+
     let (stop, stopping) = watch::channel(false);
     let local = match options.socket {
         Some(path) => {
@@ -157,6 +164,9 @@ pub async fn serve(
     tokio::select! {
         () = drained => {}
         () = hurried => {}
+    }
+    if let Some(watching) = watching {
+        watching.abort();
     }
     drop(maintenance.await);
     if let Some(keeping) = keeping {
@@ -222,6 +232,18 @@ async fn maintain(current: Arc<CurrentCore>, mut stopping: watch::Receiver<bool>
         let core = current.get();
         // A panic here must not end maintenance for good; the next round tries again.
         drop(panic::catch(core.maintain()).await);
+    }
+}
+
+/// Tells a watcher that the server is well, for as long as this thread and every worker take turns. A worker that hangs
+/// keeps this waiting, and the watcher without word.
+async fn tell_watcher(watcher: Watcher, askers: Vec<TurnAsker>) {
+    loop {
+        for asker in &askers {
+            asker.turn().await;
+        }
+        (watcher.well)();
+        sleep(watcher.every).await;
     }
 }
 

@@ -77,9 +77,33 @@ pub(crate) struct Accepted {
     pub(crate) source: IpAddr,
 }
 
+/// What a worker is told.
+enum Task {
+    /// Answer a connection.
+    Serve(Accepted),
+    /// Say that there was a turn for this.
+    TakeTurn(oneshot::Sender<()>),
+}
+
+/// Asks a worker whether it still takes turns, and does not keep it from ending.
+pub(crate) struct TurnAsker(mpsc::WeakUnboundedSender<Task>);
+
+impl TurnAsker {
+    /// Waits until the worker has taken a turn, or has ended.
+    pub(crate) async fn turn(&self) {
+        let (taken, on_taken) = oneshot::channel();
+        if let Some(tasks) = self.0.upgrade() {
+            drop(tasks.send(Task::TakeTurn(taken)));
+        } else {
+            drop(taken);
+        }
+        drop(on_taken.await);
+    }
+}
+
 /// A worker as the accepting side sees it. Dropping it tells the worker to drain.
 pub(crate) struct WorkerHandle {
-    connections: mpsc::UnboundedSender<Accepted>,
+    tasks: mpsc::UnboundedSender<Task>,
     open: Arc<AtomicUsize>,
     ended: oneshot::Receiver<()>,
 }
@@ -94,19 +118,23 @@ impl WorkerHandle {
     pub(crate) fn give(&self, accepted: Accepted) {
         self.open.fetch_add(1, Ordering::Relaxed);
         // A worker ends only when told to, which is by dropping this.
-        drop(self.connections.send(accepted));
+        drop(self.tasks.send(Task::Serve(accepted)));
+    }
+
+    pub(crate) fn turn_asker(&self) -> TurnAsker {
+        TurnAsker(self.tasks.downgrade())
     }
 
     /// Lets it finish what is under way, and waits for that.
     pub(crate) async fn drain(self) {
-        drop(self.connections);
+        drop(self.tasks);
         drop(self.ended.await);
     }
 }
 
 /// Starts a worker. Fails if there is no thread or no reactor to be had.
 pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<WorkerHandle> {
-    let (connections, receiver) = mpsc::unbounded_channel();
+    let (tasks, receiver) = mpsc::unbounded_channel();
     let (end, ended) = oneshot::channel();
     let (report, reported) = std::sync::mpsc::channel();
     let open = Arc::new(AtomicUsize::new(0));
@@ -124,7 +152,7 @@ pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<WorkerHand
         }
     })?;
     reported.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended")))?;
-    Ok(WorkerHandle { connections, open, ended })
+    Ok(WorkerHandle { tasks, open, ended })
 }
 
 /// A worker, on its own thread.
@@ -143,9 +171,16 @@ impl Worker {
         Rc::new(Self { shared, core, open, running: Cell::new(0), last_ended: Notify::new() })
     }
 
-    async fn run(self: Rc<Self>, mut connections: mpsc::UnboundedReceiver<Accepted>) {
+    async fn run(self: Rc<Self>, mut tasks: mpsc::UnboundedReceiver<Task>) {
         let (drain, draining) = watch::channel(false);
-        while let Some(Accepted { stream, source }) = connections.recv().await {
+        while let Some(task) = tasks.recv().await {
+            let Accepted { stream, source } = match task {
+                Task::Serve(accepted) => accepted,
+                Task::TakeTurn(taken) => {
+                    drop(taken);
+                    continue;
+                }
+            };
             let place = Place::take(&self, source);
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
             let draining = draining.clone();

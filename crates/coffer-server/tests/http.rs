@@ -5,13 +5,14 @@
 mod common;
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use coffer_audit::MemoryLog;
 use coffer_crypto::{Random, SystemRandom};
-use coffer_server::{RuntimeSpawn, ServeError, ServeOptions};
+use coffer_server::{RuntimeSpawn, ServeError, ServeOptions, Watcher};
 use coffer_wire_local::{Client, Request, Response};
 use common::{Server, founded, is_closed, read_response, runtime, status};
 
@@ -289,6 +290,61 @@ fn a_panic_ends_one_request_only() {
     let broken = (0..10_000).map(|_| ask()).find(|status| status != "400");
     assert_eq!(broken.as_deref(), Some("500"));
     assert_eq!(ask(), "400");
+}
+
+#[test]
+fn a_watcher_hears_nothing_while_a_worker_hangs() {
+    /// Draws nothing for a worker while it is held.
+    struct Held(Arc<Mutex<()>>);
+    impl Random for Held {
+        fn fill(&self, bytes: &mut [u8]) {
+            if std::thread::current().name().is_some_and(|name| name.starts_with("http")) {
+                drop(self.0.lock().unwrap());
+            }
+            SystemRandom.fill(bytes);
+        }
+    }
+    let gate = Arc::new(Mutex::new(()));
+    let random = Arc::new(Held(Arc::clone(&gate)));
+    let told = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    let well = Box::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    let server = Server::start(
+        |options| {
+            options.threads = NonZeroUsize::new(2);
+            options.watcher = Some(Watcher { every: Duration::from_millis(10), well });
+        },
+        || async move {
+            let audit = Box::new(|_, _| Ok(Arc::new(MemoryLog::new()) as _));
+            founded(audit, random).await
+        },
+    );
+    let hears_more = || {
+        let start = Instant::now();
+        let before = told.load(Ordering::SeqCst);
+        while told.load(Ordering::SeqCst) < before + 3 {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    hears_more();
+    let held = gate.lock().unwrap();
+    let mut stream = server.connect();
+    // Random bytes are drawn for many requests at once.
+    stream.write_all(&post(500, b"{}").repeat(200)).unwrap();
+    let quiet_for = |time: Duration| {
+        let before = told.load(Ordering::SeqCst);
+        std::thread::sleep(time);
+        told.load(Ordering::SeqCst) == before
+    };
+    let start = Instant::now();
+    while !quiet_for(Duration::from_millis(500)) {
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+    drop(held);
+    hears_more();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use coffer_core::Core;
 use coffer_server::home::{Credentials, Home, data_dir};
 use coffer_server::service_manager::{Notifier, PassedSockets};
 use coffer_server::{
-    Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, TlsIdentity, dev_core,
+    Bound, DEV_BANNER, DevSettings, RuntimeSpawn, ServeError, ServeOptions, TlsIdentity, Watcher, dev_core,
 };
 use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
@@ -197,17 +197,10 @@ async fn serve_until_told(
     let notifier = Notifier::from_environment().map(Arc::new);
     let (stop, at_once) = told_to_stop(output, notifier.clone());
     options.at_once = Some(Box::pin(at_once));
-    if let Some((notifier, every)) = notifier.clone().and_then(|notifier| {
+    options.watcher = notifier.clone().and_then(|notifier| {
         let every = notifier.watchdog()?;
-        Some((notifier, every))
-    }) {
-        drop(tokio::spawn(async move {
-            loop {
-                notifier.well();
-                tokio::time::sleep(every).await;
-            }
-        }));
-    }
+        Some(Watcher { every, well: Box::new(move || notifier.well()) })
+    });
     let ready = |bound: &Bound| {
         ready(bound);
         if let Some(notifier) = &notifier {
