@@ -14,7 +14,7 @@ use coffer_wire_local::{Failure, FailureKind};
 
 use crate::arguments::{LimitArguments, Transport};
 use crate::failure::{Stop, with_causes};
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 impl Transport {
     /// Whether only programs of this machine can connect.
@@ -70,13 +70,19 @@ impl Transport {
         names.sort();
         names.dedup();
         let data_dir = data_dir().map_err(Failure::from)?;
-        let renewed = || {
+        let now = SystemTime::now();
+        let authority = home.authority(&data_dir, now).map_err(Failure::from)?;
+        if authority.is_near_its_end(now) {
+            let how = match authority.end().duration_since(now) {
+                Ok(left) => format!("ends in {}", counted_days(left)),
+                Err(_) => "has ended".to_owned(),
+            };
             output.warning(&format!(
-                "the store's certificate authority was near its end and has been made anew: give clients `{}` again",
+                "by this machine's clock the store's certificate authority {how}: if the clock is right, move `{}` aside and start again, which makes another; then give clients `{}` again",
+                home.authority_file(&data_dir).map_err(Failure::from)?.display(),
                 home.authority_certificate().display()
             ));
-        };
-        let authority = home.authority(&data_dir, SystemTime::now(), renewed).map_err(Failure::from)?;
+        }
         Ok(Some(TlsIdentity::Authority { authority, names }))
     }
 
@@ -107,6 +113,10 @@ impl LimitArguments {
             ..default
         }
     }
+}
+
+fn counted_days(time: Duration) -> String {
+    counted(usize::try_from(time.as_secs() / (24 * 60 * 60)).unwrap_or(usize::MAX), "day")
 }
 
 /// Why a server did not start or end well, and what to do.

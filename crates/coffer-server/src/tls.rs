@@ -257,7 +257,9 @@ impl Keeper {
             Err(_) => "has ended, and clients refuse it".to_owned(),
         };
         let next = match &self.source {
-            Source::Authority { .. } => "start the server again, which makes another authority",
+            Source::Authority { .. } => {
+                "if the clock is right, move the authority's file aside, which is `tls/<store id>.json` in the data directory, and start the server again: that makes another, which clients have to be given"
+            }
             Source::Files(_) => "put a new one in its place, which is seen without a restart",
         };
         (self.warn)(&format!("{what} {how}: {next}"));
@@ -270,7 +272,6 @@ impl Keeper {
                     return;
                 }
                 (*made, *renew_at) = (now, now + RENEWAL_INTERVAL_MIN);
-                // The end of the authority itself is told at the next start, which makes another.
                 authority.issue(names, now).map(|issued| {
                     *renew_at = issued.renew_at.max(*renew_at);
                     Some(issued.certified)

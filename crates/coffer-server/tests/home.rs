@@ -432,7 +432,7 @@ fn an_authority_that_others_may_use_is_refused() {
     let place = Place::new();
     let store_id = place.init(SealChoice::KeyFile).unwrap().store_id;
     let key = place.data_dir().join("tls").join(format!("{store_id}.json"));
-    let authority = || place.home.authority(&place.data_dir(), SystemTime::now(), || panic!("near its end"));
+    let authority = || place.home.authority(&place.data_dir(), SystemTime::now());
     assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o7777, 0o600);
     let certificate = authority().unwrap().certificate_pem();
     for mode in [0o640, 0o604, 0o620] {
@@ -444,4 +444,28 @@ fn an_authority_that_others_may_use_is_refused() {
     }
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
     assert_eq!(authority().unwrap().certificate_pem(), certificate);
+}
+
+#[test]
+fn a_clock_that_is_wrong_takes_no_authority_away() {
+    let place = Place::new();
+    init(&place.home, &place.data_dir(), SealChoice::KeyFile).unwrap();
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let now = SystemTime::now();
+    let at = |time: SystemTime| place.home.authority(&place.data_dir(), time).unwrap();
+    let first = at(now).certificate_pem();
+    for (time, is_near_its_end) in
+        [(now - year * 40, false), (now + year * 8, false), (now + year * 10, true), (now + year * 50, true)]
+    {
+        let authority = at(time);
+        assert_eq!(authority.certificate_pem(), first);
+        assert_eq!(authority.is_near_its_end(time), is_near_its_end);
+    }
+    assert_eq!(std::fs::read_to_string(place.home.authority_certificate()).unwrap(), first);
+    // Who is sure moves it aside.
+    std::fs::rename(place.home.authority_file(&place.data_dir()).unwrap(), place.data_dir().join("aside"))
+        .unwrap();
+    let second = at(now).certificate_pem();
+    assert_ne!(second, first);
+    assert_eq!(std::fs::read_to_string(place.home.authority_certificate()).unwrap(), second);
 }

@@ -66,14 +66,15 @@ impl Home {
         self.path.join(TLS_FOLDER).join(CERTIFICATE_FILE)
     }
 
-    /// The store's own certificate authority; a new one if there is none yet, or its end is near. `renewed` is called in
-    /// the latter case: whoever trusts the old one has to be given the new. To be called with the store open.
-    pub fn authority(
-        &self,
-        data_dir: &Path,
-        now: SystemTime,
-        renewed: impl FnOnce(),
-    ) -> Result<Authority, HomeError> {
+    /// Where the store's own certificate authority is kept, with its key.
+    pub fn authority_file(&self, data_dir: &Path) -> Result<PathBuf, HomeError> {
+        Ok(path(data_dir, self.sealed_root_key()?.store_id()))
+    }
+
+    /// The store's own certificate authority; a new one if there is none yet. One that is there stays, even past its end:
+    /// a clock that is wrong for a moment would otherwise take from every client what it trusts. Who is sure of the clock
+    /// moves its file aside. To be called with the store open.
+    pub fn authority(&self, data_dir: &Path, now: SystemTime) -> Result<Authority, HomeError> {
         let store_id = self.sealed_root_key()?.store_id();
         let path = path(data_dir, store_id);
         let kept = match File::open(&path) {
@@ -82,15 +83,11 @@ impl Home {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         let kept = kept.map(|json| Authority::from_json(&json)).transpose();
-        let authority =
-            match kept.map_err(|source| HomeError::Authority { path, source: Box::new(source) })? {
-                Some(authority) if !authority.is_near_its_end(now) => authority,
-                Some(_) => {
-                    renewed();
-                    make(data_dir, store_id, now)?
-                }
-                None => make(data_dir, store_id, now)?,
-            };
+        let kept = kept.map_err(|source| HomeError::Authority { path, source: Box::new(source) })?;
+        let authority = match kept {
+            Some(authority) => authority,
+            None => make(data_dir, store_id, now)?,
+        };
         publish(&self.path, &authority)?;
         Ok(authority)
     }

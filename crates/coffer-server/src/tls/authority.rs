@@ -119,6 +119,11 @@ impl Authority {
         pem
     }
 
+    /// When it ends, and whoever trusts it has to have been given the next.
+    pub fn end(&self) -> SystemTime {
+        self.not_after
+    }
+
     /// Whether it could not sign a server's certificate for its whole time any more.
     pub fn is_near_its_end(&self, now: SystemTime) -> bool {
         now + SERVER_TIME > self.not_after
