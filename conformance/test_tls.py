@@ -210,6 +210,7 @@ def test_beyond_loopback_it_is_tls_unless_told_otherwise():
         store.init()
         server = serving.start_anywhere([serving.binary_path(), "serve"], store, tls=True)
         assert "https://" in server.said()
+        assert f"copy `{ca(store)}` there" in server.said(), server.said()
         environment, _ = exported(store)
         assert environment["AWS_CA_BUNDLE"] == str(ca(store))
         assert environment["AWS_ENDPOINT_URL"] == f"https://127.0.0.1:{server.port}"
@@ -217,6 +218,7 @@ def test_beyond_loopback_it_is_tls_unless_told_otherwise():
         told = [serving.binary_path(), "serve", "--plain-http-beyond-loopback"]
         server = serving.start_anywhere(told, store, tls=False)
         assert "everybody on the way can read" in server.said()
+        assert f"from other machines: http://NAME:{server.port}" in server.said()
         assert server.stop() == 0
     finally:
         store.remove()

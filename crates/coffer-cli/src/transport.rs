@@ -3,8 +3,9 @@
 //! I/O: binds the address for a moment, and reads or makes the store's certificate authority.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,10 +44,33 @@ impl Transport {
 
     /// A listener that can't be had is told before anything is opened, made or imported.
     pub(crate) fn ensure_free(&self) -> Result<(), Stop> {
-        match TcpListener::bind(self.listen) {
-            Ok(_) => Ok(()),
-            Err(source) => Err(serve_failed(ServeError::Listen { address: self.listen, source })),
+        let aws = TcpListener::bind(self.listen)
+            .map_err(|source| serve_failed(ServeError::Listen { address: self.listen, source }))?;
+        if let Some(address) = self.metrics_listen {
+            // With the other still held: the two may not be the same.
+            TcpListener::bind(address)
+                .map_err(|source| serve_failed(ServeError::ListenForMetrics { address, source }))?;
         }
+        drop(aws);
+        Ok(())
+    }
+
+    /// What another machine needs to reach the server, if it can.
+    pub(crate) fn for_others(&self, home: &Home, identity: Option<&TlsIdentity>) -> Option<ForOthers> {
+        if self.is_of_this_machine() {
+            return None;
+        }
+        let names = match identity {
+            // Whichever name leads here.
+            None => None,
+            Some(identity) => identity.names_for_others(),
+        };
+        Some(ForOthers {
+            address: (!self.listen.ip().is_unspecified()).then(|| self.listen.ip()),
+            names: names.map(|names| names.into_iter().map(str::to_owned).collect()),
+            scheme: if identity.is_some() { "https" } else { "http" },
+            ca: matches!(identity, Some(TlsIdentity::Authority { .. })).then(|| home.authority_certificate()),
+        })
     }
 
     /// Whose certificate the server of a store shows; `None` for plain HTTP. To be called with the store open.
@@ -93,6 +117,58 @@ impl Transport {
     }
 }
 
+/// What another machine needs to reach a server.
+pub(crate) struct ForOthers {
+    /// The one it listens on, if it is not all of them.
+    address: Option<IpAddr>,
+    /// What the certificate is for; `None` if that is not known.
+    names: Option<Vec<String>>,
+    scheme: &'static str,
+    /// What it has to trust.
+    ca: Option<PathBuf>,
+}
+
+impl ForOthers {
+    /// In people's words, line by line.
+    pub(crate) fn describe(&self, port: u16) -> Vec<String> {
+        let url = |host: &str| match host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("{}://[{address}]:{port}", self.scheme),
+            Err(_) => format!("{}://{host}:{port}", self.scheme),
+        };
+        let mut lines = Vec::new();
+        lines.push(match (&self.names, self.address) {
+            (Some(names), _) if names.is_empty() => {
+                "other machines can't call it by any name its certificate is for: add --tls-name NAME"
+                    .to_owned()
+            }
+            (Some(names), _) => {
+                let urls: Vec<String> = names.iter().map(|name| url(name)).collect();
+                format!(
+                    "from other machines: {}; another name or address takes --tls-name",
+                    urls.join(" or ")
+                )
+            }
+            (None, Some(address)) if self.scheme == "http" => {
+                format!("from other machines: {}", url(&address.to_string()))
+            }
+            (None, _) if self.scheme == "http" => {
+                format!("from other machines: {}, NAME being this one's name or address", url("NAME"))
+            }
+            (None, _) => {
+                format!("from other machines: {}, NAME being one that its certificate is for", url("NAME"))
+            }
+        });
+        if let Some(ca) = &self.ca {
+            lines.push(format!(
+                "they have to trust its authority: copy `{}` there and name the copy in AWS_CA_BUNDLE",
+                ca.display()
+            ));
+        }
+        lines.push("and an access key, as `coffer env` prints it here".to_owned());
+        lines
+    }
+}
+
 impl LimitArguments {
     fn limits(&self) -> Limits {
         let default = Limits::default();
@@ -134,6 +210,15 @@ pub(crate) fn serve_failed(error: ServeError) -> Stop {
                 _ => "choose another address, such as --listen 127.0.0.1:8201",
             }),
         ),
+        ServeError::ListenForMetrics { source, .. } => (
+            FailureKind::Unavailable,
+            Some(match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another program, or the server itself, listens there; choose another port with --metrics-listen"
+                }
+                _ => "choose another address, such as --metrics-listen 127.0.0.1:9200",
+            }),
+        ),
         ServeError::Tls(TlsError::Name { .. }) => (
             FailureKind::Refused,
             Some("--tls-name takes a host's name or an address, without a scheme and a port"),
@@ -160,5 +245,43 @@ pub(crate) fn serve_failed(error: ServeError) -> Stop {
     match hint {
         Some(hint) => stop.with_hint(hint),
         None => stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_machine_needs() {
+        let others = |address: Option<&str>, names: Option<&[&str]>, scheme, ca: Option<&str>| {
+            let others = ForOthers {
+                address: address.map(|address| address.parse().unwrap()),
+                names: names.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+                scheme,
+                ca: ca.map(PathBuf::from),
+            };
+            others.describe(8200).join("\n")
+        };
+        for (said, expected) in [
+            (
+                others(None, Some(&["host", "10.0.0.5", "fd00::5"]), "https", Some("/h/tls/ca.pem")),
+                &[
+                    "https://host:8200 or https://10.0.0.5:8200 or https://[fd00::5]:8200",
+                    "`/h/tls/ca.pem`",
+                    "AWS_CA_BUNDLE",
+                ][..],
+            ),
+            (others(None, Some(&[]), "https", Some("/h/tls/ca.pem")), &["add --tls-name NAME"]),
+            (others(None, None, "https", None), &["https://NAME:8200", "its certificate is for"]),
+            (others(None, None, "http", None), &["http://NAME:8200", "this one's name"]),
+            (others(Some("10.0.0.5"), None, "http", None), &["http://10.0.0.5:8200"]),
+        ] {
+            for words in expected {
+                assert!(said.contains(words), "{said}");
+            }
+            assert!(said.contains("access key"), "{said}");
+            assert_eq!(said.contains("AWS_CA_BUNDLE"), said.contains("ca.pem"), "{said}");
+        }
     }
 }

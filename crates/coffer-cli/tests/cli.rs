@@ -577,6 +577,17 @@ fn a_taken_port_is_told_before_anything_is_written() {
 }
 
 #[test]
+fn a_taken_port_of_the_metrics_is_told_as_such() {
+    let folder = Folder::with_store();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = folder.run(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", &address]);
+    assert_eq!(ran.code, 6);
+    assert!(ran.stderr.contains(&format!("`{address}` for the metrics")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("another port with --metrics-listen"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_store_held_by_another_command_is_waited_for_and_then_told() {
     let folder = Folder::with_store();
     let lock = std::fs::File::open(folder.path().join(".coffer/lock")).unwrap();

@@ -151,6 +151,15 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// The address of the metrics is taken or not this machine's.
+    #[error("cannot listen on `{address}` for the metrics")]
+    ListenForMetrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The Unix socket could not be made.
     #[error("cannot make the socket `{}`", path.display())]
     Socket {

@@ -71,13 +71,16 @@ pub async fn serve(
         Some(passed) => adopted(passed, options.listen)?,
         None => {
             options.check(options.listen)?;
-            listening(options.listen).await?
+            let address = options.listen;
+            listening_on(address).await.map_err(|source| ServeError::Listen { address, source })?
         }
     };
     options.check(address)?;
     let metrics_listener = match (&options.passed.metrics, options.metrics_listen) {
         (Some(passed), _) => Some(adopted(passed, address)?),
-        (None, Some(listen)) => Some(listening(listen).await?),
+        (None, Some(address)) => Some(
+            listening_on(address).await.map_err(|source| ServeError::ListenForMetrics { address, source })?,
+        ),
         (None, None) => None,
     };
     let bound = Bound { address, is_tls: options.tls.is_some() };
@@ -175,10 +178,9 @@ pub async fn serve(
     current.get().close().await.map_err(ServeError::Close)
 }
 
-async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let cannot_listen = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+async fn listening_on(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
     Ok((listener, address))
 }
 

@@ -8,6 +8,7 @@ mod files;
 mod validity;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -122,6 +123,21 @@ pub fn names_of_this_machine() -> Vec<String> {
         names.push(host);
     }
     names
+}
+
+impl TlsIdentity {
+    /// The names by which another machine can call a server whose certificate it is; `None` if somebody else made it.
+    pub fn names_for_others(&self) -> Option<Vec<&str>> {
+        let is_for_others = |name: &&str| {
+            *name != "localhost" && !name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        match self {
+            Self::Authority { names, .. } => {
+                Some(names.iter().map(String::as_str).filter(is_for_others).collect())
+            }
+            Self::Files { .. } => None,
+        }
+    }
 }
 
 /// TLS as connections use it.

@@ -38,6 +38,9 @@ pub(crate) fn serve(place: &Place, arguments: &Serve, output: Output) -> Result<
             .local_addr()
             .map_err(|source| serve_failed(ServeError::Listen { address: transport.listen, source }))?;
     }
+    if passed.metrics.is_some() {
+        transport.metrics_listen = None;
+    }
     if arguments.dev {
         return serve_dev(arguments, &transport, passed, output);
     }
@@ -80,6 +83,7 @@ pub(crate) fn serve_store(
     };
     let ca_bundle =
         matches!(identity, Some(TlsIdentity::Authority { .. })).then(|| home.authority_certificate());
+    let for_others = transport.for_others(home, identity.as_ref());
     let InPlace { runtime, opened, .. } = store;
     let mut options = transport.options(identity, output);
     options.socket = Some(home.socket_path());
@@ -92,6 +96,9 @@ pub(crate) fn serve_store(
         // Whoever started the server may not want to read what it says.
         if let Err(stop @ (Stop::Failure(_) | Stop::Usage { .. })) = ready(bound) {
             output.stop(&stop);
+        }
+        for line in for_others.iter().flat_map(|others| others.describe(bound.address.port())) {
+            output.note(&line);
         }
     };
     let core = opened.core.clone();
