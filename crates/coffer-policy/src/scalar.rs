@@ -3,7 +3,7 @@
 //! Pure. Invariant: a text is one value or none; what is not spelled as the language has it is no value.
 
 use std::cmp::Ordering;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// A decimal number, exact: its value times 10⁹.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -177,7 +177,17 @@ impl Network {
             Some(_) => return None,
             None => width,
         };
-        (bits <= width).then_some(Self { address, bits })
+        if bits > width {
+            return None;
+        }
+        Some(match address {
+            // An IPv4 network in the mapped form. Any other network of IPv6 holds no address of IPv4.
+            IpAddr::V6(mapped) if bits >= 96 => match mapped.to_ipv4_mapped() {
+                Some(address) => Self { address: IpAddr::V4(address), bits: bits - 96 },
+                None => Self { address, bits },
+            },
+            IpAddr::V4(_) | IpAddr::V6(_) => Self { address, bits },
+        })
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
@@ -186,16 +196,11 @@ impl Network {
                 let mask = u32::MAX.checked_shl(32 - self.bits).unwrap_or(0);
                 network.to_bits() & mask == address.to_bits() & mask
             }
-            (IpAddr::V6(network), canonical) => {
-                // A network that is written in the mapped form holds IPv4 addresses, too.
-                let address: Ipv6Addr = match canonical {
-                    IpAddr::V6(address) => address,
-                    IpAddr::V4(address) => address.to_ipv6_mapped(),
-                };
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
                 let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
                 network.to_bits() & mask == address.to_bits() & mask
             }
-            (IpAddr::V4(_), IpAddr::V6(_)) => false,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
 }
@@ -302,6 +307,9 @@ mod tests {
             ("2001:db8::/32", "2001:db8:1::", true),
             ("2001:db8::/32", "2001:db9::", false),
             ("::/0", "2001:db9::", true),
+            ("::/0", "203.0.113.9", false),
+            ("::ffff:203.0.113.0/120", "203.0.113.9", true),
+            ("::ffff:203.0.113.0/120", "203.0.114.9", false),
         ] {
             let address = address.parse().unwrap();
             assert_eq!(Network::parse(network).unwrap().contains(address), expected, "{network} {address}");

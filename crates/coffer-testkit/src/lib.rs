@@ -7,6 +7,7 @@ mod clock;
 mod failing_log;
 pub mod linearizability;
 mod paced_store;
+pub mod policy;
 mod random;
 pub mod shorthand;
 mod steps;
