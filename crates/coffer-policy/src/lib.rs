@@ -3,7 +3,7 @@
 //! A crate anyone can use: it knows no server, no store and no directory of principals, does no I/O, and reads no clock. Documents
 //! are read with [`Document::parse`], which answers AWS's sentences for what is malformed; compiled with [`Policy::compile`]; and
 //! asked with [`evaluate`], in AWS's order of evaluation. What a request says of itself it says through a [`Context`], key by key
-//! and only when it is asked.
+//! and only when it is asked. [`lint()`] tells what is valid and still hardly meant.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -51,6 +51,7 @@
     deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic, clippy::unwrap_used)
 )]
 
+mod catalog;
 mod condition;
 mod context;
 mod document;
@@ -58,6 +59,7 @@ mod error;
 mod evaluate;
 mod index;
 mod json;
+mod lint;
 mod operator;
 mod parse;
 mod pattern;
@@ -74,6 +76,7 @@ pub use document::{
 pub use error::ParseError;
 pub use evaluate::{Decision, Determining, Policies, PolicyKind, Request, ResourcePolicy, evaluate};
 pub use json::Position;
+pub use lint::{Finding, Lint, Severity, lint};
 pub use operator::{Comparison, OPERATORS, Operator, Quantifier};
 pub use policy::{Mismatch, Policy};
 pub use principal::Principal;

@@ -184,6 +184,11 @@ fn read_variable(text: &str) -> Option<(Piece<'static>, &str)> {
     }
 }
 
+/// Whether a text begins with `${…}` that is a variable or an escape.
+pub(crate) fn begins_with_variable(text: &str) -> bool {
+    read_variable(text).is_some()
+}
+
 fn matches(pieces: &[Piece<'_>], text: &str) -> bool {
     match pieces {
         [Piece::Star] => return true,
