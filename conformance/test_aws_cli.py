@@ -40,7 +40,7 @@ def aws(request, target, tmp_path):
         assert generation != "v1", "aws CLI v1 is in requirements.txt and was not found beside this Python"
         pytest.skip("aws CLI v2 is not installed")
 
-    def run(*arguments, keys=None, expect=None):
+    def run(*arguments, keys=None, expect=None, service="secretsmanager"):
         access_key_id, secret_access_key = keys or target.keys
         environment = serving.clean_environment(
             HOME=tmp_path,
@@ -53,7 +53,7 @@ def aws(request, target, tmp_path):
             AWS_MAX_ATTEMPTS="1",
         )
         done = subprocess.run(
-            [command, "--endpoint-url", target.endpoint, "secretsmanager", *arguments],
+            [command, "--endpoint-url", target.endpoint, service, *arguments],
             capture_output=True,
             text=True,
             env=environment,
@@ -182,3 +182,17 @@ def test_the_endpoint_from_the_environment(target, name, tmp_path):
             timeout=60,
         )
         assert done.stdout == '"v"\n', done.stderr
+
+
+def test_users_policies_and_who_i_am(aws, target, name):
+    user = name.rsplit("/", 1)[-1]
+    assert aws("get-caller-identity", service="sts")["Account"] == target.account
+    aws("create-user", "--user-name", user, "--tags", "Key=k,Value=v", service="iam")
+    document = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"}}'
+    aws("put-user-policy", "--user-name", user, "--policy-name", "p", "--policy-document", document, service="iam")
+    key = aws("create-access-key", "--user-name", user, service="iam")["AccessKey"]
+    keys = key["AccessKeyId"], key["SecretAccessKey"]
+    assert aws("get-user", keys=keys, service="iam")["User"]["UserName"] == user
+    assert aws("get-user-policy", "--user-name", user, "--policy-name", "p", service="iam")["PolicyName"] == "p"
+    listed = aws("list-users", "--query", "Users[].UserName", service="iam")
+    assert user in listed

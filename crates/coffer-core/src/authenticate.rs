@@ -6,8 +6,9 @@ use coffer_crypto::sigv4::SigningKey;
 use coffer_types::Timestamp;
 
 use crate::core::{Core, Inner};
+use crate::records::access::{DerivedKey, Entity};
 use crate::records::view::View;
-use crate::records::{AccessKey, DerivedKey};
+use crate::records::{AccessKey, User};
 use crate::{AuthenticationError, Claim, Context, Principal, RequestInfo, SigV4Claim, keys};
 
 /// How far a signature's time may lie from ours (AWS documents five minutes).
@@ -57,8 +58,8 @@ impl Inner {
         let mut view = View::new(Arc::clone(self));
         let found = view.get::<AccessKey>(&keys::access_key(&claim.access_key_id)).await;
         let access_key = match found {
-            Ok(Some(access_key)) => access_key.record,
-            Ok(None) => return Err(AuthenticationError::UnknownAccessKey),
+            Ok(Some(access_key)) if !access_key.record.is_inactive => access_key.record,
+            Ok(_) => return Err(AuthenticationError::UnknownAccessKey),
             Err(_) => return Err(AuthenticationError::Unavailable),
         };
         if claim.session_token.is_some() {
@@ -66,7 +67,18 @@ impl Inner {
         }
         check_time(claim.signed_at, now)?;
         self.check_signature(&access_key, &claim)?;
-        let principal = access_key.principal(&claim.access_key_id);
+        let principal = match access_key.principal.get() {
+            Some(principal) => principal.clone(),
+            None => {
+                let user = view.get::<User>(&keys::user(access_key.account, &access_key.user)).await;
+                match user {
+                    Ok(Some(user)) => access_key.principal(&claim.access_key_id, &user.record),
+                    // The key of nobody.
+                    Ok(None) => return Err(AuthenticationError::UnknownAccessKey),
+                    Err(_) => return Err(AuthenticationError::Unavailable),
+                }
+            }
+        };
         if self.rate.as_ref().is_some_and(|rate| !rate.take(principal.arn(), now)) {
             return Err(AuthenticationError::RateExceeded);
         }
@@ -106,9 +118,11 @@ impl Inner {
 }
 
 impl AccessKey {
-    fn principal(&self, access_key_id: &str) -> Principal {
+    /// Whom it stands for.
+    fn principal(&self, access_key_id: &str, user: &User) -> Principal {
         let make = || Principal::User {
-            arn: format!("arn:aws:iam::{}:user/{}", self.account, self.user).into(),
+            arn: user.arn(self.account).into(),
+            id: user.facts.id.as_str().into(),
             name: self.user.as_str().into(),
             access_key_id: access_key_id.into(),
         };

@@ -45,6 +45,8 @@ pub struct RequestInfo {
     pub source: Option<IpAddr>,
     /// The `User-Agent`, cut to 1 KB.
     pub user_agent: Arc<str>,
+    /// Whether nobody between here and there could read it: it came over TLS, or not over a network.
+    pub is_encrypted: bool,
 }
 
 /// An authenticated caller and its request.
@@ -73,6 +75,8 @@ pub enum Principal {
         name: Arc<str>,
         /// The ARN.
         arn: Arc<str>,
+        /// The unique id, which is never another user's.
+        id: Arc<str>,
         /// The access key that signed.
         access_key_id: Arc<str>,
     },
@@ -90,6 +94,13 @@ impl Principal {
     pub fn arn(&self) -> &str {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+        }
+    }
+
+    /// The ARN, shared.
+    pub fn shared_arn(&self) -> Arc<str> {
+        match self {
+            Self::User { arn, .. } | Self::Local { arn, .. } => Arc::clone(arn),
         }
     }
 }

@@ -10,6 +10,7 @@ use coffer_types::{AccountId, Region, Timestamp, VersionId};
 use uuid::Uuid;
 
 use crate::access::Accesses;
+use crate::authorize::PermissionsCache;
 use crate::commit::{InFlight, StoreBroken};
 use crate::maintain::Maintenance;
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) ids: IdPool,
     pub(crate) spawn: Arc<dyn Spawn>,
     pub(crate) cache: RecordCache,
+    /// What the policies of those who asked last allow.
+    pub(crate) permissions: PermissionsCache,
     pub(crate) store_key: StoreKey,
     pub(crate) wrapping_key: WrappingKey,
     pub(crate) token_key: TokenKey,

@@ -5,6 +5,7 @@
 //! so they are interface. Other doors, and the command line, match on the variant and say it their way. The
 //! internal cause of [`Error::Unavailable`] is behind `source()` and never in the text.
 
+use coffer_policy::PolicyKind;
 use coffer_types::{AccountId, Action, SecretName, Stage, Timestamp, VersionId};
 
 /// Why an operation was refused or failed.
@@ -97,12 +98,38 @@ pub enum Error {
     /// A stored value could not be opened: the file was changed, or the key is not its key.
     #[error("Secrets Manager can't decrypt the protected secret text using the provided KMS key.")]
     DecryptionFailure,
+    /// What the directory of users, groups, roles and policies has against it.
+    #[error(transparent)]
+    Iam(#[from] IamError),
     /// Too many others wrote the same secret; the same request may work in a moment.
     #[error("The request conflicted with other requests that were being processed. Try again.")]
     Busy,
     /// coffer itself failed: the store, or the audit log, without which nothing is served.
     #[error("An error occurred on the server side.")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why the directory of users, groups, roles and policies refused; the texts are AWS's.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum IamError {
+    /// There is none by that name, id or ARN.
+    #[error("{0}")]
+    NoSuchEntity(String),
+    /// There is one already.
+    #[error("{0}")]
+    EntityAlreadyExists(String),
+    /// Something still hangs on it.
+    #[error("{0}")]
+    DeleteConflict(String),
+    /// A document that is no policy.
+    #[error("{0}")]
+    MalformedPolicyDocument(String),
+    /// It makes no sense.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// A number or size that would be more than a quota allows.
+    #[error("{0}")]
+    LimitExceeded(String),
 }
 
 /// Which version was asked for.
@@ -126,7 +153,7 @@ impl std::fmt::Display for Selected {
 /// A refusal by policy: who lacked which permission on what. The resource is named as the caller named it, so
 /// that a denial tells nobody whether it exists.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("User: {principal} is not authorized to perform: {action}{} because {reason}", self.on_resource())]
+#[error("User: {principal} is not authorized to perform: {action}{} {}", self.on_resource(), self.because())]
 pub struct Denial {
     /// The caller's ARN.
     pub principal: String,
@@ -141,27 +168,30 @@ pub struct Denial {
 }
 
 impl Denial {
+    /// The end of the sentence: what was missing.
+    pub fn because(&self) -> String {
+        let action = self.action;
+        match self.reason {
+            DenialReason::NotAllowed(kind) => format!("because no {kind} allows the {action} action"),
+            DenialReason::ExplicitlyDenied(PolicyKind::Identity) => {
+                "with an explicit deny in an identity-based policy".to_owned()
+            }
+            DenialReason::ExplicitlyDenied(kind) => format!("with an explicit deny in a {kind}"),
+        }
+    }
+
     fn on_resource(&self) -> String {
         if self.resource == "*" { String::new() } else { format!(" on resource: {}", self.resource) }
     }
 }
 
 /// Why a policy said no.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DenialReason {
-    /// No statement allows the action.
-    NotAllowed(Action),
-    /// A statement denies it.
-    ExplicitlyDenied,
-}
-
-impl std::fmt::Display for DenialReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotAllowed(action) => write!(f, "no identity-based policy allows the {action} action"),
-            Self::ExplicitlyDenied => f.write_str("of an explicit deny in an identity-based policy"),
-        }
-    }
+    /// No policy of this kind allows the action.
+    NotAllowed(PolicyKind),
+    /// A statement of a policy of this kind denies it.
+    ExplicitlyDenied(PolicyKind),
 }
 
 impl Error {
@@ -191,7 +221,22 @@ impl Error {
             Self::InvalidNextToken => "InvalidNextTokenException",
             Self::EncryptionFailure => "EncryptionFailure",
             Self::DecryptionFailure => "DecryptionFailure",
+            Self::Iam(error) => error.record_code(),
             Self::Busy | Self::Unavailable(_) => "InternalServiceError",
+        }
+    }
+}
+
+impl IamError {
+    /// The error code of the audit record, in CloudTrail's vocabulary.
+    pub fn record_code(&self) -> &'static str {
+        match self {
+            Self::NoSuchEntity(_) => "NoSuchEntityException",
+            Self::EntityAlreadyExists(_) => "EntityAlreadyExistsException",
+            Self::DeleteConflict(_) => "DeleteConflictException",
+            Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
+            Self::InvalidInput(_) => "InvalidInputException",
+            Self::LimitExceeded(_) => "LimitExceededException",
         }
     }
 }

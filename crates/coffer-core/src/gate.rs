@@ -5,20 +5,21 @@
 //! gets no answer but a failure.
 
 use std::future::Future;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use coffer_audit::{Members, RecordBody};
-use coffer_policy::simple::{Decision, Request, Statement};
+use coffer_policy::Values;
 use coffer_types::Action;
 
+use crate::authorize::authorize;
 use crate::commit::Committed;
 use crate::core::{Core, Inner};
 use crate::metrics::Outcome;
 use crate::recorder::Event;
+use crate::records::PolicyEpoch;
 use crate::records::view::View;
-use crate::records::{PolicyEpoch, User};
 use crate::transaction::Transaction;
-use crate::{Context, Denial, DenialReason, Error, Principal, keys};
+use crate::{Context, Error, keys};
 
 /// How often an operation is tried again after somebody else changed what it had found. Of any number of writers
 /// to one secret one always gets through, so this many can meet there at once.
@@ -47,6 +48,8 @@ pub trait Operation: Send + Sync + 'static {
     const NAME: OperationName;
     /// Whether [`Operation::find_more`] has something to read.
     const FINDS_MORE: bool = false;
+    /// Whether whoever is known may do it, whatever its policies say.
+    const IS_FOR_EVERYBODY: bool = false;
 
     /// Writes its parameters into the record, as members of an object: names, tags and descriptions, never a value.
     /// Without members the record has `null`. Called again when somebody else's change makes it try again.
@@ -74,6 +77,12 @@ pub trait Operation: Send + Sync + 'static {
     /// Every permission it needs.
     fn requires(&self, context: &Context, found: &Self::Found) -> Requirements;
 
+    /// What the request says of itself under a key of the policy language, in lower case: the service's own keys, and those of
+    /// tags. What every request says is told for all of them. Asked only for keys that a statement looks at.
+    fn condition<'a>(&'a self, _found: &'a Self::Found, _key: &str) -> Values<'a> {
+        Values::Absent
+    }
+
     /// Decides, and stages writes. Pure: its time and randomness are the transaction's.
     fn run(
         &self,
@@ -91,7 +100,7 @@ pub trait Operation: Send + Sync + 'static {
 pub struct Requirement {
     /// To do what.
     pub action: Action,
-    /// On what: an ARN, the name as supplied where there is none yet, or `*`.
+    /// On what: an ARN, also of what is not there, or `*`.
     pub resource: Arc<str>,
     /// How a denial names it: as the caller did, so that it tells nobody what exists.
     pub as_supplied: Arc<str>,
@@ -112,9 +121,6 @@ impl<F> Grant<F> {
         self.found
     }
 }
-
-/// The policy of the store's owner.
-static OWNER: LazyLock<Statement> = LazyLock::new(Statement::allow_everything);
 
 /// How one attempt ended.
 enum Attempt<T> {
@@ -195,13 +201,18 @@ impl Inner {
         };
         let mut found = operation.find(context, &mut view).await?;
         let requirements = operation.requires(context, &found);
-        debug_assert!(!requirements.0.is_empty(), "nothing is for everybody");
+        debug_assert!(O::IS_FOR_EVERYBODY == requirements.0.is_empty(), "what is for everybody says so");
+        let guarded = (!O::NAME.read_only).then_some(epoch);
         if O::FINDS_MORE {
-            authorize(context, &requirements, &mut view).await?;
+            let permissions = self.permissions(context, guarded).await?;
+            authorize(context, &permissions, operation, &found, &requirements)?;
             operation.find_more(context, &mut view, &mut found).await?;
         }
         // By policies that are not older than anything that was read.
-        authorize(context, &requirements, &mut view).await?;
+        if !O::IS_FOR_EVERYBODY {
+            let permissions = self.permissions(context, guarded).await?;
+            authorize(context, &permissions, operation, &found, &requirements)?;
+        }
         let output = operation.run(context, Grant { found }, transaction)?;
         if !transaction.is_empty() {
             debug_assert!(!O::NAME.read_only, "what changes nothing stages no write");
@@ -233,35 +244,4 @@ impl Inner {
         let parameters = |members: &mut Members<'_>| operation.parameters(members);
         self.record(context, O::NAME.into(), &parameters, &|members| O::response(output, members))
     }
-}
-
-/// Whether the caller may do all of it; the first permission that is missing is the answer.
-async fn authorize(context: &Context, requirements: &Requirements, view: &mut View) -> Result<(), Error> {
-    let user;
-    let statements = match &context.principal {
-        Principal::User { name, .. } => {
-            user = view.get::<User>(&keys::user(context.account, name)).await?;
-            // A user who was deleted after signing has no statements, so nothing is allowed.
-            user.as_ref().map(|user| user.record.statements.as_slice()).unwrap_or_default()
-        }
-        // The owner of the store, who could read the file anyway.
-        Principal::Local { .. } => std::slice::from_ref(&*OWNER),
-    };
-    for requirement in &requirements.0 {
-        let action = requirement.action.to_text();
-        let request = Request { action: &action, resource: &requirement.resource };
-        let reason = match coffer_policy::simple::decide(statements, &request) {
-            Decision::Allowed { .. } => continue,
-            Decision::NotAllowed => DenialReason::NotAllowed(requirement.action),
-            Decision::ExplicitlyDenied { .. } => DenialReason::ExplicitlyDenied,
-        };
-        return Err(Error::Denied(Box::new(Denial {
-            principal: context.principal.arn().to_owned(),
-            account: context.account,
-            action: requirement.action,
-            resource: requirement.as_supplied.to_string(),
-            reason,
-        })));
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod authenticate;
+mod authorize;
 pub mod backup;
 mod claim;
 mod clock;
@@ -31,8 +32,10 @@ mod transaction;
 
 /// The operations: parameters, answers and rules, by family.
 pub mod ops {
+    pub mod iam;
     pub mod local;
     pub mod secrets;
+    pub mod sts;
 }
 
 pub(crate) use records::keys;
@@ -40,7 +43,7 @@ pub(crate) use records::keys;
 pub use crate::claim::{AuthenticationError, Claim, Context, Principal, RequestInfo, SigV4Claim};
 pub use crate::clock::{Clock, Spawn, SystemClock};
 pub use crate::core::Core;
-pub use crate::error::{Denial, DenialReason, Error, Selected};
+pub use crate::error::{Denial, DenialReason, Error, IamError, Selected};
 pub use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 pub use crate::records::view::View;
 pub use crate::refuse::Refusal;

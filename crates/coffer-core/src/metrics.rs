@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::{AuthenticationError, Core, Error};
+use crate::{AuthenticationError, Core, Error, IamError};
 
 /// Cells of each count. All but the last belong to one thread each; that one is for all further threads.
 const SHARDS: usize = 16;
@@ -55,6 +55,7 @@ impl From<&Error> for Outcome {
     fn from(error: &Error) -> Self {
         match error {
             Error::SecretNotFound | Error::ValueNotFound(_) | Error::VersionNotFound(_) => Self::NotFound,
+            Error::Iam(IamError::NoSuchEntity(_)) => Self::NotFound,
             Error::Denied(_) => Self::Denied,
             Error::Unavailable(_) | Error::DecryptionFailure => Self::Failed,
             Error::SecretExists(_)
@@ -71,6 +72,13 @@ impl From<&Error> for Outcome {
             | Error::InvalidRequest(_)
             | Error::InvalidNextToken
             | Error::EncryptionFailure
+            | Error::Iam(
+                IamError::EntityAlreadyExists(_)
+                | IamError::DeleteConflict(_)
+                | IamError::MalformedPolicyDocument(_)
+                | IamError::InvalidInput(_)
+                | IamError::LimitExceeded(_),
+            )
             | Error::Busy => Self::Refused,
         }
     }

@@ -43,8 +43,8 @@ impl Inner {
         let account = context.account.digits();
         let account = std::str::from_utf8(&account).expect("digits are text");
         let identity = match &context.principal {
-            Principal::User { name, arn, access_key_id } => {
-                UserIdentity::iam_user(&**name, &**arn, account, &**access_key_id, &**name)
+            Principal::User { name, arn, id, access_key_id } => {
+                UserIdentity::iam_user(&**id, &**arn, account, &**access_key_id, &**name)
             }
             Principal::Local { uid, .. } => UserIdentity::local(*uid, account),
         };

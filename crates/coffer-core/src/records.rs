@@ -4,15 +4,15 @@
 //! storage key. Fields that a record has and this coffer doesn't know are passed over; a format it doesn't know is
 //! refused.
 
+pub(crate) mod access;
 pub(crate) mod cache;
 pub(crate) mod keys;
 pub(crate) mod view;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use coffer_crypto::{KeyEncryptionKey, SealedValue, StoreId};
-use coffer_policy::simple::Statement;
 use coffer_types::{
     AccountId, Region, SecretArn, SecretArnParts, SecretName, SecretSuffix, Stage, Tag, Timestamp, VersionId,
 };
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::NotedDay;
 
-use crate::Principal;
+pub(crate) use self::access::{AccessKey, AccountAlias, Group, ManagedPolicy, PolicyEpoch, Role, User};
 
 /// Something the store holds.
 pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -60,58 +60,6 @@ pub(crate) struct TreeKey {
 
 impl Record for TreeKey {
     const KIND: &'static str = "tree-key";
-}
-
-/// Written with every change of who may do what in an account. Each commit guards its revision, so that nothing
-/// commits under a permission that has just been taken away.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct PolicyEpoch {
-    pub(crate) changed: Timestamp,
-}
-
-impl Record for PolicyEpoch {
-    const KIND: &'static str = "policy-epoch";
-}
-
-/// An access key. Its secret is sealed once more, under the access key id, and opened only to authenticate.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct AccessKey {
-    pub(crate) account: AccountId,
-    pub(crate) user: String,
-    #[serde(with = "serde_bytes")]
-    pub(crate) sealed_secret: Vec<u8>,
-    pub(crate) created: Timestamp,
-    /// Keys derived from the secret, by day, region and service. They go when the record leaves the cache, so a
-    /// removed access key leaves none behind.
-    #[serde(skip)]
-    pub(crate) derived: Mutex<Vec<DerivedKey>>,
-    /// Whom it stands for, made at first use.
-    #[serde(skip)]
-    pub(crate) principal: OnceLock<Principal>,
-}
-
-/// A signing key, good for one day, region and service.
-pub(crate) struct DerivedKey {
-    pub(crate) date: String,
-    pub(crate) region: Region,
-    pub(crate) service: &'static str,
-    pub(crate) key: Arc<coffer_crypto::sigv4::SigningKey>,
-}
-
-impl Record for AccessKey {
-    const KIND: &'static str = "access-key";
-}
-
-/// A user and the statements of its policies.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) statements: Vec<Statement>,
-    pub(crate) created: Timestamp,
-}
-
-impl Record for User {
-    const KIND: &'static str = "user";
 }
 
 /// The default key-encryption key of an account and region, in all its generations. New versions are sealed under

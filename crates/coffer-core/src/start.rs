@@ -1,5 +1,6 @@
 //! Founding a store, and opening one.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,6 @@ use coffer_audit::{AuditError, AuditSink, Checkpoint, Head, NodeId, RefusalMeter
 use coffer_crypto::{
     AuditPublicKey, AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
 };
-use coffer_policy::simple::Statement;
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
 use coffer_types::{AccountId, Region, SecretBytes};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::core::{Core, IdPool, Inner};
 use crate::maintain::Maintenance;
 use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
+use crate::records::access::{ADMINISTRATOR_ACCESS, Facts, IdOf, Policies, unique_id};
 use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
 use crate::{Clock, Error, Spawn, keys};
@@ -237,6 +238,7 @@ impl Core {
             ids: IdPool::default(),
             spawn: parts.spawn,
             cache: RecordCache::new(parts.options.cache_bytes_max),
+            permissions: Default::default(),
             store_key,
             wrapping_key: tree_keys.wrapping_key,
             token_key: TokenKey::new(tree_keys.token_key),
@@ -321,13 +323,25 @@ impl Inner {
                     &user.secret_access_key,
                 ),
                 created: now,
+                is_inactive: false,
                 derived: Default::default(),
                 principal: Default::default(),
             };
             self.stage(&mut change, keys::access_key(id), &access_key);
-            let statements =
-                if user.administrator { vec![Statement::allow_everything()] } else { Vec::new() };
-            let record = User { name: user.name.clone(), statements, created: now };
+            let mut policies = Policies::default();
+            if user.administrator {
+                policies.attached.insert(ADMINISTRATOR_ACCESS.to_owned());
+            }
+            let mut random = [0; 32];
+            self.random.fill(&mut random);
+            let facts = Facts {
+                name: user.name.clone(),
+                path: "/".to_owned(),
+                id: unique_id(IdOf::User, &random),
+                created: now,
+                tags: Vec::new(),
+            };
+            let record = User { facts, policies, boundary: None, groups: BTreeSet::new() };
             self.stage(&mut change, keys::user(account, &user.name), &record);
         }
         let names: Vec<_> = users

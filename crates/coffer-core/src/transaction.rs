@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use coffer_crypto::{Key, KeyEncryptionKey, OpenError, Random, ValueContext, ValueKind, WrappingKey};
 use coffer_store::{Change, Guard, Revision, Write};
@@ -11,10 +13,13 @@ use coffer_types::{
     AccountId, Region, SecretArn, SecretBytes, SecretSuffix, SecretValue, Timestamp, VersionId,
 };
 
+use zeroize::Zeroizing;
+
 use crate::core::Inner;
+use crate::records::access::{IdOf, unique_id};
 use crate::records::cache::Loaded;
 use crate::records::{self, EncryptionKey, Generation, Record, StoredValue, Uid, Version};
-use crate::{Error, keys};
+use crate::{Context, Error, keys};
 
 /// Staged writes of one operation.
 pub struct Transaction<'a> {
@@ -85,6 +90,40 @@ impl<'a> Transaction<'a> {
         let mut bytes = [0; 16];
         self.inner.random.fill(&mut bytes);
         Uid(bytes)
+    }
+
+    /// An id in AWS's form.
+    pub(crate) fn make_unique_id(&self, of: IdOf) -> String {
+        let mut bytes = [0; 32];
+        self.inner.random.fill(&mut bytes);
+        unique_id(of, &bytes)
+    }
+
+    /// The id of a new access key, its secret, and the secret sealed for its record.
+    pub(crate) fn make_access_key(&self) -> (String, SecretBytes, Vec<u8>) {
+        let id = self.make_unique_id(IdOf::AccessKey);
+        let secret = self.make_secret_access_key();
+        let context: [&[u8]; 1] = [id.as_bytes()];
+        let sealed =
+            self.inner.wrapping_key.seal_secret(self.random(), "access-key-secret", &context, &secret);
+        (id, secret, sealed)
+    }
+
+    /// Forty characters of Base64, as AWS's have.
+    pub(crate) fn make_secret_access_key(&self) -> SecretBytes {
+        let mut bytes = Zeroizing::new([0; 30]);
+        self.inner.random.fill(&mut *bytes);
+        SecretBytes::from(STANDARD.encode(*bytes))
+    }
+
+    /// Asks for the rest of a listing, after this key.
+    pub(crate) fn make_cursor(&self, context: &Context, listing: &str, last: String) -> String {
+        self.inner.make_cursor(context, listing, &Bytes::from(last))
+    }
+
+    /// The key that a cursor was made after.
+    pub(crate) fn open_cursor(&self, context: &Context, listing: &str, cursor: &str) -> Result<Bytes, Error> {
+        self.inner.open_cursor(context, listing, cursor)
     }
 
     pub(crate) fn make_suffix(&self) -> SecretSuffix {

@@ -1,184 +1,183 @@
-//! The day of the last read: when it is told, when it is written, and that it goes with its secret.
+//! What policies allow, decided by the gate, and that nothing commits under one that was just taken away.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use coffer_core::ops::secrets::{ListSecrets, SortBy};
-use coffer_store::{KeyRange, Order};
-use coffer_testkit::World;
-use coffer_types::Timestamp;
+use coffer_core::ops::iam::{
+    AttachPolicy, CreateUser, DeleteInlinePolicy, DetachPolicy, GetUser, ListUsers, OfUser, Page, PutPolicy,
+};
+use coffer_core::ops::secrets::{CreateSecret, GetSecretValue};
+use coffer_core::{Context, Error, IamError};
+use coffer_store::{Fault, FaultyStore, MemoryStore};
+use coffer_testkit::{World, version_id};
+use coffer_types::{EntityName, SecretValue};
 use futures_executor::block_on;
 
-const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+const READ_ALL: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}}"#;
 
-/// The first moment of the day of the world's clock.
-fn today(world: &World) -> Timestamp {
-    let now = world.core.now().as_millis();
-    Timestamp::from_millis(now - now.rem_euclid(DAY_MILLIS))
+fn name(text: &str) -> EntityName {
+    text.parse().unwrap()
 }
 
-fn last_read(world: &World, name: &str) -> Option<Timestamp> {
-    world.describe(name).unwrap().last_accessed
+fn put(document: &str) -> PutPolicy<OfUser> {
+    PutPolicy { holder: name("nobody"), name: name("p"), document: document.into(), kind: PhantomData }
 }
 
-fn versions_read(world: &World, name: &str) -> Vec<Option<Timestamp>> {
-    world.versions(name, 100).unwrap().iter().map(|version| version.last_accessed).collect()
+fn take_away() -> DeleteInlinePolicy<OfUser> {
+    DeleteInlinePolicy { holder: name("nobody"), name: name("p"), kind: PhantomData }
 }
 
-fn maintain(world: &World) {
-    block_on(world.core.maintain());
+fn create(secret: &str) -> CreateSecret {
+    CreateSecret {
+        name: secret.parse().unwrap(),
+        token: version_id(1),
+        description: None,
+        kms_key_id: None,
+        value: Some(SecretValue::string("v".to_owned().into()).unwrap()),
+        tags: None,
+    }
 }
 
-/// The store's revision, and how many days of reads it holds.
-fn stored(world: &World) -> (u64, usize) {
-    let snapshot = block_on(world.store.snapshot()).unwrap();
-    let days = block_on(snapshot.range(KeyRange::prefix(b"l\0".to_vec()), Order::Ascending, 10_000)).unwrap();
-    (snapshot.revision().0, days.len())
+fn read(secret: &str) -> GetSecretValue {
+    GetSecretValue { secret_id: secret.parse().unwrap(), version_id: None, version_stage: None }
 }
 
-#[test]
-fn a_read_is_told_by_its_day_and_only_of_what_was_read() {
-    let world = World::new();
-    world.create("s", 1, Some("one")).unwrap();
-    world.put("s", 2, "two", None).unwrap();
-    world.create("other", 3, Some("v")).unwrap();
-    assert_eq!((last_read(&world, "s"), versions_read(&world, "s")), (None, vec![None, None]));
-    let first = today(&world);
-    world.get("s", None, None).unwrap();
-    assert_eq!((last_read(&world, "s"), versions_read(&world, "s")), (Some(first), vec![None, Some(first)]));
-    assert_eq!(last_read(&world, "other"), None);
-    world.clock.advance_millis(3 * DAY_MILLIS);
-    let later = today(&world);
-    world.get("s", Some(1), None).unwrap();
-    assert_eq!(
-        (last_read(&world, "s"), versions_read(&world, "s")),
-        (Some(later), vec![Some(later), Some(first)])
-    );
+fn may_create(world: &World, context: &Context, secret: &str) -> bool {
+    match block_on(world.core.execute(context, create(secret))) {
+        Ok(_) => true,
+        Err(Error::Denied(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[test]
-fn what_is_refused_or_no_read_is_not_told() {
+fn what_is_given_is_there_at_once_and_what_is_taken_is_gone_at_once() {
     let world = World::new();
-    world.create("s", 1, Some("one")).unwrap();
-    let get = coffer_testkit::shorthand::get("s", None, None);
-    assert!(block_on(world.core.execute(&world.nobody(), get)).is_err());
-    assert!(world.get("s", Some(1), Some("AWSPREVIOUS")).is_err());
-    world.describe("s").unwrap();
-    world.secrets(10).unwrap();
-    world.put("s", 2, "two", None).unwrap();
-    assert_eq!(last_read(&world, "s"), None);
+    let nobody = world.nobody();
+    for round in 0..20 {
+        assert!(!may_create(&world, &nobody, "x"));
+        world.run(put(READ_ALL)).unwrap();
+        assert!(may_create(&world, &nobody, &format!("s{round}")));
+        assert!(block_on(world.core.execute(&nobody, read(&format!("s{round}")))).is_ok());
+        world.run(take_away()).unwrap();
+        assert!(block_on(world.core.execute(&nobody, read(&format!("s{round}")))).is_err());
+    }
 }
 
 #[test]
-fn a_read_writes_nothing_until_a_minute_has_passed_and_then_once_a_day() {
-    let world = World::new();
-    world.create("s", 1, Some("one")).unwrap();
-    maintain(&world);
-    let before = stored(&world);
-    world.get("s", None, None).unwrap();
-    assert_eq!(stored(&world), before, "a read is never a write");
-    world.clock.advance_millis(61_000);
-    maintain(&world);
-    let (revision, days) = stored(&world);
-    assert_eq!(days, 2, "the secret's and the version's");
-    // Until the next day, reads write nothing more, though the records about them move the log's checkpoint.
-    (0..100).for_each(|_| drop(world.get("s", None, None).unwrap()));
-    world.clock.advance_millis(61_000);
-    maintain(&world);
-    let day_of = |world: &World| {
-        let snapshot = block_on(world.store.snapshot()).unwrap();
-        let days = block_on(snapshot.range(KeyRange::prefix(b"l\0".to_vec()), Order::Ascending, 10)).unwrap();
-        days.iter().map(|entry| entry.revision.0).max().unwrap()
+fn nothing_is_written_after_the_answer_that_took_its_permission_away() {
+    let world = Arc::new(World::new());
+    for round in 0..15 {
+        world.run(put(READ_ALL)).unwrap();
+        let writer = {
+            let world = Arc::clone(&world);
+            std::thread::spawn(move || {
+                let nobody = world.nobody();
+                // Until it is denied.
+                (0..).take_while(|number| may_create(&world, &nobody, &format!("r{round}/{number}"))).count()
+            })
+        };
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        world.run(take_away()).unwrap();
+        let count_at_the_answer = world.run(coffer_core::ops::local::ReadStatus).unwrap().secrets;
+        writer.join().unwrap();
+        let count_later = world.run(coffer_core::ops::local::ReadStatus).unwrap().secrets;
+        assert_eq!(count_at_the_answer, count_later);
+    }
+}
+
+#[test]
+fn changes_of_access_that_meet_do_not_undo_each_other() {
+    let world = Arc::new(World::new());
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            std::thread::spawn(move || {
+                let policy = PutPolicy::<OfUser> { name: name(&format!("p{number}")), ..put(READ_ALL) };
+                world.run(policy).unwrap();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for number in 0..8 {
+        let gone = DeleteInlinePolicy::<OfUser> { name: name(&format!("p{number}")), ..take_away() };
+        world.run(gone).unwrap();
+    }
+}
+
+#[test]
+fn an_administrator_stays_one_after_a_restart() {
+    let world = World::new().reopen().unwrap();
+    assert!(may_create(&world, &world.administrator(), "x"));
+    assert!(!may_create(&world, &world.nobody(), "y"));
+    let detach = DetachPolicy::<OfUser> {
+        holder: name("administrator"),
+        policy: "arn:aws:iam::aws:policy/AdministratorAccess".parse().unwrap(),
+        kind: PhantomData,
     };
-    assert!(day_of(&world) <= revision);
-    world.clock.advance_millis(DAY_MILLIS);
-    world.get("s", None, None).unwrap();
-    maintain(&world);
-    assert!(day_of(&world) > revision);
+    world.run(detach).unwrap();
+    assert!(!may_create(&world, &world.administrator(), "y"));
 }
 
 #[test]
-fn what_was_noted_is_written_at_the_end_and_lost_in_a_crash() {
-    let world = World::new();
-    world.create("s", 1, Some("one")).unwrap();
-    world.get("s", None, None).unwrap();
-    let crashed = world.reopen().unwrap();
-    assert_eq!(last_read(&crashed, "s"), None);
-    crashed.get("s", None, None).unwrap();
-    block_on(crashed.core.leave()).unwrap();
-    let opened = crashed.reopen().unwrap();
-    assert_eq!(last_read(&opened, "s"), Some(today(&opened)));
-    // A clock that goes back takes no day back.
-    let read = today(&opened);
-    opened.clock.advance_millis(-5 * DAY_MILLIS);
-    opened.get("s", None, None).unwrap();
-    block_on(opened.core.leave()).unwrap();
-    assert_eq!(last_read(&opened.reopen().unwrap(), "s"), Some(read));
+fn a_change_of_access_over_a_store_that_fails_is_there_or_is_not() {
+    let faulty = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+    let world = World::over(faulty.clone(), 3);
+    for fault in [Fault::AnswerLost, Fault::RequestLost, Fault::Refused] {
+        faulty.inject([fault]);
+        let outcome = world.run(put(READ_ALL)).is_ok();
+        assert_eq!(may_create(&world, &world.nobody(), &format!("{fault:?}")), outcome, "{fault:?}");
+        drop(world.run(take_away()));
+    }
 }
 
 #[test]
-fn the_days_go_with_the_secret() {
+fn a_policy_that_is_none_is_refused_and_nothing_is_changed() {
     let world = World::new();
-    for name in ["gone", "gone before it was written", "kept"] {
-        let name = name.replace(' ', "-");
-        world.create(&name, 1, Some("one")).unwrap();
-        world.put(&name, 2, "two", None).unwrap();
+    for bad in [
+        "",
+        "{",
+        "[]",
+        r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "x", "Resource": "*"}]}"#,
+    ] {
+        let refused = world.run(put(bad)).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, Error::Iam(IamError::MalformedPolicyDocument(_))), "{bad}: {refused}");
     }
-    let read = |name: &str| [1, 2].map(|version| drop(world.get(name, Some(version), None).unwrap()));
-    read("gone");
-    read("kept");
-    world.clock.advance_millis(61_000);
-    maintain(&world);
-    assert_eq!(stored(&world).1, 6);
-    read("gone-before-it-was-written");
-    world.delete("gone", true).unwrap();
-    world.delete("gone-before-it-was-written", true).unwrap();
-    for _ in 0..20 {
-        world.clock.advance_millis(61_000);
-        maintain(&world);
-    }
-    assert_eq!(stored(&world).1, 3);
-    assert_eq!(last_read(&world, "kept"), Some(today(&world)));
+    assert!(world.run(take_away()).is_err());
 }
 
 #[test]
-fn reads_of_many_secrets_are_written_a_batch_at_a_time() {
+fn a_listing_is_not_taken_for_whoever_may_not_list() {
     let world = World::new();
-    for number in 0..400 {
-        world.create(&format!("s{number}"), number, Some("v")).unwrap();
-        world.get(&format!("s{number}"), None, None).unwrap();
-    }
-    world.clock.advance_millis(61_000);
-    maintain(&world);
-    let first_round = stored(&world).1;
-    assert!(0 < first_round && first_round < 800, "{first_round}");
-    (0..5).for_each(|_| maintain(&world));
-    assert_eq!(stored(&world).1, 800);
+    let list =
+        || ListUsers { path_prefix: "/".into(), page: Page { max_items: 1, marker: Some("forged".into()) } };
+    let denied = block_on(world.core.execute(&world.nobody(), list())).map(|_| ()).unwrap_err();
+    assert!(matches!(denied, Error::Denied(_)));
+    assert!(matches!(world.run(list()).map(|_| ()).unwrap_err(), Error::InvalidNextToken));
 }
 
 #[test]
-fn secrets_are_listed_by_when_they_were_read() {
+fn records_tell_who_was_made_and_no_secret() {
     let world = World::new();
-    for name in ["a", "b", "c", "d"] {
-        world.create(name, 1, Some("v")).unwrap();
+    let user =
+        || CreateUser { name: name("alice"), path: Default::default(), boundary: None, tags: Vec::new() };
+    world.run(user()).unwrap();
+    let again = world.run(user()).map(|_| ()).unwrap_err();
+    assert!(matches!(again, Error::Iam(IamError::EntityAlreadyExists(_))));
+    let key = world.run(coffer_core::ops::iam::CreateAccessKey { user: Some(name("alice")) }).unwrap();
+    let secret = String::from_utf8(key.secret.expose_secret().to_vec()).unwrap();
+    assert!(block_on(world.core.execute(&world.nobody(), GetUser { name: Some(name("alice")) })).is_err());
+    let attach = AttachPolicy::<OfUser> {
+        holder: name("alice"),
+        policy: "arn:aws:iam::aws:policy/None".parse().unwrap(),
+        kind: PhantomData,
+    };
+    assert!(world.run(attach).is_err());
+    let records = world.records().join("\n");
+    for told in ["CreateUser", "CreateAccessKey", "EntityAlreadyExistsException", "AccessDenied", &key.key.id]
+    {
+        assert!(records.contains(told), "{told}");
     }
-    for name in ["c", "a"] {
-        world.get(name, None, None).unwrap();
-        world.clock.advance_millis(DAY_MILLIS);
-    }
-    maintain(&world);
-    world.get("b", None, None).unwrap();
-    for descending in [false, true] {
-        let (mut names, mut next_token) = (Vec::new(), None);
-        loop {
-            let sort_by = SortBy::LastAccessedDate;
-            let list = ListSecrets { sort_by, descending, max_results: 2, next_token, ..Default::default() };
-            let page = world.run(list).unwrap();
-            names.extend(page.secrets.iter().map(|secret| secret.arn.name.to_string()));
-            next_token = page.next_token;
-            if next_token.is_none() {
-                break;
-            }
-        }
-        assert_eq!(names, if descending { ["b", "a", "c", "d"] } else { ["d", "c", "a", "b"] });
-    }
+    assert!(!records.contains(&secret));
 }

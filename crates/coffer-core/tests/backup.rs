@@ -178,7 +178,12 @@ fn a_restored_store_begins_a_new_epoch() {
     assert!(matches!(restored.run(listing(cursor)).err(), Some(Error::InvalidNextToken)));
 
     let claim = |uid| {
-        let request = RequestInfo { request_id: "1".into(), source: None, user_agent: "test".into() };
+        let request = RequestInfo {
+            request_id: "1".into(),
+            source: None,
+            user_agent: "test".into(),
+            is_encrypted: true,
+        };
         block_on(restored.core.authenticate(Claim::Local { uid }, request, "coffer.local")).err()
     };
     assert_eq!(claim(OWNER), Some(AuthenticationError::NotOwner { uid: OWNER }));

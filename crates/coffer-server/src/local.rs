@@ -36,7 +36,12 @@ pub async fn authenticate(
     program: &str,
     region: Option<Region>,
 ) -> Result<Context, Failure> {
-    let request = RequestInfo { request_id: core.new_request_id(), source: None, user_agent: program.into() };
+    let request = RequestInfo {
+        request_id: core.new_request_id(),
+        source: None,
+        user_agent: program.into(),
+        is_encrypted: true,
+    };
     let error = match core.authenticate(Claim::Local { uid }, request.clone(), EVENT_SOURCE).await {
         Ok(mut context) => {
             if let Some(region) = region {
@@ -518,8 +523,11 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
         Error::Denied(denial) => (
             FailureKind::Denied,
             format!(
-                "`{}` may not do `{}` on `{}`: {}",
-                denial.principal, denial.action, denial.resource, denial.reason
+                "`{}` may not do `{}` on `{}` {}",
+                denial.principal,
+                denial.action,
+                denial.resource,
+                denial.because()
             ),
             None,
         ),
@@ -585,6 +593,7 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
             ),
             None,
         ),
+        Error::Iam(error) => (FailureKind::Refused, error.to_string(), None),
         Error::Busy => (
             FailureKind::Unavailable,
             format!("too many others are changing secret `{secret}`"),

@@ -13,6 +13,8 @@ use crate::metrics;
 use crate::panic::{self, Panicked};
 use crate::worker::Worker;
 
+use coffer_wire_aws::OverTls;
+
 pub(crate) use coffer_wire_aws::EarlyRefusal as Early;
 
 /// Where the health is.
@@ -30,7 +32,7 @@ macro_rules! reset_rule {
 const RESET_RULE: &str = reset_rule!();
 
 /// Answers a request that has come whole.
-pub(crate) async fn answer(worker: &Worker, source: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+pub(crate) async fn answer(worker: &Worker, source: IpAddr, mut request: Request<Bytes>) -> Response<Bytes> {
     match request.uri().path() {
         HEALTH_PATH if is_read(&request) => health(&worker.core()),
         METRICS_PATH if is_read(&request) && is_of_this_machine(source, request.headers()) => {
@@ -44,6 +46,9 @@ pub(crate) async fn answer(worker: &Worker, source: IpAddr, request: Request<Byt
         }
         _ => {
             let core = worker.core();
+            if worker.tls().is_some() {
+                request.extensions_mut().insert(OverTls);
+            }
             match panic::catch(coffer_wire_aws::answer(&core, request, source)).await {
                 Ok(response) => response,
                 // Its payload may hold anything, and goes nowhere.
@@ -100,6 +105,7 @@ async fn reset(worker: &Worker, source: IpAddr, headers: &HeaderMap) -> Response
                 request_id: core.new_request_id(),
                 source: Some(source),
                 user_agent: "".into(),
+                is_encrypted: false,
             },
             event_source: EVENT_SOURCE,
             event_name: Some("Reset".to_owned()),

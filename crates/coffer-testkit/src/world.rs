@@ -208,6 +208,7 @@ impl World {
             principal: Principal::User {
                 name: name.into(),
                 arn: format!("arn:aws:iam::{}:user/{name}", AccountId::EXAMPLE).into(),
+                id: format!("AIDA{}", name.to_ascii_uppercase()).into(),
                 access_key_id: access_key_id.into(),
             },
             account: AccountId::EXAMPLE,
@@ -216,6 +217,7 @@ impl World {
                 request_id: self.core.new_request_id(),
                 source: Some([127, 0, 0, 1].into()),
                 user_agent: "testkit".into(),
+                is_encrypted: true,
             },
             now: self.core.now(),
             event_source: "secretsmanager.amazonaws.com",

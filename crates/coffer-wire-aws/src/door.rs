@@ -15,7 +15,7 @@ use coffer_core::ops::secrets::{
     ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, TagResource, UntagResource,
     UpdateSecret, UpdateSecretVersionStage,
 };
-use coffer_core::{Claim, Context, Core, Operation, OperationName, Refusal, RequestInfo};
+use coffer_core::{Claim, Context, Core, Error, Operation, OperationName, Refusal, RequestInfo};
 use coffer_types::{Region, Timestamp};
 use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
@@ -24,6 +24,7 @@ use zeroize::Zeroize;
 
 use crate::errors::Refused;
 use crate::from_wire::{self, BODY_BYTES_MAX, FromWire};
+use crate::query;
 use crate::sigv4;
 use crate::to_wire::ToWire;
 
@@ -34,7 +35,7 @@ pub const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
 
 const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+pub(crate) const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 /// Most bytes of a user agent that are recorded.
 const USER_AGENT_BYTES_MAX: usize = 1024;
 /// Most characters of an unknown operation's name that are told and recorded.
@@ -74,7 +75,7 @@ operations! {
 }
 
 /// A refusal, and whether core has recorded it.
-enum Failure {
+pub(crate) enum Failure {
     /// By core, which has.
     Recorded(Refused),
     /// By this door; it has yet to go through [`Core::refuse`].
@@ -100,6 +101,10 @@ async fn run_batch(core: &Core, context: &Context, body: &[u8]) -> Result<Bytes,
     answer.map(|answer| answer.to_wire(context)).map_err(|error| Failure::Recorded(Refused::from(&error)))
 }
 
+/// Marks, among its extensions, a request that came over TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
 /// Answers a request, whose whole body has been read, from `source`.
 ///
 /// The body is wiped afterwards, also if the caller stops waiting, unless somebody else still holds a part of it.
@@ -109,7 +114,12 @@ pub async fn answer(core: &Core, request: Request<Bytes>, source: IpAddr) -> Res
     }
     let (head, body) = request.into_parts();
     let body = WipedBody(body);
-    let request = request_info(core, &head.headers, source);
+    let is_encrypted = head.extensions.get::<OverTls>().is_some();
+    let request = request_info(core, &head.headers, source, is_encrypted);
+    if query::speaks_query(&head.headers) {
+        let (status, answer) = query::answer(core, &head, &body.0, &request).await;
+        return with_headers(core, &request.request_id, status, answer, query::CONTENT_TYPE_XML);
+    }
     let outcome = serve(core, &head, &body.0, &request).await;
     respond(core, &request.request_id, outcome)
 }
@@ -131,6 +141,7 @@ async fn serve(core: &Core, head: &Parts, body: &[u8], request: &RequestInfo) ->
         core,
         context: None,
         request,
+        event_source: EVENT_SOURCE,
         event_name: target.operation().map(|operation| operation.name.to_owned()),
         access_key_id,
         region,
@@ -171,6 +182,7 @@ async fn serve(core: &Core, head: &Parts, body: &[u8], request: &RequestInfo) ->
             let event_name = Some(target.name.unwrap_or(target.as_sent)).filter(|name| !name.is_empty());
             let refusing = Refusing {
                 core,
+                event_source: EVENT_SOURCE,
                 event_name: event_name.map(shorten),
                 access_key_id: Some(access_key_id.to_string()),
                 region: Some(context.region.clone()),
@@ -211,27 +223,33 @@ fn unknown_operation(name: &str) -> Refused {
     Refused::of_protocol(StatusCode::BAD_REQUEST, "UnknownOperationException", message)
 }
 
-fn shorten(name: &str) -> String {
+pub(crate) fn shorten(name: &str) -> String {
     name.chars().take(UNKNOWN_NAME_CHARS_MAX).collect()
 }
 
 /// What is known of a request that is about to be refused.
-struct Refusing<'a> {
-    core: &'a Core,
-    context: Option<Context>,
-    request: &'a RequestInfo,
-    event_name: Option<String>,
-    access_key_id: Option<String>,
-    region: Option<Region>,
+pub(crate) struct Refusing<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) context: Option<Context>,
+    pub(crate) request: &'a RequestInfo,
+    pub(crate) event_source: &'static str,
+    pub(crate) event_name: Option<String>,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) region: Option<Region>,
 }
 
 impl Refusing<'_> {
     /// Records the refusal and hands it back; if it cannot be recorded, the refusal is that.
     async fn refuse(self, refused: Refused) -> Refused {
+        self.refuse_as(refused, |error| Refused::from(error)).await
+    }
+
+    /// The same, where errors of core are told otherwise.
+    pub(crate) async fn refuse_as(self, refused: Refused, tell: impl FnOnce(&Error) -> Refused) -> Refused {
         let refusal = Refusal {
             context: self.context,
             request: self.request.clone(),
-            event_source: EVENT_SOURCE,
+            event_source: self.event_source,
             event_name: self.event_name,
             region: self.region,
             access_key_id: self.access_key_id,
@@ -240,7 +258,7 @@ impl Refusing<'_> {
         };
         match self.core.refuse(refusal).await {
             Ok(()) => refused,
-            Err(error) => Refused::from(&error),
+            Err(error) => tell(&error),
         }
     }
 }
@@ -319,11 +337,12 @@ impl EarlyRefusal {
 
 /// Records a refusal that the server itself makes, and answers it.
 pub async fn refuse_early(core: &Core, early: EarlyRefusal, source: IpAddr) -> Response<Bytes> {
-    let request = request_info(core, &HeaderMap::new(), source);
+    let request = request_info(core, &HeaderMap::new(), source, false);
     let refusing = Refusing {
         core,
         context: None,
         request: &request,
+        event_source: EVENT_SOURCE,
         event_name: None,
         access_key_id: None,
         region: None,
@@ -332,12 +351,17 @@ pub async fn refuse_early(core: &Core, early: EarlyRefusal, source: IpAddr) -> R
     respond(core, &request.request_id, Err(refused))
 }
 
-fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr) -> RequestInfo {
+fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, is_encrypted: bool) -> RequestInfo {
     let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
     let user_agent =
         std::str::from_utf8(user_agent).map_or_else(|_| String::from_utf8_lossy(user_agent), Cow::Borrowed);
     let (user_agent, _) = user_agent.split_at(user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
-    RequestInfo { request_id: core.new_request_id(), source: Some(source), user_agent: user_agent.into() }
+    RequestInfo {
+        request_id: core.new_request_id(),
+        source: Some(source),
+        user_agent: user_agent.into(),
+        is_encrypted,
+    }
 }
 
 fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Response<Bytes> {
@@ -345,10 +369,20 @@ fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Re
         Ok(body) => (StatusCode::OK, body),
         Err(refused) => (refused.status, refused.body()),
     };
+    with_headers(core, request_id, status, body, CONTENT_TYPE_JSON)
+}
+
+fn with_headers(
+    core: &Core,
+    request_id: &str,
+    status: StatusCode,
+    body: Bytes,
+    content_type: HeaderValue,
+) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, CONTENT_TYPE_JSON);
+    headers.insert(CONTENT_TYPE, content_type);
     if let Ok(request_id) = HeaderValue::from_str(request_id) {
         headers.insert(X_AMZN_REQUEST_ID, request_id);
     }

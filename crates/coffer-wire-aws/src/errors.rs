@@ -37,6 +37,11 @@ impl Refused {
         self.record_text.as_deref().unwrap_or(&self.message)
     }
 
+    /// The same with another text for the record.
+    pub(crate) fn recorded_as(self, record_text: String) -> Self {
+        Self { record_text: Some(record_text), ..self }
+    }
+
     /// An error of the protocol, not of Secrets Manager's model.
     pub fn of_protocol(status: StatusCode, code: &'static str, message: String) -> Self {
         Self { status, code, message, record_text: None, message_member: "message" }
@@ -69,6 +74,8 @@ impl From<&Error> for Refused {
             | Error::CurrentCannotBeRemoved
             | Error::InvalidParameter(_) => (StatusCode::BAD_REQUEST, "InvalidParameterException"),
             Error::LimitExceeded(_) => (StatusCode::BAD_REQUEST, "LimitExceededException"),
+            // No operation of this protocol comes to it.
+            Error::Iam(error) => (StatusCode::BAD_REQUEST, error.record_code()),
             Error::InvalidNextToken => (StatusCode::BAD_REQUEST, "InvalidNextTokenException"),
             Error::EncryptionFailure => (StatusCode::BAD_REQUEST, "EncryptionFailure"),
             Error::DecryptionFailure => (StatusCode::BAD_REQUEST, "DecryptionFailure"),

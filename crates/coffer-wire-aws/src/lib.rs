@@ -11,7 +11,9 @@
 mod door;
 pub mod errors;
 pub mod from_wire;
+pub mod query;
 pub mod sigv4;
 pub mod to_wire;
 
-pub use door::{EVENT_SOURCE, EarlyRefusal, OPERATIONS, SERVICE, answer, refuse_early};
+pub use door::{EVENT_SOURCE, EarlyRefusal, OPERATIONS, OverTls, SERVICE, answer, refuse_early};
+pub use query::{IAM_OPERATIONS, STS_OPERATIONS};

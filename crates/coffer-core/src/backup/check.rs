@@ -18,8 +18,9 @@ use coffer_types::{AccountId, Region, SecretArn, Timestamp};
 use super::format::{BackupError, Header, shown};
 use crate::access::LastAccess;
 use crate::records::{
-    AccessKey, CreationIndex, DueDeletion, EncryptionKey, OutboxEntry, PolicyEpoch, Record, Secret,
-    StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version, VersionIndex, VersionState, view,
+    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OutboxEntry,
+    PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version,
+    VersionIndex, VersionState, view,
 };
 use crate::start::{AUDIT_KEY, TOKEN_KEY};
 use crate::transaction::{unwrap_generation, value_context};
@@ -145,6 +146,10 @@ impl Check {
                     self.users.insert(Bytes::copy_from_slice(key));
                 }
             }
+            Group::KIND => drop(self.open::<Group>(entry)),
+            Role::KIND => drop(self.open::<Role>(entry)),
+            ManagedPolicy::KIND => drop(self.open::<ManagedPolicy>(entry)),
+            AccountAlias::KIND => drop(self.open::<AccountAlias>(entry)),
             EncryptionKey::KIND => self.encryption_key(entry),
             CreationIndex::KIND => {
                 if let Some(index) = self.open::<CreationIndex>(entry) {

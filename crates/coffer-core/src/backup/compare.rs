@@ -132,11 +132,16 @@ impl Undone {
             let Some(restored) = restored else { continue };
             let user = open::<User>(key, &restored)?;
             let is_same = match replaced {
-                Some(replaced) => is_same(&open::<User>(key, &replaced)?.statements, &user.statements),
+                Some(replaced) => {
+                    let replaced = open::<User>(key, &replaced)?;
+                    replaced.policies == user.policies
+                        && replaced.boundary == user.boundary
+                        && replaced.groups == user.groups
+                }
                 None => false,
             };
             if !is_same && self.users.len() < LISTED_MAX {
-                self.users.push(user.name);
+                self.users.push(user.facts.name);
             }
         }
         Ok(())
@@ -181,10 +186,6 @@ impl Undone {
         }
         Ok(())
     }
-}
-
-fn is_same<T: serde::Serialize>(one: &T, other: &T) -> bool {
-    serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
 /// Two snapshots walked side by side, key by key.

@@ -130,7 +130,7 @@ pub async fn load<R: Read>(
         progress(backup.position());
     }
     if let Some(access) = access {
-        for mut range in [keys::access_keys(), keys::users()] {
+        for mut range in keys::access() {
             loop {
                 let page = access.range(range.clone(), Order::Ascending, PAGE).await;
                 let page = page.map_err(RestoreError::Store)?;
@@ -152,7 +152,7 @@ pub async fn load<R: Read>(
 
 /// Whether a record says who may come in, and what they may do.
 fn is_access(key: &[u8]) -> bool {
-    matches!(key, [b'k' | b'u', 0, ..])
+    keys::access().iter().any(|range| key.starts_with(&range.start))
 }
 
 /// Whether a record is about the audit log that the restored store no longer goes on with.
@@ -243,6 +243,7 @@ impl Core {
                 request_id: core.new_request_id(),
                 source: None,
                 user_agent: program.into(),
+                is_encrypted: true,
             },
             now: core.now(),
             event_source: EVENT_SOURCE,

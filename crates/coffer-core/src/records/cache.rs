@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Record;
+use super::keys::is_policy_epoch;
 
 const STRIPES: usize = 256;
 
@@ -23,6 +25,8 @@ pub(crate) struct RecordCache {
     /// For each stripe of keys, the last change that touched one of them.
     floors: Vec<Mutex<Revision>>,
     hasher: RandomState,
+    /// How often access was changed, in any account.
+    access_generation: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -63,6 +67,7 @@ impl RecordCache {
             entries: Cache::with_weighter(entries_expected, bytes_max, ByWeight),
             floors: (0..STRIPES).map(|_| Mutex::new(Revision(0))).collect(),
             hasher: RandomState::new(),
+            access_generation: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +92,7 @@ impl RecordCache {
     /// Takes out the records that a change wrote. Called before the change is acknowledged.
     pub(crate) fn invalidate<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>, changed_at: Revision) {
         for key in keys {
+            self.count_access(key);
             let mut floor = self.floor(key).lock().unwrap_or_else(PoisonError::into_inner);
             *floor = (*floor).max(changed_at);
             self.entries.remove(key);
@@ -96,7 +102,19 @@ impl RecordCache {
     /// Takes records out that may be too old for another reason than a change made here.
     pub(crate) fn forget<'a>(&self, keys: impl IntoIterator<Item = &'a Bytes>) {
         for key in keys {
+            self.count_access(key);
             self.entries.remove(key);
+        }
+    }
+
+    /// Counts the changes of access that were acknowledged, and those that may have been made elsewhere.
+    pub(crate) fn access_generation(&self) -> u64 {
+        self.access_generation.load(Ordering::Acquire)
+    }
+
+    fn count_access(&self, key: &[u8]) {
+        if is_policy_epoch(key) {
+            self.access_generation.fetch_add(1, Ordering::AcqRel);
         }
     }
 

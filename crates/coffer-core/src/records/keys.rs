@@ -10,8 +10,9 @@ use coffer_store::KeyRange;
 use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
 
 use super::{
-    AccessKey, CreationIndex, DueDeletion, EncryptionKey, OutboxEntry, PolicyEpoch, Record, Secret,
-    StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version, VersionIndex,
+    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OutboxEntry,
+    PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version,
+    VersionIndex,
 };
 use crate::access::LastAccess;
 
@@ -36,6 +37,10 @@ pub(crate) fn kind_at(key: &[u8]) -> Option<&'static str> {
         [b'a', 0, ..] => PolicyEpoch::KIND,
         [b'k', 0, ..] => AccessKey::KIND,
         [b'u', 0, ..] => User::KIND,
+        [b'g', 0, ..] => Group::KIND,
+        [b'r', 0, ..] => Role::KIND,
+        [b'p', 0, ..] => ManagedPolicy::KIND,
+        [b'n', 0, ..] => AccountAlias::KIND,
         [b'e', 0, ..] => EncryptionKey::KIND,
         [b's', 0, ..] => Secret::KIND,
         [b'c', 0, ..] => CreationIndex::KIND,
@@ -66,12 +71,50 @@ pub(crate) fn policy_epoch(account: AccountId) -> Bytes {
     key(b'a', &[&account.digits()], 0).into()
 }
 
+/// Whether this is the key of some account's policy epoch.
+pub(crate) fn is_policy_epoch(key: &[u8]) -> bool {
+    key.starts_with(b"a\0")
+}
+
 pub(crate) fn access_key(id: &str) -> Bytes {
     key(b'k', &[id.as_bytes()], 0).into()
 }
 
 pub(crate) fn user(account: AccountId, name: &str) -> Bytes {
     key(b'u', &[&account.digits(), name.as_bytes()], 0).into()
+}
+
+pub(crate) fn users_of(account: AccountId) -> KeyRange {
+    KeyRange::prefix(key(b'u', &[&account.digits()], 0))
+}
+
+pub(crate) fn group(account: AccountId, name: &str) -> Bytes {
+    key(b'g', &[&account.digits(), name.as_bytes()], 0).into()
+}
+
+pub(crate) fn groups_of(account: AccountId) -> KeyRange {
+    KeyRange::prefix(key(b'g', &[&account.digits()], 0))
+}
+
+pub(crate) fn role(account: AccountId, name: &str) -> Bytes {
+    key(b'r', &[&account.digits(), name.as_bytes()], 0).into()
+}
+
+pub(crate) fn roles_of(account: AccountId) -> KeyRange {
+    KeyRange::prefix(key(b'r', &[&account.digits()], 0))
+}
+
+/// A managed policy of the account; its name is its own whatever its path.
+pub(crate) fn policy(account: AccountId, name: &str) -> Bytes {
+    key(b'p', &[&account.digits(), name.as_bytes()], 0).into()
+}
+
+pub(crate) fn policies_of(account: AccountId) -> KeyRange {
+    KeyRange::prefix(key(b'p', &[&account.digits()], 0))
+}
+
+pub(crate) fn account_alias(account: AccountId) -> Bytes {
+    key(b'n', &[&account.digits()], 0).into()
 }
 
 pub(crate) fn encryption_key(account: AccountId, region: &Region) -> Bytes {
@@ -136,6 +179,11 @@ pub(crate) fn access_keys() -> KeyRange {
 
 pub(crate) fn users() -> KeyRange {
     KeyRange::prefix(key(b'u', &[], 0))
+}
+
+/// Everything that says who may come in, and what they may do.
+pub(crate) fn access() -> [KeyRange; 6] {
+    [b'k', b'u', b'g', b'r', b'p', b'n'].map(|letter| KeyRange::prefix(key(letter, &[], 0)))
 }
 
 /// The secret a version or an entry of its index belongs to.
@@ -238,6 +286,10 @@ mod tests {
         check(policy_epoch(account), b"a\x00123456789012\0");
         check(access_key("AKIA"), b"k\0AKIA\0");
         check(user(account, "alice"), b"u\x00123456789012\0alice\0");
+        check(group(account, "admins"), b"g\x00123456789012\0admins\0");
+        check(role(account, "reader"), b"r\x00123456789012\0reader\0");
+        check(policy(account, "read"), b"p\x00123456789012\0read\0");
+        check(account_alias(account), b"n\x00123456789012\0");
         check(encryption_key(account, &region), b"e\x00123456789012\0us-east-1\0");
         check(secret(account, &region, &name), b"s\x00123456789012\0us-east-1\0app/db");
         let created = creation(account, &region, Timestamp::from_millis(1), uid);

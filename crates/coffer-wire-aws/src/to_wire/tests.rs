@@ -16,7 +16,12 @@ fn context() -> Context {
         principal: Principal::Local { uid: 0, arn: "".into() },
         account: AccountId::EXAMPLE,
         region: Region::us_east_1(),
-        request: RequestInfo { request_id: "".into(), source: None, user_agent: "".into() },
+        request: RequestInfo {
+            request_id: "".into(),
+            source: None,
+            user_agent: "".into(),
+            is_encrypted: true,
+        },
         now: CREATED,
         event_source: "secretsmanager.amazonaws.com",
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_types::{SecretArn, SecretId};
 
 use super::excess::Excess;
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::{KnownVersion, NewVersion, check_encryption_key};
 use super::{CreateSecret, CreatedSecret, tags};
+use crate::authorize::{one, request_tags};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -50,14 +52,29 @@ impl Operation for CreateSecret {
         Ok(Found { secret, version, encryption_key })
     }
 
-    fn requires(&self, _context: &Context, _found: &Found) -> Requirements {
-        // Before it exists a secret has no suffix, so the bare name is what policies see.
-        let name = self.name.to_shared_text();
-        Requirements(vec![Requirement {
-            action: action("CreateSecret"),
-            resource: name.clone(),
-            as_supplied: name,
-        }])
+    fn requires(&self, _context: &Context, found: &Found) -> Requirements {
+        // Before it exists a secret has no suffix, so the ARN of the name alone is what policies see.
+        let (resource, as_supplied) = (found.secret.bare_arn(), self.name.to_shared_text());
+        let requirement = |name| Requirement {
+            action: action(name),
+            resource: resource.clone(),
+            as_supplied: as_supplied.clone(),
+        };
+        // Whoever may not tag must not make what it likes to look like something it may use.
+        let is_tagged = self.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+        let actions: &[_] = if is_tagged { &["CreateSecret", "TagResource"] } else { &["CreateSecret"] };
+        Requirements(actions.iter().copied().map(requirement).collect())
+    }
+
+    fn condition<'a>(&'a self, _: &'a Found, key: &str) -> Values<'a> {
+        match key {
+            "secretsmanager:name" => one(self.name.as_str()),
+            "secretsmanager:description" => Values::optional(self.description.as_deref()),
+            "secretsmanager:kmskeyid" | "secretsmanager:kmskeyarn" => {
+                Values::optional(self.kms_key_id.as_deref())
+            }
+            _ => request_tags(self.tags.as_deref(), key),
+        }
     }
 
     fn run(

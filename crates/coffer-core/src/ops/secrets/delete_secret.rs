@@ -1,10 +1,12 @@
 //! Deleting a secret, later or now.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_types::SecretName;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{DeleteSecret, DeletedSecret, DeletionMode};
+use crate::authorize::one;
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -45,6 +47,18 @@ impl Operation for DeleteSecret {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("DeleteSecret"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        match (key, self.mode) {
+            ("secretsmanager:forcedeletewithoutrecovery", mode) => {
+                one(if mode == DeletionMode::Immediate { "true" } else { "false" })
+            }
+            ("secretsmanager:recoverywindowindays", DeletionMode::Recoverable { days }) => {
+                one(days.to_string())
+            }
+            _ => found.secret.condition(&self.secret_id, key),
+        }
     }
 
     fn run(

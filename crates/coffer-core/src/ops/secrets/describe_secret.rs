@@ -1,6 +1,7 @@
 //! Telling everything of a secret but its value.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_types::Timestamp;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
@@ -38,6 +39,10 @@ impl Operation for DescribeSecret {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("DescribeSecret"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        found.secret.condition(&self.secret_id, key)
     }
 
     fn run(

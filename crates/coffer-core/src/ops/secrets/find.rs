@@ -1,8 +1,12 @@
 //! What the operations on secrets have in common: finding the secret a caller names.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use coffer_policy::Values;
 use coffer_types::{AccountId, Action, Region, SecretArn, SecretId, SecretName};
 
+use crate::authorize::{one, tag_value};
 use crate::gate::{Requirement, Requirements};
 use crate::records::Secret;
 use crate::records::cache::Loaded;
@@ -72,15 +76,39 @@ impl FoundSecret {
         secret.arn(self.account, &self.region, &self.name)
     }
 
-    /// The permission to do something with it: on its stored ARN, with the suffix; on what the caller wrote if it
-    /// is not there, so that a denial is the same in both cases.
+    /// The permission to do something with it: on its stored ARN, with the suffix; on the ARN the caller wrote, or that of the
+    /// name alone, if it is not there. A denial is the same in both cases.
     pub(crate) fn requires(&self, action: Action, id: &SecretId) -> Requirements {
         let as_supplied = id.to_shared_text();
-        let resource = self
-            .secret
-            .as_ref()
-            .map_or_else(|| as_supplied.clone(), |secret| self.arn_of(&secret.record).to_shared_text());
+        let resource = match (&self.secret, id) {
+            (Some(secret), _) => self.arn_of(&secret.record).to_shared_text(),
+            (None, SecretId::Arn { .. }) => as_supplied.clone(),
+            (None, SecretId::Name(_)) => self.bare_arn(),
+        };
         Requirements(vec![Requirement { action, resource, as_supplied }])
+    }
+
+    /// The ARN that its name alone would give it: what policies see of a secret that has no suffix yet.
+    pub(crate) fn bare_arn(&self) -> Arc<str> {
+        let Self { account, region, name, .. } = self;
+        format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}").into()
+    }
+
+    /// What a request about it says of it: which it is, and its tags.
+    pub(crate) fn condition<'a>(&'a self, id: &'a SecretId, key: &str) -> Values<'a> {
+        let secret = self.secret.as_ref().map(|secret| &secret.record);
+        let tag =
+            key.strip_prefix("aws:resourcetag/").or_else(|| key.strip_prefix("secretsmanager:resourcetag/"));
+        if let Some(tag) = tag {
+            return tag_value(secret.and_then(|secret| secret.tags.as_deref()), tag);
+        }
+        match key {
+            "secretsmanager:secretid" => match secret {
+                Some(secret) => one(self.arn_of(secret).as_str().to_owned()),
+                None => one(id.to_shared_text().to_string()),
+            },
+            _ => Values::Absent,
+        }
     }
 }
 

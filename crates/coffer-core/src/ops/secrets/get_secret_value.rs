@@ -1,7 +1,8 @@
 //! Reading a value.
 
 use coffer_audit::Members;
-use coffer_types::Stage;
+use coffer_policy::Values;
+use coffer_types::{Stage, VersionId};
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::find_ordinal;
@@ -48,6 +49,14 @@ impl Operation for GetSecretValue {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("GetSecretValue"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        match key {
+            "secretsmanager:versionid" => Values::optional(self.version_id.as_ref().map(VersionId::as_str)),
+            "secretsmanager:versionstage" => Values::optional(self.version_stage.as_ref().map(Stage::as_str)),
+            _ => found.secret.condition(&self.secret_id, key),
+        }
     }
 
     fn run(

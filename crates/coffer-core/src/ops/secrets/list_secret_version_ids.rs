@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_store::Order;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
@@ -51,6 +52,10 @@ impl Operation for ListSecretVersionIds {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("ListSecretVersionIds"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        found.secret.condition(&self.secret_id, key)
     }
 
     fn run(&self, _: &Context, grant: Grant<Found>, _: &mut Transaction<'_>) -> Result<VersionPage, Error> {

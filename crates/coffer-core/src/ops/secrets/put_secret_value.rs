@@ -1,6 +1,7 @@
 //! Making a new version.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_types::limits;
 
 use super::excess::Excess;
@@ -55,6 +56,10 @@ impl Operation for PutSecretValue {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("PutSecretValue"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        found.secret.condition(&self.secret_id, key)
     }
 
     fn run(

@@ -1,6 +1,7 @@
 //! Taking back a scheduled deletion.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{RestoreSecret, SecretReference};
@@ -27,6 +28,10 @@ impl Operation for RestoreSecret {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.0.requires(action("RestoreSecret"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        found.0.condition(&self.secret_id, key)
     }
 
     fn run(

@@ -1,9 +1,11 @@
 //! Attaching tags to a secret.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{TagResource, TaggedSecret, tags};
+use crate::authorize::{either, request_tags};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::View;
 use crate::transaction::Transaction;
@@ -28,6 +30,10 @@ impl Operation for TagResource {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.0.requires(action("TagResource"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        either(request_tags(Some(&self.tags), key), || found.0.condition(&self.secret_id, key))
     }
 
     fn run(

@@ -1,9 +1,11 @@
 //! Removing tags from a secret.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::{TaggedSecret, UntagResource, tags};
+use crate::authorize::{either, tag_keys};
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::records::view::View;
 use crate::transaction::Transaction;
@@ -28,6 +30,10 @@ impl Operation for UntagResource {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.0.requires(action("UntagResource"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        either(tag_keys(&self.tag_keys, key), || found.0.condition(&self.secret_id, key))
     }
 
     fn run(

@@ -1,6 +1,7 @@
 //! Changing a secret's description, key or value.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 
 use super::excess::Excess;
 use super::find::{FoundSecret, Freshness, action, find_secret};
@@ -55,6 +56,16 @@ impl Operation for UpdateSecret {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("UpdateSecret"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        match key {
+            "secretsmanager:description" => Values::optional(self.description.as_deref()),
+            "secretsmanager:kmskeyid" | "secretsmanager:kmskeyarn" => {
+                Values::optional(self.kms_key_id.as_deref())
+            }
+            _ => found.secret.condition(&self.secret_id, key),
+        }
     }
 
     fn run(

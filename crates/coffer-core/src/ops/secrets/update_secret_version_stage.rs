@@ -1,11 +1,13 @@
 //! Moving, attaching or detaching a staging label.
 
 use coffer_audit::Members;
+use coffer_policy::Values;
 use coffer_types::VersionId;
 
 use super::find::{FoundSecret, Freshness, action, find_secret};
 use super::versions::KnownVersion;
 use super::{SecretReference, UpdateSecretVersionStage};
+use crate::authorize::one;
 use crate::gate::{Grant, Operation, OperationName, Requirements};
 use crate::labels::{self, Move};
 use crate::records::VersionReference;
@@ -48,6 +50,13 @@ impl Operation for UpdateSecretVersionStage {
 
     fn requires(&self, _context: &Context, found: &Found) -> Requirements {
         found.secret.requires(action("UpdateSecretVersionStage"), &self.secret_id)
+    }
+
+    fn condition<'a>(&'a self, found: &'a Found, key: &str) -> Values<'a> {
+        match key {
+            "secretsmanager:versionstage" => one(self.stage.as_str()),
+            _ => found.secret.condition(&self.secret_id, key),
+        }
     }
 
     fn run(

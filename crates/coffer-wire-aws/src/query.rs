@@ -1,0 +1,342 @@
+//! The door of AWS's Query protocol: IAM and STS, forms in and XML out.
+//!
+//! No I/O of its own, as [`crate::door`]. Which service is asked is what the request is *signed* for, so that a signature
+//! for one is never good for the other: IAM in `us-east-1`, where it is in AWS, and STS in any region. Invariants: who is
+//! asking is settled before a parameter is read; whatever does not become an operation is recorded as refused.
+
+use bytes::Bytes;
+use coffer_core::ops::iam::{
+    AddUserToGroup, AttachPolicy, CreateAccessKey, CreateAccountAlias, CreateGroup, CreatePolicy,
+    CreatePolicyVersion, CreateRole, CreateUser, DeleteAccessKey, DeleteAccountAlias, DeleteGroup,
+    DeleteInlinePolicy, DeletePermissionsBoundary, DeletePolicy, DeletePolicyVersion, DeleteRole, DeleteUser,
+    DetachPolicy, GetAccountSummary, GetGroup, GetInlinePolicy, GetPolicy, GetPolicyVersion, GetRole,
+    GetUser, Kind, ListAccessKeys, ListAccountAliases, ListAttachedPolicies, ListEntitiesForPolicy,
+    ListEntityTags, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies, ListPolicyVersions,
+    ListRoles, ListUsers, OfGroup, OfPolicy, OfRole, OfUser, PutPermissionsBoundary, PutPolicy,
+    RemoveUserFromGroup, SetDefaultPolicyVersion, TagEntity, UntagEntity, UpdateAccessKey,
+    UpdateAssumeRolePolicy, UpdateGroup, UpdateRole, UpdateRoleDescription, UpdateUser,
+};
+use coffer_core::ops::sts::GetCallerIdentity;
+use coffer_core::{Claim, Context, Core, Operation, OperationName, RequestInfo};
+use coffer_types::Region;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use crate::door::{Failure, Refusing, X_AMZ_TARGET, shorten};
+use crate::errors::Refused;
+use crate::sigv4::{self, Rejection, ScopeMismatch, SigV4Error};
+
+mod errors;
+mod iam;
+pub mod parameters;
+mod sts;
+pub mod xml;
+
+use parameters::{Malformed, Parameters};
+use xml::Xml;
+
+pub(crate) const CONTENT_TYPE_XML: HeaderValue = HeaderValue::from_static("text/xml");
+const CONTENT_TYPE_FORM: &str = "application/x-www-form-urlencoded";
+
+/// A service behind this door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Iam,
+    Sts,
+}
+
+impl Service {
+    /// What requests are signed for.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::Iam => "2010-05-08",
+            Self::Sts => "2011-06-15",
+        }
+    }
+
+    fn event_source(self) -> &'static str {
+        match self {
+            Self::Iam => "iam.amazonaws.com",
+            Self::Sts => "sts.amazonaws.com",
+        }
+    }
+
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+
+    /// The one whose request this is; IAM refuses what is signed for neither.
+    fn of(headers: &HeaderMap) -> Self {
+        let authorization =
+            headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let scope = authorization.split_once("Credential=").map_or("", |(_, scope)| scope);
+        match scope.split('/').nth(3) {
+            Some("sts") => Self::Sts,
+            _ => Self::Iam,
+        }
+    }
+}
+
+/// Whether a request speaks the Query protocol: a form, and no target of another protocol.
+pub(crate) fn speaks_query(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(CONTENT_TYPE_FORM) && !headers.contains_key(X_AMZ_TARGET)
+}
+
+/// An operation that comes as a form.
+pub trait FromQuery: Sized {
+    /// Reads it.
+    fn from_query(parameters: Parameters) -> Result<Self, Malformed>;
+}
+
+/// An answer that goes out as XML.
+pub trait ToXml {
+    /// Writes what stands within the operation's result; `None` if it has none.
+    ///
+    /// `operation` is whose answer it is: some answer alike, and call it otherwise.
+    fn to_xml(&self, operation: &str) -> Option<Xml>;
+}
+
+/// Something that stands in several answers.
+trait Element {
+    fn write(&self, kind: Kind, xml: &mut Xml);
+}
+
+/// Makes a service's table of operations and the function that runs them out of one list.
+macro_rules! operations {
+    ($table:ident, $run:ident, $service:expr, $($operation:ty),* $(,)?) => {
+        /// Every operation of this service that is served, as core names them.
+        pub const $table: &[OperationName] = &[$(<$operation as Operation>::NAME),*];
+
+        async fn $run(core: &Core, context: &Context, action: &str, parameters: Parameters) -> Result<Bytes, Failure> {
+            $(if action == <$operation as Operation>::NAME.name {
+                return run_one::<$operation>(core, context, $service, parameters).await;
+            })*
+            Err(Failure::Unrecorded(unknown_action($service, action)))
+        }
+    };
+}
+
+operations! {
+    IAM_OPERATIONS, run_iam, Service::Iam,
+    AddUserToGroup,
+    AttachPolicy<OfGroup>,
+    AttachPolicy<OfRole>,
+    AttachPolicy<OfUser>,
+    CreateAccessKey,
+    CreateAccountAlias,
+    CreateGroup,
+    CreatePolicy,
+    CreatePolicyVersion,
+    CreateRole,
+    CreateUser,
+    DeleteAccessKey,
+    DeleteAccountAlias,
+    DeleteGroup,
+    DeleteInlinePolicy<OfGroup>,
+    DeleteInlinePolicy<OfRole>,
+    DeleteInlinePolicy<OfUser>,
+    DeletePermissionsBoundary<OfRole>,
+    DeletePermissionsBoundary<OfUser>,
+    DeletePolicy,
+    DeletePolicyVersion,
+    DeleteRole,
+    DeleteUser,
+    DetachPolicy<OfGroup>,
+    DetachPolicy<OfRole>,
+    DetachPolicy<OfUser>,
+    GetAccountSummary,
+    GetGroup,
+    GetInlinePolicy<OfGroup>,
+    GetInlinePolicy<OfRole>,
+    GetInlinePolicy<OfUser>,
+    GetPolicy,
+    GetPolicyVersion,
+    GetRole,
+    GetUser,
+    ListAccessKeys,
+    ListAccountAliases,
+    ListAttachedPolicies<OfGroup>,
+    ListAttachedPolicies<OfRole>,
+    ListAttachedPolicies<OfUser>,
+    ListEntitiesForPolicy,
+    ListEntityTags<OfPolicy>,
+    ListEntityTags<OfRole>,
+    ListEntityTags<OfUser>,
+    ListGroups,
+    ListGroupsForUser,
+    ListInlinePolicies<OfGroup>,
+    ListInlinePolicies<OfRole>,
+    ListInlinePolicies<OfUser>,
+    ListPolicies,
+    ListPolicyVersions,
+    ListRoles,
+    ListUsers,
+    PutPermissionsBoundary<OfRole>,
+    PutPermissionsBoundary<OfUser>,
+    PutPolicy<OfGroup>,
+    PutPolicy<OfRole>,
+    PutPolicy<OfUser>,
+    RemoveUserFromGroup,
+    SetDefaultPolicyVersion,
+    TagEntity<OfPolicy>,
+    TagEntity<OfRole>,
+    TagEntity<OfUser>,
+    UntagEntity<OfPolicy>,
+    UntagEntity<OfRole>,
+    UntagEntity<OfUser>,
+    UpdateAccessKey,
+    UpdateAssumeRolePolicy,
+    UpdateGroup,
+    UpdateRole,
+    UpdateRoleDescription,
+    UpdateUser,
+}
+
+operations! { STS_OPERATIONS, run_sts, Service::Sts, GetCallerIdentity }
+
+async fn run_one<O>(
+    core: &Core,
+    context: &Context,
+    service: Service,
+    parameters: Parameters,
+) -> Result<Bytes, Failure>
+where
+    O: Operation + FromQuery,
+    O::Output: ToXml,
+{
+    let operation = O::from_query(parameters)
+        .map_err(|malformed| Failure::Unrecorded(errors::of_parameters(&malformed)))?;
+    let answer = core.execute(context, operation).await;
+    let answer = answer.map_err(|error| Failure::Recorded(errors::of_core(&error)))?;
+    Ok(Xml::response(
+        service.namespace(),
+        O::NAME.name,
+        answer.to_xml(O::NAME.name),
+        &context.request.request_id,
+    ))
+}
+
+/// Answers a request that speaks the Query protocol: status and body.
+pub(crate) async fn answer(
+    core: &Core,
+    head: &Parts,
+    body: &[u8],
+    request: &RequestInfo,
+) -> (StatusCode, Bytes) {
+    let service = Service::of(&head.headers);
+    match serve(core, service, head, body, request).await {
+        Ok(body) => (StatusCode::OK, body),
+        Err(refused) => {
+            let is_senders = refused.status.is_client_error();
+            let (code, message) = (refused.code, &refused.message);
+            let body = Xml::error(service.namespace(), is_senders, code, message, &request.request_id);
+            (refused.status, body)
+        }
+    }
+}
+
+async fn serve(
+    core: &Core,
+    service: Service,
+    head: &Parts,
+    body: &[u8],
+    request: &RequestInfo,
+) -> Result<Bytes, Refused> {
+    let refusing = |context, event_name, access_key_id, region| Refusing {
+        core,
+        context,
+        request,
+        event_source: service.event_source(),
+        event_name,
+        access_key_id,
+        region,
+    };
+    let claim = sigv4::parse(head, body, service.name()).and_then(|claim| match service {
+        // IAM is one for all regions.
+        Service::Iam if claim.region != Region::us_east_1() => Err(Rejection {
+            error: SigV4Error::Scope(ScopeMismatch { region: true, ..ScopeMismatch::default() }),
+            access_key_id: Some(claim.access_key_id.to_string()),
+            region: Some(claim.region),
+        }),
+        Service::Iam | Service::Sts => Ok(claim),
+    });
+    let claim = match claim {
+        Ok(claim) => claim,
+        Err(rejection) => {
+            let refusing = refusing(None, None, rejection.access_key_id, rejection.region);
+            let mut refused = errors::of_signature(&rejection.error);
+            if service == Service::Iam && matches!(&rejection.error, SigV4Error::Scope(scope) if scope.region)
+            {
+                refused.message.push_str(" IAM is one for all regions, and signed for us-east-1.");
+            }
+            return Err(refusing.refuse_as(refused, errors::of_core).await);
+        }
+    };
+    let (access_key_id, region) = (claim.access_key_id.to_string(), claim.region.clone());
+    let context = match core.authenticate(Claim::SigV4(claim), request.clone(), service.event_source()).await
+    {
+        Ok(context) => context,
+        Err(error) => {
+            let refusing = refusing(None, None, Some(access_key_id), Some(region));
+            return Err(refusing.refuse_as(errors::of_authentication(&error), errors::of_core).await);
+        }
+    };
+    let (action, outcome) = run(core, service, head, body, &context).await;
+    match outcome {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Recorded(refused)) => Err(refused),
+        Err(Failure::Unrecorded(refused)) => {
+            let action = action.filter(|action| !action.is_empty());
+            let refusing = refusing(Some(context), action, Some(access_key_id), Some(region));
+            Err(refusing.refuse_as(refused, errors::of_core).await)
+        }
+    }
+}
+
+/// Decodes and does what is asked by somebody who is known. Answers also what was asked, as far as that could be read.
+async fn run(
+    core: &Core,
+    service: Service,
+    head: &Parts,
+    body: &[u8],
+    context: &Context,
+) -> (Option<String>, Result<Bytes, Failure>) {
+    let refuse = |action, refused| (action, Err(Failure::Unrecorded(refused)));
+    if head.method != Method::POST || head.uri.path() != "/" {
+        let message = "This server takes POST requests to / only.".to_owned();
+        return refuse(None, Refused::of_protocol(StatusCode::NOT_FOUND, "InvalidAction", message));
+    }
+    let parameters = match Parameters::parse(body) {
+        Ok(parameters) => parameters,
+        Err(malformed) => return refuse(None, errors::of_parameters(&malformed)),
+    };
+    let action = shorten(parameters.raw("Action").unwrap_or_default());
+    let version = parameters.raw("Version").unwrap_or_default();
+    if version != service.version() {
+        let message = format!("Could not find operation {action} for version {}", shorten(version));
+        return refuse(Some(action), Refused::of_protocol(StatusCode::BAD_REQUEST, "InvalidAction", message));
+    }
+    let outcome = match service {
+        Service::Iam => run_iam(core, context, &action, parameters).await,
+        Service::Sts => run_sts(core, context, &action, parameters).await,
+    };
+    (Some(action), outcome)
+}
+
+fn unknown_action(service: Service, action: &str) -> Refused {
+    let message = format!("Could not find operation {action} for version {}", service.version());
+    Refused::of_protocol(StatusCode::BAD_REQUEST, "InvalidAction", message)
+}
