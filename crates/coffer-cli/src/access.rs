@@ -64,11 +64,12 @@ impl Place {
         if seal == PASSPHRASE_SEAL { self.passphrase.get().map(drop) } else { Ok(()) }
     }
 
-    /// The passphrase for whoever opens the store, who can't say more of a failure than an error of I/O does.
+    /// The passphrase for whoever opens the store. Why there is none comes back as that failure.
     pub(crate) fn passphrase(&self) -> io::Result<SecretBytes> {
-        self.passphrase.get().map_err(|stop| match stop.texts() {
-            Some((message, _)) => io::Error::other(message.to_owned()),
-            None => io::ErrorKind::Other.into(),
+        self.passphrase.get().map_err(|stop| match stop {
+            Stop::Failure(failure) => io::Error::other(failure),
+            Stop::Usage { message, .. } => io::Error::other(message),
+            Stop::ClosedPipe => io::ErrorKind::Other.into(),
         })
     }
 

@@ -23,7 +23,7 @@ const TERMINAL: &str = "/dev/tty";
 pub(crate) fn prompt(question: &str, hint: &str) -> Result<SecretBytes, Stop> {
     let asked = Silence::begin().and_then(|_silence| rpassword::prompt_password(question));
     let typed = asked.map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => refused("interrupted"),
+        io::ErrorKind::Interrupted => interrupted(),
         _ => refused("there is no terminal to ask on").with_hint(hint),
     })?;
     if typed.is_empty() { Err(refused("nothing was typed")) } else { Ok(SecretBytes::from(typed)) }
@@ -34,16 +34,16 @@ pub(crate) fn can_ask(output: Output) -> bool {
     !output.json && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// The line that answers a question, without white space around it; empty at the end of input.
-pub(crate) fn ask(output: Output, signals: &mut Signals, question: &str) -> Result<String, Stop> {
+/// The line that answers a question, without white space around it; `None` at the end of input.
+pub(crate) fn ask(output: Output, signals: &mut Signals, question: &str) -> Result<Option<String>, Stop> {
     output.question(question);
     let answer = signals.unless_ended(Keyboard::Ours, || {
         let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map(|_| line)
+        io::stdin().lock().read_line(&mut line).map(|bytes| (bytes > 0).then_some(line))
     });
     match answer {
-        Ok(Some(Ok(line))) => Ok(line.trim().to_owned()),
-        Ok(None) => Err(Stop::new(FailureKind::Other, "interrupted")),
+        Ok(Some(Ok(line))) => Ok(line.map(|line| line.trim().to_owned())),
+        Ok(None) => Err(interrupted()),
         Ok(Some(Err(error))) | Err(error) => {
             Err(Stop::new(FailureKind::Other, format!("cannot read the answer: {error}")))
         }
@@ -54,7 +54,7 @@ pub(crate) fn ask(output: Output, signals: &mut Signals, question: &str) -> Resu
 pub(crate) fn confirm(output: Output, question: &str) -> Result<(), Stop> {
     let mut signals = Signals::catch().map_err(|error| Stop::of(FailureKind::Other, &error))?;
     let answer = ask(output, &mut signals, &format!("{question} [y/N] "))?;
-    if ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)) {
+    if answer.is_some_and(|answer| ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes))) {
         Ok(())
     } else {
         Err(Stop::new(FailureKind::Other, "nothing was changed"))
@@ -116,6 +116,11 @@ pub(crate) fn read(source: impl Read, bytes_max: u64) -> io::Result<Option<Secre
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     source.take(bytes_max + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= bytes_max).then(|| SecretBytes::copy_from(&bytes)))
+}
+
+/// Ctrl-C at a question, the same at each.
+fn interrupted() -> Stop {
+    Stop::new(FailureKind::Other, "interrupted")
 }
 
 fn refused(message: &str) -> Stop {

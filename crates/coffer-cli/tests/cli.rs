@@ -259,7 +259,7 @@ fn a_value_reaches_a_terminal_only_if_asked_for() {
 fn what_is_typed_is_never_echoed_and_the_terminal_is_left_as_it_was() {
     let folder = Folder::with_store();
     for (typed, code, said) in
-        [(&b"hunter2\r"[..], 0, "made secret `a`"), (b"hunter2\x03", 7, "interrupted"), (b"\r", 7, "nothing")]
+        [(&b"hunter2\r"[..], 0, "made secret `a`"), (b"hunter2\x03", 1, "interrupted"), (b"\r", 7, "nothing")]
     {
         let Some((ended, printed, echo)) = folder.asked(&["put", "a"], "Value of a: ", typed) else { return };
         assert_eq!((ended, echo), (code, [false, true]), "{printed}");
@@ -862,7 +862,13 @@ fn json_that_was_spoiled_is_edited_again_kept_or_dropped() {
     let script = folder.path().join("spoil");
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let variable = [("EDITOR", script.to_str().unwrap())];
-    for (typed, code, value) in [("d\r", 1, "{\"x\":1}"), ("e\r", 0, "{\"x\":2}"), ("k\r", 0, "later")] {
+    for (typed, code, value) in [
+        ("d\r", 1, "{\"x\":1}"),
+        ("\x03", 1, "{\"x\":1}"),
+        ("\r\rd\r", 1, "{\"x\":1}"),
+        ("\rno\re\r", 0, "{\"x\":2}"),
+        ("k\r", 0, "later"),
+    ] {
         let question = "[e]dit again, [k]eep it as it is, or [d]rop the change? ";
         let asked = folder.asked_with(&variable, &["edit", "a"], question, typed.as_bytes());
         let Some((ended, printed, _)) = asked else { return };

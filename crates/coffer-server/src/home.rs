@@ -311,8 +311,12 @@ impl From<HomeError> for Failure {
             ),
             HomeError::Seal(error) => seal_failure(error),
             HomeError::UnknownSeal { .. } => (FailureKind::Other, Some("use a newer coffer")),
-            HomeError::Passphrase(_) => {
-                (FailureKind::Other, Some("name a file that holds it in COFFER_PASSPHRASE_FILE"))
+            HomeError::Passphrase(source) => {
+                // Whoever was asked for it may have said more than an error of I/O does.
+                if let Some(failure) = source.get_ref().and_then(|cause| cause.downcast_ref::<Self>()) {
+                    return failure.clone();
+                }
+                (FailureKind::Refused, Some("name a file that holds it in COFFER_PASSPHRASE_FILE"))
             }
             HomeError::AuditMissing { .. } => (FailureKind::Verification, Some(AUDIT_LOSS_HINT)),
             HomeError::AuditNotWhole(error) => match error {
@@ -364,6 +368,9 @@ const AUDIT_DAMAGE_HINT: &str = "see where with `coffer audit verify`; to go on 
 pub(crate) const AUDIT_EVIDENCE_HINT: &str =
     "keep a copy of the log as it is; then compare it with your backups";
 
+/// What to do about a key that does not open its store.
+const WRONG_KEY_HINT: &str = "put this store's own key back, or name the folder that has it in COFFER_DATA_DIR; if the key is the right one, the store was changed: restore a backup with `coffer restore-backup`";
+
 fn start_failure(error: &StartError) -> (FailureKind, Option<&'static str>) {
     match error {
         StartError::AuditShortened { .. } => (FailureKind::Verification, Some(AUDIT_LOSS_HINT)),
@@ -378,7 +385,7 @@ fn start_failure(error: &StartError) -> (FailureKind, Option<&'static str>) {
             ) => (FailureKind::Verification, Some(AUDIT_DAMAGE_HINT)),
             Some(LogOpenError::Io(_)) | None => (FailureKind::Unavailable, None),
         },
-        StartError::WrongRootKey(_) => (FailureKind::Verification, None),
+        StartError::WrongRootKey(_) => (FailureKind::Verification, Some(WRONG_KEY_HINT)),
         StartError::AlreadyFounded
         | StartError::Empty
         | StartError::Store(_)
@@ -401,13 +408,14 @@ fn backup_failure(error: &BackupError) -> (FailureKind, Option<&'static str>) {
 fn seal_failure(error: &SealError) -> (FailureKind, Option<&'static str>) {
     match error {
         SealError::Format(_) => (FailureKind::Other, Some("use the coffer that made it, or a newer one")),
-        SealError::Malformed(_)
-        | SealError::Parameters(_)
-        | SealError::Store { .. }
-        | SealError::NotAKeyFile { .. } => (FailureKind::Verification, None),
+        SealError::Malformed(_) | SealError::Parameters(_) | SealError::Store { .. } => {
+            (FailureKind::Verification, Some("put back the store's own `seal.json`, or restore a backup"))
+        }
+        SealError::NotAKeyFile { .. } => (FailureKind::Verification, Some(WRONG_KEY_HINT)),
         SealError::Kind { .. } => (FailureKind::Other, None),
         SealError::EmptyPassphrase => (FailureKind::Refused, None),
-        SealError::WrongPassphrase | SealError::WrongKeyFile { .. } => (FailureKind::Denied, None),
+        SealError::WrongPassphrase => (FailureKind::Denied, None),
+        SealError::WrongKeyFile { .. } => (FailureKind::Denied, Some(WRONG_KEY_HINT)),
         SealError::Derive => (FailureKind::Unavailable, None),
         SealError::KeyFileExists { .. } => (FailureKind::Conflict, None),
         SealError::KeyFileMissing { .. } => (

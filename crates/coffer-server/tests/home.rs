@@ -156,6 +156,8 @@ fn errors_say_what_and_what_next() {
     let made = place.init(SealChoice::KeyFile).unwrap();
     assert_eq!(failure(place.init(SealChoice::KeyFile).err().unwrap()).kind, FailureKind::Conflict);
 
+    let other = Place::new();
+    let theirs = other.init(SealChoice::KeyFile).unwrap().key_file.unwrap();
     let key_file = made.key_file.unwrap();
     let aside = key_file.with_extension("aside");
     std::fs::rename(&key_file, &aside).unwrap();
@@ -163,6 +165,16 @@ fn errors_say_what_and_what_next() {
         let missing = failure(place.open().await.err().unwrap());
         assert_eq!(missing.kind, FailureKind::NotFound);
         assert!(missing.message.contains("there is no key file"), "{}", missing.message);
+        std::fs::copy(&aside, &key_file).unwrap();
+        place.open().await.unwrap().close().await.unwrap();
+
+        std::fs::copy(&theirs, &key_file).unwrap();
+        let wrong = failure(place.open().await.err().unwrap());
+        assert!(wrong.hint.as_deref().unwrap_or_default().contains("COFFER_DATA_DIR"), "{wrong:?}");
+        std::fs::write(&key_file, "no key").unwrap();
+        let wrong = failure(place.open().await.err().unwrap());
+        assert!(wrong.hint.as_deref().unwrap_or_default().contains("COFFER_DATA_DIR"), "{wrong:?}");
+        std::fs::remove_file(&key_file).unwrap();
         std::fs::rename(&aside, &key_file).unwrap();
 
         let seal = place.home.path().join("seal.json");

@@ -426,11 +426,17 @@ pub(crate) fn restore(place: &Place, arguments: &RestoreBackup, output: Output) 
 
 impl RestoreObject {
     fn new(place: &Place, restored: &Restored) -> Self {
-        let Restored { header, totals, contents, undone, missing_credentials } = restored;
+        let Restored { header, totals, contents, undone, missing_credentials, missing_authority } = restored;
         let mut warnings = Vec::new();
         if let Some(path) = missing_credentials {
             warnings.push(format!(
                 "`coffer env` has no access key to print: there is no `{}`; copy it from where the store was",
+                path.display()
+            ));
+        }
+        if let Some(path) = missing_authority {
+            warnings.push(format!(
+                "the certificate authority that clients trust has no key here: there is no `{}`; copy it from where the store was before it is served with TLS, which else makes another, and clients have to be given its `tls/ca.pem`",
                 path.display()
             ));
         }

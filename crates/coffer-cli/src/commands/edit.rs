@@ -164,13 +164,13 @@ fn ask_about(name: &str, fault: JsonFault, output: Output, signals: &mut Signals
     }
     output.warning(&message);
     loop {
-        match terminal::ask(output, signals, "[e]dit again, [k]eep it as it is, or [d]rop the change? ")?
-            .as_str()
-        {
-            "e" | "edit" => return Ok(Choice::EditAgain),
-            "k" | "keep" => return Ok(Choice::KeepAsText),
-            "d" | "drop" | "" => return Err(Stop::new(FailureKind::Other, "nothing was changed")),
-            _ => {}
+        let question = "[e]dit again, [k]eep it as it is, or [d]rop the change? ";
+        match terminal::ask(output, signals, question)?.as_deref() {
+            Some("e" | "edit") => return Ok(Choice::EditAgain),
+            Some("k" | "keep") => return Ok(Choice::KeepAsText),
+            Some("d" | "drop") | None => return Err(Stop::new(FailureKind::Other, "nothing was changed")),
+            // Whoever types ahead, or nothing, has not said to lose what was written.
+            Some(_) => {}
         }
     }
 }

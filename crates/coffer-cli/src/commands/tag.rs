@@ -28,16 +28,23 @@ pub(crate) fn tag(place: &Place, arguments: Tag, output: Output) -> Result<(), S
             hint: format!("say one of the two; see what there is with `coffer describe {name}`"),
         });
     }
-    let secret = Access::of(place, "coffer tag", |access| {
+    let (absent, secret) = Access::of(place, "coffer tag", |access| {
+        let mut absent = Vec::new();
         // First away with what is to go: a secret has 50 tags at most.
         if !remove.is_empty() {
+            let before = access.describe(&name)?.tags;
+            absent = remove.clone();
+            absent.retain(|key| before.iter().all(|tag| tag.key() != key));
             access.untag(&name, remove)?;
         }
         if !tags.is_empty() {
             access.tag(&name, tags)?;
         }
-        access.describe(&name)
+        Ok((absent, access.describe(&name)?))
     })?;
+    for key in absent {
+        output.warning(&format!("secret `{name}` had no tag `{key}`"));
+    }
     let tags = secret.tags.iter().map(|tag| (tag.key(), tag.value())).collect();
     let object = TagObject { name: &secret.name, arn: &secret.arn, tags };
     output.data(&object, |text| {

@@ -126,12 +126,48 @@ fn what_is_not_whole_or_cannot_be_opened_is_refused_and_leaves_nothing() {
     );
     std::fs::rename(&aside, &key).unwrap();
 
+    let authority = folder.data_dir().join("tls");
+    assert!(restored_warnings(&folder, "with").is_empty());
+    std::fs::rename(&authority, &aside).unwrap();
+    let [warning] = &restored_warnings(&folder, "without")[..] else { panic!("not one warning") };
+    assert!(warning.contains(authority.to_str().unwrap()) && warning.contains("clients"), "{warning}");
+    std::fs::rename(&aside, &authority).unwrap();
+
     let other = Folder::with_store();
     let theirs = other.path().join(".coffer");
     let ran =
         folder.run(&["restore-backup", "out/b", "--home", "again", "--replacing", theirs.to_str().unwrap()]);
     assert_eq!(ran.code, 7, "{}", ran.stderr);
     assert!(!folder.path().join("again").exists());
+}
+
+fn restored_warnings(folder: &Folder, home: &str) -> Vec<String> {
+    let restored = folder.json(&["restore-backup", "out/b", "--home", home]);
+    let text = |warning: &serde_json::Value| warning.as_str().unwrap().to_owned();
+    restored["warnings"].as_array().unwrap().iter().map(text).collect()
+}
+
+/// Wherever a passphrase is asked for.
+#[test]
+fn a_passphrase_that_cannot_be_had_ends_a_restore_as_it_ends_every_command() {
+    let folder = Folder::new();
+    folder.write("p", "a few words that nobody says");
+    let mut made = folder.shell(
+        "export COFFER_PASSPHRASE_FILE=p; chmod 600 p; coffer init --seal passphrase && coffer backup b",
+    );
+    assert!(made.stdout(std::process::Stdio::null()).status().unwrap().success());
+    let restore = &["restore-backup", "b", "--home", "again"][..];
+    for arguments in [&["list"], restore] {
+        let Some((code, said)) = folder.unasked(arguments) else { return };
+        assert_eq!(code, 7, "{said}");
+        assert!(
+            said.contains("no terminal to ask on\nhint: name a file that holds the passphrase in"),
+            "{said}"
+        );
+        let mut command = folder.command(arguments);
+        let ran = command.env("COFFER_PASSPHRASE_FILE", "none").output().unwrap();
+        assert_eq!(ran.status.code(), Some(3), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
 }
 
 /// A file of the first format, with its key.

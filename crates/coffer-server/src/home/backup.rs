@@ -18,7 +18,8 @@ use coffer_types::SecretBytes;
 use super::init::Draft;
 use super::open::{Engine, open_root_key};
 use super::{
-    Credentials, GITIGNORE_FILE, Home, HomeError, LOCK_FILE, SEAL_FILE, STORE_FILE, files, io_error,
+    Credentials, GITIGNORE_FILE, Home, HomeError, LOCK_FILE, SEAL_FILE, STORE_FILE, authority, files,
+    io_error,
 };
 
 /// How to restore.
@@ -47,6 +48,9 @@ pub struct Restored {
     pub undone: Option<Undone>,
     /// Where the first access key would be, if there is no such file.
     pub missing_credentials: Option<PathBuf>,
+    /// Where the key of the certificate authority would be, if clients were given its certificate and there is no such
+    /// file.
+    pub missing_authority: Option<PathBuf>,
 }
 
 /// What a check of a backup found. What it could not find out, it says.
@@ -141,7 +145,9 @@ impl Home {
         draft.publish()?;
         let credentials = Credentials::path(&options.data_dir, store_id);
         let missing_credentials = (!credentials.exists()).then_some(credentials);
-        Ok(Restored { header, totals, contents, undone, missing_credentials })
+        let authority = authority::path(&options.data_dir, store_id);
+        let missing_authority = (header.certificates.is_some() && !authority.exists()).then_some(authority);
+        Ok(Restored { header, totals, contents, undone, missing_credentials, missing_authority })
     }
 }
 
