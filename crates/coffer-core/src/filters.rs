@@ -33,18 +33,28 @@ struct Wanted {
 
 enum Like {
     BeginsWith(String),
-    /// Each in lower case.
-    Words(Vec<String>),
+    Words(WantedWords),
+}
+
+/// The words of a value, in lower case.
+struct WantedWords {
+    /// In order, and without those that others of them begin with: whatever begins with the others begins with them.
+    words: Vec<String>,
+    /// How many were written.
+    written: usize,
 }
 
 /// The words of the attributes that are compared by words, each attribute's by themselves, in lower case. Split once for a
 /// secret, and only if a filter asks.
 #[derive(Default)]
 struct AttributeWords {
-    name: Option<Vec<String>>,
-    description: Option<Vec<String>>,
-    tags: Option<Vec<Vec<String>>>,
+    name: Option<SortedWords>,
+    description: Option<SortedWords>,
+    tags: Option<Vec<SortedWords>>,
 }
+
+/// In order, so that what begins with a prefix is found without looking at all.
+struct SortedWords(Vec<String>);
 
 impl Filters {
     pub(crate) fn new(filters: &[Filter]) -> Self {
@@ -71,8 +81,8 @@ impl Filters {
         })
     }
 
-    /// How much work it is to hold a secret against the filters: comparisons of words, and bytes looked at. A listing
-    /// bounds what it does for one page by this.
+    /// How much work it is at most to hold a secret against the filters: comparisons of words, and bytes looked at. A
+    /// listing bounds what it does for one page by this.
     pub(crate) fn cost(&self, name: &SecretName, secret: &Secret) -> usize {
         let tag_bytes = |tag: &Tag| tag.key().len() + tag.value().len();
         let bytes = name.as_str().len()
@@ -81,7 +91,7 @@ impl Filters {
         let comparisons =
             self.0.iter().flat_map(|condition| &condition.values).map(|wanted| match &wanted.like {
                 Like::BeginsWith(_) => 1,
-                Like::Words(words) => words.len() * bytes,
+                Like::Words(wanted) => wanted.written * bytes,
             });
         bytes + comparisons.sum::<usize>()
     }
@@ -90,7 +100,7 @@ impl Filters {
 impl Wanted {
     fn new(key: FilterKey, value: &FilterValue) -> Self {
         let like = match key {
-            FilterKey::All | FilterKey::Description => Like::Words(split_words(value.text())),
+            FilterKey::All | FilterKey::Description => Like::Words(WantedWords::of(value.text())),
             FilterKey::Name
             | FilterKey::TagKey
             | FilterKey::TagValue
@@ -116,36 +126,69 @@ impl Wanted {
             }
             // No secret here is a replica, and none belongs to another service.
             (Like::BeginsWith(_), _) => false,
-            (Like::Words(wanted), FilterKey::Description) => are_in(wanted, words.description_of(secret)),
+            (Like::Words(wanted), FilterKey::Description) => wanted.are_in(words.description_of(secret)),
             (Like::Words(wanted), _) => {
-                are_in(wanted, words.name_of(name))
-                    || are_in(wanted, words.description_of(secret))
-                    || words.tags_of(secret).iter().any(|words| are_in(wanted, words))
+                wanted.are_in(words.name_of(name))
+                    || wanted.are_in(words.description_of(secret))
+                    || words.tags_of(secret).iter().any(|words| wanted.are_in(words))
             }
         }
     }
 }
 
 impl AttributeWords {
-    fn name_of(&mut self, name: &SecretName) -> &[String] {
-        self.name.get_or_insert_with(|| split_words(name.as_str()))
+    fn name_of(&mut self, name: &SecretName) -> &SortedWords {
+        self.name.get_or_insert_with(|| SortedWords::of(name.as_str()))
     }
 
-    fn description_of(&mut self, secret: &Secret) -> &[String] {
-        self.description.get_or_insert_with(|| split_words(secret.description.as_deref().unwrap_or_default()))
+    fn description_of(&mut self, secret: &Secret) -> &SortedWords {
+        let text = || secret.description.as_deref().unwrap_or_default();
+        self.description.get_or_insert_with(|| SortedWords::of(text()))
     }
 
-    fn tags_of(&mut self, secret: &Secret) -> &[Vec<String>] {
+    fn tags_of(&mut self, secret: &Secret) -> &[SortedWords] {
         self.tags.get_or_insert_with(|| {
             let texts = secret.tags.iter().flatten().flat_map(|tag| [tag.key(), tag.value()]);
-            texts.map(split_words).collect()
+            texts.map(SortedWords::of).collect()
         })
     }
 }
 
-/// Whether each wanted word begins one of an attribute's words.
-fn are_in(wanted: &[String], words: &[String]) -> bool {
-    !wanted.is_empty() && wanted.iter().all(|wanted| words.iter().any(|word| word.starts_with(wanted)))
+impl WantedWords {
+    fn of(text: &str) -> Self {
+        let SortedWords(mut words) = SortedWords::of(text);
+        let written = words.len();
+        // Right behind a word come those that begin with it.
+        words.dedup_by(|next, word| {
+            let is_implied = next.starts_with(&**word);
+            if is_implied {
+                std::mem::swap(next, word);
+            }
+            is_implied
+        });
+        Self { words, written }
+    }
+
+    /// Whether each begins one of an attribute's words. No two of them begin the same word, so that among few words one
+    /// is soon missing: the time goes by the shorter of the two lists.
+    fn are_in(&self, words: &SortedWords) -> bool {
+        !self.words.is_empty()
+            && self.words.len() <= words.0.len()
+            && self.words.iter().all(|wanted| words.has_one_that_begins_with(wanted))
+    }
+}
+
+impl SortedWords {
+    fn of(text: &str) -> Self {
+        let mut words = split_words(text);
+        words.sort_unstable();
+        Self(words)
+    }
+
+    fn has_one_that_begins_with(&self, prefix: &str) -> bool {
+        let first = self.0.partition_point(|word| word.as_str() < prefix);
+        self.0.get(first).is_some_and(|word| word.starts_with(prefix))
+    }
 }
 
 /// What a character is to a word.

@@ -17,6 +17,7 @@ use crate::commit::{COMMITS_MAX, Committed};
 use crate::core::{Core, IdPool, Inner};
 use crate::maintain::Maintenance;
 use crate::metrics::Metrics;
+use crate::ops::secrets::WALKS_MAX;
 use crate::rate::RateLimiter;
 use crate::records::access::{ADMINISTRATOR_ACCESS, Facts, IdOf, Policies, unique_id};
 use crate::records::cache::RecordCache;
@@ -248,6 +249,7 @@ impl Core {
             outbox_keys: AtomicU64::new(0),
             in_flight: Default::default(),
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
+            walk_permits: async_lock::Semaphore::new(WALKS_MAX),
             accesses: Default::default(),
             refusals: Mutex::new(RefusalMeter::new(now)),
             metrics: Metrics::default(),

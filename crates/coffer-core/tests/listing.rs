@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 
+mod counting;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coffer_core::ops::secrets::{CreateSecret, ListSecrets, SecretDescription, SortBy};
 use coffer_core::{Context, Error};
-use coffer_store::{FaultyStore, MemoryStore, Store};
+use coffer_store::{BoxFuture, FaultyStore, MemoryStore, Store};
 use coffer_testkit::shorthand::create;
-use coffer_testkit::{Ground, World};
+use coffer_testkit::{Ground, World, poll_once};
 use coffer_types::{Filter, FilterKey, Tag};
+use counting::CountingStore;
 use futures_executor::block_on;
 
 /// 60 secrets, some of which were made, changed or deleted in the same millisecond.
@@ -225,4 +229,40 @@ fn nothing_is_looked_for_before_the_caller_is_known_to_be_allowed() {
     store.fail_snapshots(usize::MAX);
     assert!(matches!(list(&world.nobody()), Err(Error::Denied(_))));
     assert!(matches!(list(&world.administrator()), Err(Error::Unavailable(_))));
+}
+
+/// Others wait for their turn, which comes as well when a caller goes away; the answers are the same.
+#[test]
+fn few_walks_through_all_secrets_are_under_way_at_once() {
+    const ASKED: usize = 6;
+    let ranges = Arc::new(AtomicUsize::new(0));
+    let store = CountingStore { store: MemoryStore::new(), ranges: Arc::clone(&ranges) };
+    let world = World::over(Arc::new(store), 1);
+    for number in 0..300 {
+        world.create(&format!("s{number:04}"), number, None).unwrap();
+        world.clock.advance_millis(1);
+    }
+    let contexts: Vec<Context> = (0..ASKED).map(|_| world.administrator()).collect();
+    let by_change = || ListSecrets { sort_by: SortBy::LastChangedDate, ..Default::default() };
+    let names_of = |page: coffer_core::ops::secrets::SecretPage| names(&page.secrets);
+    let expected = names_of(world.run(by_change()).unwrap());
+    let mut walks: Vec<BoxFuture<'_, _>> = contexts
+        .iter()
+        .map(|context| Box::pin(world.core.execute(context, by_change())) as BoxFuture<'_, _>)
+        .collect();
+    // The first batch of each that runs is read in its first turn.
+    let begun = |walks: &mut [BoxFuture<'_, Result<_, Error>>]| {
+        let before = ranges.load(Ordering::SeqCst);
+        for walk in walks {
+            assert!(poll_once(walk).is_none(), "three batches take three turns");
+        }
+        ranges.load(Ordering::SeqCst) - before
+    };
+    assert_eq!(begun(&mut walks), 2);
+    // Their callers go away; the next two begin.
+    drop(walks.drain(..2));
+    assert_eq!(begun(&mut walks), 2);
+    for walk in walks {
+        assert_eq!(names_of(block_on(walk).unwrap()), expected);
+    }
 }

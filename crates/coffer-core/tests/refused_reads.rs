@@ -1,68 +1,17 @@
 //! Who is not allowed cannot make coffer look through its store: a refusal costs a few records, however much there is.
 
+mod counting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use coffer_core::ops::secrets::{Batch, BatchGetSecretValue, ListSecretVersionIds, ListSecrets, SortBy};
 use coffer_core::{Context, Error, Operation};
-use coffer_store::{
-    BoxFuture, Change, CommitError, Entry, KeyRange, MemoryStore, Order, Revision, Snapshot, Store,
-    StoreError, Watch,
-};
+use coffer_store::MemoryStore;
 use coffer_testkit::World;
 use coffer_testkit::shorthand::{put, secret_id, update};
+use counting::CountingStore;
 use futures_executor::block_on;
-
-/// A store that counts the ranges that are read.
-struct CountingStore {
-    store: MemoryStore,
-    ranges: Arc<AtomicUsize>,
-}
-
-struct CountingSnapshot {
-    snapshot: Box<dyn Snapshot>,
-    ranges: Arc<AtomicUsize>,
-}
-
-impl Store for CountingStore {
-    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, StoreError>> {
-        Box::pin(async move {
-            let snapshot = self.store.snapshot().await?;
-            let counting: Box<dyn Snapshot> =
-                Box::new(CountingSnapshot { snapshot, ranges: Arc::clone(&self.ranges) });
-            Ok(counting)
-        })
-    }
-
-    fn commit(&self, change: Change) -> BoxFuture<'static, Result<Revision, CommitError>> {
-        self.store.commit(change)
-    }
-
-    fn watch(&self, prefix: Bytes, from: Revision) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
-        self.store.watch(prefix, from)
-    }
-}
-
-impl Snapshot for CountingSnapshot {
-    fn revision(&self) -> Revision {
-        self.snapshot.revision()
-    }
-
-    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
-        self.snapshot.get(key)
-    }
-
-    fn range(
-        &self,
-        range: KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
-        self.ranges.fetch_add(1, Ordering::SeqCst);
-        self.snapshot.range(range, order, limit)
-    }
-}
 
 fn list(sort_by: SortBy) -> ListSecrets {
     ListSecrets { sort_by, ..Default::default() }

@@ -232,3 +232,36 @@ fn all_filters_must_hold() {
     // none at all
     assert!(admits(&[], &NOTHING));
 }
+
+#[test]
+fn words_are_compared_as_each_with_each() {
+    // Few letters, so that words are often equal and often begin with each other.
+    let mut seed = 1_u64;
+    let mut text = |length: u64| -> String {
+        let mut draw = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed >> 33
+        };
+        (0..draw() % length).map(|_| ['a', 'b', 'A', '1', ' '][(draw() % 5) as usize]).collect()
+    };
+    let mut found = [0, 0];
+    for _ in 0..100_000 {
+        let (value, attribute) = (text(6), text(24));
+        let (wanted, words) = (split_words(&value), split_words(&attribute));
+        let naive = !wanted.is_empty()
+            && wanted.iter().all(|wanted| words.iter().any(|word| word.starts_with(wanted)));
+        let fast = WantedWords::of(&value).are_in(&SortedWords::of(&attribute));
+        assert_eq!(fast, naive, "{value:?} in {attribute:?}");
+        found[usize::from(naive)] += 1;
+    }
+    assert!(found.iter().all(|&count| count > 10_000), "{found:?}");
+}
+
+#[test]
+fn a_crafted_value_comes_down_to_few_words() {
+    let wanted = |text: &str| WantedWords::of(text).words;
+    assert_eq!(wanted(&"a ".repeat(256)), ["a"]);
+    assert_eq!(wanted("a aa aaa b aaa ab"), ["aaa", "ab", "b"]);
+    let staircase: String = (1..31).map(|length| "a".repeat(length) + " ").collect();
+    assert_eq!(wanted(&staircase), ["a".repeat(30)]);
+}

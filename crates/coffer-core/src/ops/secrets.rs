@@ -28,6 +28,8 @@ mod update_secret;
 mod update_secret_version_stage;
 mod versions;
 
+pub(crate) use listing::WALKS_MAX;
+
 /// Makes a secret, with its first version if a value is given.
 pub struct CreateSecret {
     /// Its name.

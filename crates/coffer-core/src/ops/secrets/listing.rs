@@ -10,7 +10,7 @@
 //! - by last change and by last read: a page goes through all secrets, and keeps the best after the cursor, one page of
 //!   them. An index would have to be moved by every write of every operation, and once a day by reads, and would cost each
 //!   write two more keys for the sake of a rare listing. So a page costs time in proportion to the number of secrets, and
-//!   memory of one page; between batches it lets others run.
+//!   memory of one page; it lets others run every so often, and no more than `WALKS_MAX` such pages are made at once.
 //!
 //! A cursor is good for the listing that made it only: for the same filters, order and choice of secrets.
 
@@ -33,6 +33,11 @@ use crate::{Context, Error, keys};
 const LOOKED_AT_MAX: usize = 1000;
 /// How much comparing one page does, in the unit of [`Filters::cost`]: some tens of milliseconds.
 const COST_MAX: usize = 16 * 1024 * 1024;
+/// How many pages that go through all secrets are made at once. More wait: they would make each other slower, and
+/// everybody else.
+pub(crate) const WALKS_MAX: usize = 2;
+/// After so much comparing others run: about a millisecond.
+const TURN_COST: usize = 512 * 1024;
 /// How many secrets are read at a time where it is not known how many will be shown.
 const BATCH: usize = 128;
 
@@ -86,7 +91,7 @@ impl Listing<'_> {
         let mut range = view.inner().range_after(context, &cursor_of, all, order, self.next_token)?;
         let mut secrets: Vec<Listed> = Vec::new();
         let mut last: Option<Bytes> = None;
-        let (mut looked_at, mut cost) = (0, 0);
+        let (mut looked_at, mut cost, mut turn) = (0, 0, Turn::default());
         let is_at_end = 'pages: loop {
             let limit = if filters.is_empty() { (wanted - secrets.len()).max(1) } else { BATCH };
             let entries = self.entries(context, view, range.clone(), limit).await?;
@@ -102,7 +107,9 @@ impl Listing<'_> {
                 last = Some(key);
                 looked_at += 1;
                 let Some(listed) = listed else { continue };
-                cost += filters.cost(&listed.name, &listed.secret);
+                let cost_here = filters.cost(&listed.name, &listed.secret);
+                cost += cost_here;
+                turn.spend(cost_here).await;
                 if self.shows(&listed, &filters) {
                     secrets.push(listed);
                 }
@@ -151,13 +158,15 @@ impl Listing<'_> {
 
     /// Goes through all secrets, and keeps the first page after the cursor.
     async fn by_date(&self, context: &Context, view: &mut View) -> Result<Page, Error> {
+        let inner = Arc::clone(view.inner());
+        let _permit = inner.walk_permits.acquire().await;
         let filters = Filters::new(self.filters);
         let (wanted, cursor_of) = (self.max_results as usize, self.cursor_of());
         let after = self.next_token.map(|cursor| view.inner().open_cursor(context, &cursor_of, cursor));
         let after = after.transpose()?.map(|opened| Rank::from_bytes(&opened)).transpose()?;
         let is_before = |one: &Rank, other: &Rank| if self.descending { one > other } else { one < other };
         let mut best: BTreeMap<Rank, Listed> = BTreeMap::new();
-        let mut is_at_end = true;
+        let (mut is_at_end, mut turn) = (true, Turn::default());
         let mut range = keys::secrets(context.account, &context.region);
         loop {
             let entries = self.entries(context, view, range.clone(), BATCH).await?;
@@ -167,7 +176,11 @@ impl Listing<'_> {
                     Order::Ascending => range.start = successor(&key),
                     Order::Descending => range.end = Some(key),
                 }
-                let Some(listed) = listed.filter(|listed| self.shows(listed, &filters)) else { continue };
+                let Some(listed) = listed else { continue };
+                turn.spend(filters.cost(&listed.name, &listed.secret)).await;
+                if !self.shows(&listed, &filters) {
+                    continue;
+                }
                 let rank =
                     Rank { date: self.date_of(view, &listed.secret).await?, name: listed.name.clone() };
                 if after.as_ref().is_some_and(|after| !is_before(after, &rank)) {
@@ -254,6 +267,23 @@ impl Rank {
         let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
         let date = Timestamp::from_millis(i64::from_be_bytes(*millis));
         Ok(Self { date: (*has_date == 1).then_some(date), name: name.ok_or(Error::InvalidNextToken)? })
+    }
+}
+
+/// How much was compared since others ran.
+#[derive(Default)]
+struct Turn {
+    spent: usize,
+}
+
+impl Turn {
+    /// Lets others run before what costs this much, if it is time to.
+    async fn spend(&mut self, cost: usize) {
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent >= TURN_COST {
+            self.spent = 0;
+            let_others_run().await;
+        }
     }
 }
 
