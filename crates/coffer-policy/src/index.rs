@@ -1,8 +1,9 @@
 //! Which statements may be about an action and a resource, found without looking at those that can't be.
 //!
-//! Pure. A set of statements is a row of bits. Actions are found by their whole name or their service, resources by the longest
-//! literal beginning that they share with a pattern; the statements in both sets are candidates. Invariant: every statement that
-//! matches is a candidate; a candidate need not match.
+//! Pure. A set of statements is a row of bits. Actions are found by their whole name or their service. Resources are found by the
+//! longest literal text that a pattern and the resource begin with, or, where a pattern has wildcards before, by the literal text after
+//! its fifth colon, which then follows the fifth or a later colon of the resource. The statements in both sets are candidates.
+//! Invariant: every statement that matches is a candidate; a candidate need not match.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,20 @@ pub(crate) struct Index {
     services: Box<[(Box<str>, Set)]>,
     /// The statements about actions of every service.
     every_action: Set,
-    /// By a literal beginning, sorted; each with what its own beginnings have.
-    beginnings: Box<[Beginning]>,
-    every_resource: Set,
+    /// By what resources begin with.
+    heads: Beginnings,
+    /// By what follows the fifth or a later colon.
+    tails: Beginnings,
+    /// All that `tails` has.
+    every_tail: Set,
+}
+
+/// Texts that others begin with, sorted, each with what its own beginnings have.
+#[derive(Debug)]
+struct Beginnings {
+    sorted: Box<[Beginning]>,
+    /// What has the empty text.
+    every: Set,
 }
 
 #[derive(Debug)]
@@ -40,17 +52,28 @@ pub(crate) enum ActionPlace<'a> {
 /// The places of one statement.
 pub(crate) struct Places<'a> {
     pub(crate) actions: Vec<ActionPlace<'a>>,
-    /// Empty texts stand for every resource.
-    pub(crate) beginnings: Vec<&'a str>,
+    pub(crate) resources: Vec<ResourcePlace<'a>>,
 }
+
+/// Where a statement is looked for by its resources.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ResourcePlace<'a> {
+    /// By what the resource begins with; an empty text for every resource.
+    Head(&'a str),
+    /// By what follows the fifth or a later colon of the resource.
+    Tail(&'a str),
+}
+
+/// Most colons after which `tails` is looked up. A resource with more of them has all that is there as candidates.
+const TAILS_MAX: usize = 4;
 
 impl Index {
     pub(crate) fn new(statements: &[Places<'_>]) -> Self {
         let words = statements.len().div_ceil(64);
         let empty = || vec![0_u64; words].into_boxed_slice();
         let (mut actions, mut services) = (BTreeMap::<&str, Set>::new(), BTreeMap::<&str, Set>::new());
-        let (mut every_action, mut every_resource) = (empty(), empty());
-        let mut beginnings = BTreeMap::<&str, Set>::new();
+        let (mut every_action, mut every_tail) = (empty(), empty());
+        let (mut heads, mut tails) = (BTreeMap::<&str, Set>::new(), BTreeMap::<&str, Set>::new());
         for (statement, places) in statements.iter().enumerate() {
             for place in &places.actions {
                 let set = match place {
@@ -60,13 +83,14 @@ impl Index {
                 };
                 insert(set, statement);
             }
-            for beginning in &places.beginnings {
-                let set = if beginning.is_empty() {
-                    &mut every_resource
-                } else {
-                    beginnings.entry(beginning).or_insert_with(empty)
-                };
-                insert(set, statement);
+            for place in &places.resources {
+                match place {
+                    ResourcePlace::Head(text) => insert(heads.entry(text).or_insert_with(empty), statement),
+                    ResourcePlace::Tail(text) => {
+                        insert(tails.entry(text).or_insert_with(empty), statement);
+                        insert(&mut every_tail, statement);
+                    }
+                }
             }
         }
         let services: Box<[(Box<str>, Set)]> =
@@ -77,8 +101,9 @@ impl Index {
             (name.into(), union(set, more))
         };
         let actions = actions.into_iter().map(with_service).collect();
-        let beginnings = with_parents(beginnings, &every_resource);
-        Self { actions, services, every_action, beginnings, every_resource }
+        let heads = Beginnings::new(heads, empty());
+        let tails = Beginnings::new(tails, empty());
+        Self { actions, services, every_action, heads, tails, every_tail }
     }
 
     /// The statements that may be about an action, in lower case, and a resource; in order.
@@ -87,8 +112,11 @@ impl Index {
         let by_action = find(&self.actions, action)
             .or_else(|| find(&self.services, service))
             .unwrap_or(&self.every_action);
-        let by_resource = self.by_resource(resource);
-        by_action.iter().zip(by_resource).enumerate().flat_map(|(word, (actions, resources))| {
+        let heads = self.heads.find(resource);
+        let tails = self.tails_of(resource);
+        by_action.iter().zip(heads).enumerate().flat_map(move |(word, (actions, heads))| {
+            let of_word = |set: &&[u64]| set.get(word).copied().unwrap_or_default();
+            let resources = tails.iter().map(of_word).fold(*heads, |all, set| all | set);
             let mut bits = actions & resources;
             std::iter::from_fn(move || {
                 let bit = bits.trailing_zeros();
@@ -98,36 +126,56 @@ impl Index {
         })
     }
 
-    fn by_resource(&self, resource: &str) -> &[u64] {
-        // Whatever is a beginning of the resource is one of the last text that is not above it, or that text itself.
-        let mut at =
-            self.beginnings.partition_point(|beginning| beginning.text.as_ref() <= resource).checked_sub(1);
-        while let Some(beginning) = at.and_then(|at| self.beginnings.get(at)) {
-            if resource.starts_with(beginning.text.as_ref()) {
+    fn tails_of(&self, resource: &str) -> [&[u64]; TAILS_MAX] {
+        let mut found: [&[u64]; TAILS_MAX] = [&[]; TAILS_MAX];
+        if self.tails.sorted.is_empty() {
+            return found;
+        }
+        let colons = resource.match_indices(':').skip(4);
+        let mut places = found.iter_mut();
+        for (colon, _) in colons {
+            let Some(place) = places.next() else {
+                found = [&[]; TAILS_MAX];
+                found.iter_mut().take(1).for_each(|place| *place = &self.every_tail);
+                return found;
+            };
+            *place = self.tails.find(resource.get(colon + 1..).unwrap_or_default());
+        }
+        found
+    }
+}
+
+impl Beginnings {
+    fn new(mut texts: BTreeMap<&str, Set>, empty: Set) -> Self {
+        let every = texts.remove("").unwrap_or(empty);
+        let mut sorted: Vec<Beginning> = Vec::with_capacity(texts.len());
+        for (text, set) in texts {
+            let mut parent = sorted.len().checked_sub(1);
+            while let Some(above) = parent.and_then(|parent| sorted.get(parent)) {
+                if text.starts_with(above.text.as_ref()) {
+                    break;
+                }
+                parent = above.parent;
+            }
+            let inherited = parent.and_then(|parent| sorted.get(parent)).map_or(&every, |parent| &parent.set);
+            let set = union(set, inherited);
+            sorted.push(Beginning { text: text.into(), parent, set });
+        }
+        Self { sorted: sorted.into(), every }
+    }
+
+    /// What has any text that this one begins with.
+    fn find(&self, text: &str) -> &[u64] {
+        // Whatever it begins with is the last text that is not above it, or one that that one begins with.
+        let mut at = self.sorted.partition_point(|beginning| beginning.text.as_ref() <= text).checked_sub(1);
+        while let Some(beginning) = at.and_then(|at| self.sorted.get(at)) {
+            if text.starts_with(beginning.text.as_ref()) {
                 return &beginning.set;
             }
             at = beginning.parent;
         }
-        &self.every_resource
+        &self.every
     }
-}
-
-fn with_parents(beginnings: BTreeMap<&str, Set>, every_resource: &Set) -> Box<[Beginning]> {
-    let mut sorted: Vec<Beginning> = Vec::with_capacity(beginnings.len());
-    for (text, set) in beginnings {
-        let mut parent = sorted.len().checked_sub(1);
-        while let Some(above) = parent.and_then(|parent| sorted.get(parent)) {
-            if text.starts_with(above.text.as_ref()) {
-                break;
-            }
-            parent = above.parent;
-        }
-        let inherited =
-            parent.and_then(|parent| sorted.get(parent)).map_or(every_resource, |parent| &parent.set);
-        let set = union(set, inherited);
-        sorted.push(Beginning { text: text.into(), parent, set });
-    }
-    sorted.into()
 }
 
 fn insert(set: &mut Set, statement: usize) {
@@ -160,7 +208,10 @@ mod tests {
 
     #[test]
     fn only_statements_in_both_sets_are_candidates() {
-        let places = |actions, beginnings| Places { actions, beginnings };
+        let places = |actions, heads: Vec<&'static str>| Places {
+            actions,
+            resources: heads.into_iter().map(ResourcePlace::Head).collect(),
+        };
         let index = Index::new(&[
             places(vec![ActionPlace::Action("s:get")], vec!["app/"]),
             places(vec![ActionPlace::Service("s")], vec!["app/db", "app/"]),
@@ -180,10 +231,27 @@ mod tests {
         let names: Vec<String> = (0..200).map(|n| format!("app/{n:03}")).collect();
         let places: Vec<Places<'_>> = names
             .iter()
-            .map(|name| Places { actions: vec![ActionPlace::Action("s:get")], beginnings: vec![name] })
+            .map(|name| Places {
+                actions: vec![ActionPlace::Action("s:get")],
+                resources: vec![ResourcePlace::Head(name)],
+            })
             .collect();
         let index = Index::new(&places);
         check(&index, "s:get", "app/150-x", &[150]);
         check(&index, "s:get", "app/", &[]);
+    }
+
+    #[test]
+    fn what_follows_the_fifth_colon_is_found_after_any_later_one() {
+        let place = |text| Places {
+            actions: vec![ActionPlace::Everywhere],
+            resources: vec![ResourcePlace::Tail(text)],
+        };
+        let index = Index::new(&[place("secret:app/"), place("x"), place("secret:")]);
+        check(&index, "s:get", "arn:aws:s:r:1:secret:app/db", &[0, 2]);
+        check(&index, "s:get", "arn:aws:s:r:1:secret:xy", &[1, 2]);
+        check(&index, "s:get", "arn:aws:s:x:1:b", &[]);
+        check(&index, "s:get", "a:b:c:d:e:f:g:secret:app/", &[0, 2]);
+        check(&index, "s:get", "a:b:c:d:e:f:g:h:i:j:k", &[0, 1, 2]);
     }
 }

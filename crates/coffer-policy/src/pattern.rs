@@ -119,6 +119,22 @@ impl Pattern {
         }
     }
 
+    /// The literal characters after so many of its own colons, if those come after a wildcard or a variable: whatever it matches has
+    /// them after as many colons or more.
+    pub(crate) fn literal_after_colons(&self, count: usize) -> Option<&str> {
+        let mut remaining = count;
+        for (at, piece) in self.pieces.iter().enumerate() {
+            let Piece::Text(text) = piece else { continue };
+            let colons = text.matches(':').count();
+            if colons >= remaining {
+                let (last, _) = text.match_indices(':').nth(remaining.checked_sub(1)?)?;
+                return if at == 0 { None } else { text.get(last + 1..) };
+            }
+            remaining -= colons;
+        }
+        None
+    }
+
     /// Its text, if it matches nothing else.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self.pieces.as_ref() {
@@ -236,7 +252,7 @@ fn strip<'t>(run: &[Piece<'_>], text: &'t str) -> Option<&'t str> {
 /// The text after the leftmost place of a run.
 fn find<'t>(run: &[Piece<'_>], text: &'t str) -> Option<&'t str> {
     if let [Piece::Text(wanted)] = run {
-        return text.split_once(wanted.as_ref()).map(|(_, after)| after);
+        return find_text(wanted, text);
     }
     let mut from = text;
     loop {
@@ -246,6 +262,26 @@ fn find<'t>(run: &[Piece<'_>], text: &'t str) -> Option<&'t str> {
         let mut characters = from.chars();
         characters.next()?;
         from = characters.as_str();
+    }
+}
+
+/// The text after the leftmost place of another. A short one is looked for byte by byte, which takes less time than to prepare the
+/// search that is linear for all.
+fn find_text<'t>(wanted: &str, text: &'t str) -> Option<&'t str> {
+    const SHORT: usize = 64;
+    let first = wanted.as_bytes().first()?;
+    if wanted.len() > SHORT {
+        return text.split_once(wanted).map(|(_, after)| after);
+    }
+    let (mut rest, mut passed) = (text.as_bytes(), 0);
+    loop {
+        let at = rest.iter().position(|byte| byte == first)?;
+        let here = rest.get(at..)?;
+        if here.starts_with(wanted.as_bytes()) {
+            return text.get(passed + at + wanted.len()..);
+        }
+        rest = here.get(1..)?;
+        passed += at + 1;
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::condition::Check;
 use crate::context::Context;
 use crate::document::{Document, Effect, Spelled, Statement, Version};
-use crate::index::{ActionPlace, Index, Places};
+use crate::index::{ActionPlace, Index, Places, ResourcePlace};
 use crate::json::Position;
 use crate::pattern::{self, Pattern, Syntax};
 use crate::principal::{Principal, Principals, Reach};
@@ -149,13 +149,13 @@ impl Rule {
             true => vec![ActionPlace::Everywhere],
             false => self.actions.patterns.iter().map(place_of).collect(),
         };
-        let beginnings = match &self.resources {
+        let resources = match &self.resources {
             Some(resources) if !resources.is_negated => {
-                resources.patterns.iter().map(Pattern::literal_prefix).collect()
+                resources.patterns.iter().map(resource_place).collect()
             }
-            Some(_) | None => vec![""],
+            Some(_) | None => vec![ResourcePlace::Head("")],
         };
-        Places { actions, beginnings }
+        Places { actions, resources }
     }
 
     /// How closely it means the principal, if it is about the request at all.
@@ -200,6 +200,13 @@ fn place_of(pattern: &Pattern) -> ActionPlace<'_> {
     match pattern.literal_prefix().split_once(':') {
         Some((service, _)) => ActionPlace::Service(service),
         None => ActionPlace::Everywhere,
+    }
+}
+
+fn resource_place(pattern: &Pattern) -> ResourcePlace<'_> {
+    match pattern.literal_after_colons(5) {
+        Some(tail) if !tail.is_empty() => ResourcePlace::Tail(tail),
+        Some(_) | None => ResourcePlace::Head(pattern.literal_prefix()),
     }
 }
 

@@ -19,7 +19,12 @@ const RESOURCES: [&str; 6] = [
     "arn:aws:s:r:123456789012:*",
     "*",
 ];
-const RESOURCE_PATTERNS: [&str; 18] = [
+const RESOURCE_PATTERNS: [&str; 23] = [
+    "arn:aws:s:*:*:a/*",
+    "arn:aws:*:*:*:b",
+    "arn:*:*:*:*:a*",
+    "arn:aws:s:${u:name, 'r'}:*:ab",
+    "arn:aws:?:r:*:a?b",
     "*",
     "arn:aws:s:r:123456789012:a",
     "arn:aws:s:r:123456789012:a*",
