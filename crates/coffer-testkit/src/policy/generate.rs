@@ -24,7 +24,7 @@ const RESOURCE_PATTERNS: [&str; 23] = [
     "arn:aws:*:*:*:b",
     "arn:*:*:*:*:a*",
     "arn:aws:s:${u:name, 'r'}:*:ab",
-    "arn:aws:?:r:*:a?b",
+    "arn:aws:*:r:*:a?b",
     "*",
     "arn:aws:s:r:123456789012:a",
     "arn:aws:s:r:123456789012:a*",
