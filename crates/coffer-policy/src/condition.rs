@@ -71,11 +71,7 @@ impl Check {
 
     pub(crate) fn holds(&self, context: &dyn Context) -> bool {
         let values = context.get(&self.key);
-        let is_absent = match &values {
-            Values::Absent => true,
-            Values::One(_) => false,
-            Values::Many(values) => values.is_empty(),
-        };
+        let is_absent = is_absent(&values);
         if self.operator.comparison == Comparison::Null {
             return self.fits_truth(is_absent);
         }
@@ -95,6 +91,11 @@ impl Check {
             (Values::Many(values), Quantifier::All) => values.iter().all(|value| holds(value)),
             (Values::Many(values), Quantifier::Any) => values.iter().any(|value| holds(value)),
         }
+    }
+
+    /// Whether a request has no value for its key.
+    pub(crate) fn is_absent(&self, context: &dyn Context) -> bool {
+        is_absent(&context.get(&self.key))
     }
 
     fn fits_truth(&self, truth: bool) -> bool {
@@ -164,5 +165,13 @@ impl Check {
         let of_values =
             texts.iter().flat_map(Pattern::variables).chain(arns.iter().flat_map(ArnPattern::variables));
         std::iter::once(self.key.as_ref()).chain(of_values)
+    }
+}
+
+fn is_absent(values: &Values<'_>) -> bool {
+    match values {
+        Values::Absent => true,
+        Values::One(_) => false,
+        Values::Many(values) => values.is_empty(),
     }
 }

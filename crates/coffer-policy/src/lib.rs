@@ -3,7 +3,7 @@
 //! A crate anyone can use: it knows no server, no store and no directory of principals, does no I/O, and reads no clock. Documents
 //! are read with [`Document::parse`], which answers AWS's sentences for what is malformed; compiled with [`Policy::compile`]; and
 //! asked with [`evaluate`], in AWS's order of evaluation. What a request says of itself it says through a [`Context`], key by key
-//! and only when it is asked. [`lint()`] tells what is valid and still hardly meant.
+//! and only when it is asked. [`explain()`] tells of every statement why it did not matter, [`lint()`] what is valid and still hardly meant.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -57,6 +57,7 @@ mod context;
 mod document;
 mod error;
 mod evaluate;
+mod explain;
 mod index;
 mod json;
 mod lint;
@@ -66,7 +67,7 @@ mod pattern;
 mod policy;
 mod principal;
 mod scalar;
-pub mod simple;
+mod workload;
 
 pub use context::{Context, ContextMap, Values};
 pub use document::{
@@ -75,8 +76,10 @@ pub use document::{
 };
 pub use error::ParseError;
 pub use evaluate::{Decision, Determining, Policies, PolicyKind, Request, ResourcePolicy, evaluate};
+pub use explain::{Considered, Explanation, FailedCondition, explain};
 pub use json::Position;
 pub use lint::{Finding, Lint, Severity, lint};
 pub use operator::{Comparison, OPERATORS, Operator, Quantifier};
 pub use policy::{Mismatch, Policy};
 pub use principal::Principal;
+pub use workload::{Needs, Workload, least_privilege, smallest_statement};

@@ -334,7 +334,9 @@ fn lint_secret(resource: &Spelled, name: &str, actions: &[&Action], findings: &m
         return;
     };
     // Before it is created a secret is named without the six.
-    let is_for_creation = !actions.is_empty() && actions.iter().all(|action| action.name == "CreateSecret");
+    let creates = |action: &&Action| matches!(action.name, "CreateSecret" | "TagResource");
+    let is_for_creation =
+        actions.iter().any(|action| action.name == "CreateSecret") && actions.iter().all(creates);
     if is_for_creation || name.is_empty() {
         return;
     }

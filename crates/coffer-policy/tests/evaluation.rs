@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coffer_policy::{
-    ContextMap, Decision, Document, DocumentKind, Policies, Policy, PolicyKind, Principal, Request,
-    ResourcePolicy, evaluate,
+    ContextMap, Decision, Document, DocumentKind, Mismatch, Policies, Policy, PolicyKind, Principal, Request,
+    ResourcePolicy, evaluate, explain,
 };
 
 const ACCOUNT: &str = "123456789012";
@@ -222,6 +222,39 @@ fn the_decision_names_its_statement() {
     );
     let reason = Decision::ExplicitlyDenied(by).aws_reason("x");
     assert_eq!(reason.as_deref(), Some("with an explicit deny in an identity-based policy"));
+}
+
+#[test]
+fn an_explanation_says_of_every_statement_why_it_did_not_matter() {
+    let secret = format!(r#""Resource": "{SECRET}""#);
+    let get = r#""Action": "secretsmanager:GetSecretValue""#;
+    let identity = [policy(&format!(
+        r#"{{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}},
+        {{"Effect": "Deny", {get}, "Resource": "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/*"}},
+        {{"Effect": "Allow", {get}, {secret}, "Condition": {{"Bool": {{"aws:SecureTransport": true}}, "StringLike": {{"c:a": "x"}}}}}},
+        {{"Effect": "Allow", {get}, {secret}, "Condition": {{"StringLike": {{"C:A": "y"}}}}}}"#
+    ))];
+    let mut context = ContextMap::new();
+    context.set("c:a", "x");
+    let request = Request {
+        principal: ALICE,
+        action: "secretsmanager:GetSecretValue",
+        resource: SECRET,
+        context: &context,
+    };
+    let policies = Policies { identity: &identity, ..Policies::default() };
+    let explanation = explain(&policies, &request);
+    assert_eq!(explanation.decision, Decision::ImplicitlyDenied(PolicyKind::Identity));
+    let mismatches: Vec<Option<Mismatch>> =
+        explanation.statements.iter().map(|considered| considered.mismatch).collect();
+    let expected = [Mismatch::Action, Mismatch::Resource, Mismatch::Condition(0), Mismatch::Condition(0)];
+    assert_eq!(mismatches, expected.map(Some));
+    let failed: Vec<(&str, bool)> = explanation
+        .statements
+        .iter()
+        .filter_map(|considered| considered.condition.map(|failed| (failed.key, failed.is_absent)))
+        .collect();
+    assert_eq!(failed, [("aws:securetransport", true), ("c:a", false)]);
 }
 
 #[track_caller]
