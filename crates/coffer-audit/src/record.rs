@@ -238,6 +238,22 @@ impl<'a> UserIdentity<'a> {
         }
     }
 
+    /// Somebody in a role.
+    pub fn assumed_role(
+        principal_id: impl Into<Cow<'a, str>>,
+        arn: impl Into<Cow<'a, str>>,
+        account_id: impl Into<Cow<'a, str>>,
+        access_key_id: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            principal_id: Some(principal_id.into()),
+            arn: Some(arn.into()),
+            account_id: Some(account_id.into()),
+            access_key_id: Some(access_key_id.into()),
+            ..Self::of(IdentityType::AssumedRole)
+        }
+    }
+
     /// coffer itself, under the name of the service it stands for.
     pub fn service(invoked_by: impl Into<Cow<'a, str>>) -> Self {
         Self { invoked_by: Some(invoked_by.into()), ..Self::of(IdentityType::AWSService) }

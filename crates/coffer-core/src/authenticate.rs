@@ -56,15 +56,20 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Context, AuthenticationError> {
         let mut view = View::new(Arc::clone(self));
+        if let Some(token) = claim.session_token.as_deref() {
+            check_time(claim.signed_at, now)?;
+            let session = self.session(&mut view, &claim, token, now).await?;
+            let (account, region) = (session.terms.account, claim.region);
+            let principal = Principal::Session(Arc::new(session));
+            self.take_turn(&principal, now)?;
+            return Ok(Context { principal, account, region, request, now, event_source });
+        }
         let found = view.get::<AccessKey>(&keys::access_key(&claim.access_key_id)).await;
         let access_key = match found {
             Ok(Some(access_key)) if !access_key.record.is_inactive => access_key.record,
             Ok(_) => return Err(AuthenticationError::UnknownAccessKey),
             Err(_) => return Err(AuthenticationError::Unavailable),
         };
-        if claim.session_token.is_some() {
-            return Err(AuthenticationError::InvalidSessionToken);
-        }
         check_time(claim.signed_at, now)?;
         self.check_signature(&access_key, &claim)?;
         let principal = match access_key.principal.get() {
@@ -79,9 +84,7 @@ impl Inner {
                 }
             }
         };
-        if self.rate.as_ref().is_some_and(|rate| !rate.take(principal.arn(), now)) {
-            return Err(AuthenticationError::RateExceeded);
-        }
+        self.take_turn(&principal, now)?;
         Ok(Context {
             principal,
             account: access_key.account,
@@ -90,6 +93,14 @@ impl Inner {
             now,
             event_source,
         })
+    }
+
+    /// Whether a principal may ask again already.
+    fn take_turn(&self, principal: &Principal, now: Timestamp) -> Result<(), AuthenticationError> {
+        match &self.rate {
+            Some(rate) if !rate.take(principal.arn(), now) => Err(AuthenticationError::RateExceeded),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Checks the signature with the key derived for the claim's day, region and service. A derived key is kept

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use coffer_policy::{
-    Decision, Document, DocumentKind, Policies as Evaluated, Policy, Principal as Who, Request, Values,
-    evaluate,
+    Decision, Document, DocumentKind, Policies as Evaluated, Policy, Principal as Who, Request,
+    ResourcePolicy, Values, evaluate,
 };
 use coffer_store::Revision;
 use coffer_types::{AccountId, PolicyArn, Tag};
@@ -23,7 +23,8 @@ use crate::gate::{Operation, Requirements};
 use crate::ops::iam::find_aws_policy;
 use crate::records::access::{Entity, Policies};
 use crate::records::view::View;
-use crate::records::{Group, ManagedPolicy, PolicyEpoch, User};
+use crate::records::{Group, ManagedPolicy, PolicyEpoch, Role, User};
+use crate::session::{Holder, Session, Terms};
 use crate::{Context, Denial, DenialReason, Error, Principal, keys};
 
 /// Most bytes of compiled policies that are kept, as far as they can be told.
@@ -41,7 +42,9 @@ pub(crate) struct Permissions {
     epoch: Option<Revision>,
     identity: Vec<Arc<Policy>>,
     boundary: Option<Arc<Policy>>,
-    /// The principal's tags.
+    /// What narrows a session, if anything does.
+    session: Option<Vec<Arc<Policy>>>,
+    /// The user's or role's tags.
     tags: Vec<Tag>,
     weight: u64,
 }
@@ -72,7 +75,7 @@ struct UnreadablePolicy(String);
 impl Permissions {
     fn of_nobody(generation: u64, epoch: Option<Revision>) -> Self {
         let (identity, tags) = (Vec::new(), Vec::new());
-        Self { generation, epoch, identity, boundary: None, tags, weight: 1024 }
+        Self { generation, epoch, identity, boundary: None, session: None, tags, weight: 1024 }
     }
 
     async fn of_user(
@@ -96,6 +99,43 @@ impl Permissions {
             }
         }
         permissions.set_boundary(view, account, user.boundary.as_deref()).await?;
+        Ok(permissions)
+    }
+
+    async fn of_session(view: &mut View, generation: u64, session: &Session) -> Result<Self, Error> {
+        let Terms { account, holder, name, policy, policy_arns, .. } = &session.terms;
+        let mut permissions = match holder {
+            Holder::User => Self::of_user(view, generation, *account, name).await?,
+            Holder::Role => Self::of_role(view, generation, *account, name).await?,
+        };
+        if policy.is_some() || !policy_arns.is_empty() {
+            let mut narrowing = Vec::new();
+            if let Some(document) = policy {
+                narrowing.push(permissions.compile("session", document, DocumentKind::Session)?);
+            }
+            for arn in policy_arns {
+                narrowing.extend(permissions.managed(view, *account, arn).await?);
+            }
+            permissions.session = Some(narrowing);
+        }
+        Ok(permissions)
+    }
+
+    async fn of_role(
+        view: &mut View,
+        generation: u64,
+        account: AccountId,
+        name: &str,
+    ) -> Result<Self, Error> {
+        let epoch = view.get_past_cache::<PolicyEpoch>(&keys::policy_epoch(account)).await?;
+        let mut permissions = Self::of_nobody(generation, epoch.map(|epoch| epoch.revision));
+        let Some(role) = view.get_past_cache::<Role>(&keys::role(account, name)).await? else {
+            return Ok(permissions);
+        };
+        let role = role.record;
+        permissions.tags.clone_from(&role.facts.tags);
+        permissions.add(view, account, &role.policies).await?;
+        permissions.set_boundary(view, account, role.boundary.as_deref()).await?;
         Ok(permissions)
     }
 
@@ -162,8 +202,8 @@ impl Inner {
     ) -> Result<Arc<Permissions>, Error> {
         // Before the snapshot: a change that is counted later makes what is read now old.
         let generation = self.cache.access_generation();
-        let arn = context.principal.policies_arn();
-        if let Some(known) = self.permissions.0.get(arn) {
+        let key = context.principal.permissions_key();
+        if let Some(known) = self.permissions.0.get(key) {
             let is_current = match guarded {
                 Some(epoch) => known.epoch == epoch,
                 None => known.generation == generation,
@@ -177,6 +217,7 @@ impl Inner {
             Principal::User { name, .. } => {
                 Permissions::of_user(&mut view, generation, context.account, name).await?
             }
+            Principal::Session(session) => Permissions::of_session(&mut view, generation, session).await?,
             // The owner of the store, who could read the file anyway.
             Principal::Local { .. } => {
                 let epoch_key = keys::policy_epoch(context.account);
@@ -185,7 +226,7 @@ impl Inner {
             }
         };
         let permissions = Arc::new(permissions);
-        self.permissions.0.insert(arn.into(), Arc::clone(&permissions));
+        self.permissions.0.insert(key.into(), Arc::clone(&permissions));
         Ok(permissions)
     }
 }
@@ -212,6 +253,8 @@ pub(crate) fn authorize<O: Operation>(
         let policies = Evaluated {
             identity: &permissions.identity,
             boundary: permissions.boundary.as_deref(),
+            session: permissions.session.as_deref(),
+            resource: requirement.trust.as_deref().map_or(ResourcePolicy::None, ResourcePolicy::Required),
             ..Evaluated::default()
         };
         let reason = match evaluate(&policies, &request) {
@@ -235,12 +278,30 @@ impl Principal {
     fn policies_arn(&self) -> &str {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+            Self::Session(session) => &session.policies_arn,
+        }
+    }
+
+    /// Under what its permissions are kept.
+    fn permissions_key(&self) -> &str {
+        match self {
+            Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+            Self::Session(session) => session.permissions_key(),
         }
     }
 
     fn for_policies<'a>(&'a self, account: &'a str) -> Who<'a> {
         match self {
             Self::User { arn, id, .. } => Who::User { arn, account, unique_id: id },
+            Self::Session(session) => match session.terms.holder {
+                Holder::User => Who::User { arn: &session.arn, account, unique_id: &session.terms.id },
+                Holder::Role => Who::RoleSession {
+                    arn: &session.arn,
+                    role_arn: &session.policies_arn,
+                    account,
+                    unique_id: &session.terms.id,
+                },
+            },
             Self::Local { .. } => Who::Root { account },
         }
     }
@@ -264,6 +325,14 @@ impl<O: Operation> coffer_policy::Context for RequestKeys<'_, O> {
 }
 
 impl<O: Operation> RequestKeys<'_, O> {
+    /// What was agreed when the session began, if it is one.
+    fn terms(&self) -> Option<&Terms> {
+        match &self.context.principal {
+            Principal::Session(session) => Some(&session.terms),
+            Principal::User { .. } | Principal::Local { .. } => None,
+        }
+    }
+
     /// The keys of every request.
     fn global(&self, key: &str) -> Values<'_> {
         let Some(name) = key.strip_prefix("aws:") else { return Values::Absent };
@@ -273,14 +342,27 @@ impl<O: Operation> RequestKeys<'_, O> {
             "principalaccount" | "resourceaccount" => one(context.account.to_string()),
             "principaltype" => one(match &context.principal {
                 Principal::User { .. } => "User",
+                Principal::Session(session) => match session.terms.holder {
+                    Holder::User => "User",
+                    Holder::Role => "AssumedRole",
+                },
                 Principal::Local { .. } => "Account",
             }),
-            "username" => match &context.principal {
-                Principal::User { name, .. } => one(&**name),
-                Principal::Local { .. } => Values::Absent,
+            "username" => Values::optional(context.principal.user_name()),
+            "tokenissuetime" => match self.terms() {
+                Some(terms) => one(terms.issued.to_rfc3339_seconds()),
+                None => Values::Absent,
             },
+            "multifactorauthpresent" => match self.terms() {
+                Some(_) => one("false"),
+                None => Values::Absent,
+            },
+            "sourceidentity" => {
+                Values::optional(self.terms().and_then(|terms| terms.source_identity.as_deref()))
+            }
             "userid" => match &context.principal {
                 Principal::User { id, .. } => one(&**id),
+                Principal::Session(session) => one(&*session.id),
                 Principal::Local { .. } => one(context.account.to_string()),
             },
             "sourceip" => match context.request.source {
@@ -294,7 +376,10 @@ impl<O: Operation> RequestKeys<'_, O> {
             "requestedregion" => one(context.region.as_str()),
             "viaawsservice" | "principalisawsservice" => one("false"),
             _ => match name.strip_prefix("principaltag/") {
-                Some(tag) => tag_value(Some(&self.permissions.tags), tag),
+                // A session's own tags come before the role's.
+                Some(tag) => either(tag_value(self.terms().map(|terms| terms.tags.as_slice()), tag), || {
+                    tag_value(Some(&self.permissions.tags), tag)
+                }),
                 None => Values::Absent,
             },
         }

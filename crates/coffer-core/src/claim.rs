@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use coffer_types::{AccountId, Region, Timestamp};
 
+use crate::Session;
+
 /// How a caller says who it is, as data read off the wire by a door.
 pub enum Claim {
     /// AWS Signature Version 4.
@@ -80,6 +82,8 @@ pub enum Principal {
         /// The access key that signed.
         access_key_id: Arc<str>,
     },
+    /// A session of a role or of a user.
+    Session(Arc<Session>),
     /// The owner of the store, in place or over its socket.
     Local {
         /// The owner's uid.
@@ -94,6 +98,16 @@ impl Principal {
     pub fn arn(&self) -> &str {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+            Self::Session(session) => &session.arn,
+        }
+    }
+
+    /// The name of the user whose credentials these are, if they are a user's.
+    pub fn user_name(&self) -> Option<&str> {
+        match self {
+            Self::User { name, .. } => Some(name),
+            Self::Session(session) => session.user_name(),
+            Self::Local { .. } => None,
         }
     }
 
@@ -101,6 +115,7 @@ impl Principal {
     pub fn shared_arn(&self) -> Arc<str> {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => Arc::clone(arn),
+            Self::Session(session) => Arc::clone(&session.arn),
         }
     }
 }
@@ -114,6 +129,9 @@ pub enum AuthenticationError {
     /// A session token was sent that coffer did not issue.
     #[error("The security token included in the request is invalid.")]
     InvalidSessionToken,
+    /// The session has ended.
+    #[error("The security token included in the request is expired")]
+    ExpiredToken,
     /// The signature is of another key or another request.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."

@@ -127,6 +127,12 @@ pub enum IamError {
     /// It makes no sense.
     #[error("{0}")]
     InvalidInput(String),
+    /// A policy that is to narrow a session is too long.
+    #[error("{0}")]
+    PackedPolicyTooLarge(String),
+    /// It is for whoever has credentials that do not end.
+    #[error("{0}")]
+    NotForSessions(String),
     /// A number or size that would be more than a quota allows.
     #[error("{0}")]
     LimitExceeded(String),
@@ -236,6 +242,8 @@ impl IamError {
             Self::DeleteConflict(_) => "DeleteConflictException",
             Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
             Self::InvalidInput(_) => "InvalidInputException",
+            Self::PackedPolicyTooLarge(_) => "PackedPolicyTooLargeException",
+            Self::NotForSessions(_) => "AccessDenied",
             Self::LimitExceeded(_) => "LimitExceededException",
         }
     }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use coffer_audit::{Members, RecordBody};
-use coffer_policy::Values;
+use coffer_policy::{Policy, Values};
 use coffer_types::Action;
 
 use crate::authorize::authorize;
@@ -96,7 +96,7 @@ pub trait Operation: Send + Sync + 'static {
 }
 
 /// A permission an operation needs.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Requirement {
     /// To do what.
     pub action: Action,
@@ -104,10 +104,12 @@ pub struct Requirement {
     pub resource: Arc<str>,
     /// How a denial names it: as the caller did, so that it tells nobody what exists.
     pub as_supplied: Arc<str>,
+    /// A policy of the resource's that must allow it too, such as a role's trust policy.
+    pub trust: Option<Arc<Policy>>,
 }
 
 /// All permissions an operation needs; every one must be there.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Requirements(pub Vec<Requirement>);
 
 /// Proof that the caller may do what the operation requires, over what was found. Only the gate makes one.

@@ -27,6 +27,7 @@ mod rate;
 mod recorder;
 mod records;
 mod refuse;
+mod session;
 mod start;
 mod transaction;
 
@@ -47,6 +48,7 @@ pub use crate::error::{Denial, DenialReason, Error, IamError, Selected};
 pub use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 pub use crate::records::view::View;
 pub use crate::refuse::Refusal;
+pub use crate::session::{Credentials, Session};
 pub use crate::start::{
     AuditFacts, AuditFailure, CoreOptions, Founding, FoundingUser, NODE, OpenAudit, Parts, StartError,
 };

@@ -77,7 +77,9 @@ impl From<&Error> for Outcome {
                 | IamError::DeleteConflict(_)
                 | IamError::MalformedPolicyDocument(_)
                 | IamError::InvalidInput(_)
-                | IamError::LimitExceeded(_),
+                | IamError::LimitExceeded(_)
+                | IamError::PackedPolicyTooLarge(_)
+                | IamError::NotForSessions(_),
             )
             | Error::Busy => Self::Refused,
         }
@@ -132,9 +134,9 @@ impl From<&AuthenticationError> for Disbelief {
             AuthenticationError::InvalidSessionToken | AuthenticationError::WrongSignature => {
                 Self::WrongSignature
             }
-            AuthenticationError::Expired { .. } | AuthenticationError::NotYetCurrent { .. } => {
-                Self::ClockSkew
-            }
+            AuthenticationError::Expired { .. }
+            | AuthenticationError::ExpiredToken
+            | AuthenticationError::NotYetCurrent { .. } => Self::ClockSkew,
             AuthenticationError::NotOwner { .. } => Self::NotOwner,
             AuthenticationError::RateExceeded => Self::RateExceeded,
             AuthenticationError::Unavailable => Self::Unavailable,

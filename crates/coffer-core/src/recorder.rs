@@ -46,6 +46,18 @@ impl Inner {
             Principal::User { name, arn, id, access_key_id } => {
                 UserIdentity::iam_user(&**id, &**arn, account, &**access_key_id, &**name)
             }
+            Principal::Session(session) => match session.user_name() {
+                Some(name) => UserIdentity::iam_user(
+                    &*session.id,
+                    &*session.arn,
+                    account,
+                    &*session.access_key_id,
+                    name,
+                ),
+                None => {
+                    UserIdentity::assumed_role(&*session.id, &*session.arn, account, &*session.access_key_id)
+                }
+            },
             Principal::Local { uid, .. } => UserIdentity::local(*uid, account),
         };
         let mut room: AddressText = [0; size_of::<AddressText>()];

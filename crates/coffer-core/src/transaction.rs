@@ -19,6 +19,7 @@ use crate::core::Inner;
 use crate::records::access::{IdOf, unique_id};
 use crate::records::cache::Loaded;
 use crate::records::{self, EncryptionKey, Generation, Record, StoredValue, Uid, Version};
+use crate::session::{Credentials, Terms};
 use crate::{Context, Error, keys};
 
 /// Staged writes of one operation.
@@ -114,6 +115,11 @@ impl<'a> Transaction<'a> {
         let mut bytes = Zeroizing::new([0; 30]);
         self.inner.random.fill(&mut *bytes);
         SecretBytes::from(STANDARD.encode(*bytes))
+    }
+
+    /// New credentials on these terms.
+    pub(crate) fn issue(&self, terms: Terms) -> Result<Credentials, Error> {
+        self.inner.issue(self.make_secret_access_key(), terms)
     }
 
     /// Asks for the rest of a listing, after this key.

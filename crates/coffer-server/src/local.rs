@@ -61,6 +61,7 @@ pub async fn authenticate(
         }
         AuthenticationError::UnknownAccessKey
         | AuthenticationError::InvalidSessionToken
+        | AuthenticationError::ExpiredToken
         | AuthenticationError::WrongSignature
         | AuthenticationError::RateExceeded
         | AuthenticationError::Expired { .. }

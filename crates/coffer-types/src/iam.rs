@@ -129,6 +129,49 @@ impl fmt::Display for PolicyArn {
     }
 }
 
+/// The ARN of a role.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RoleArn {
+    text: String,
+    /// The account it belongs to.
+    pub account: AccountId,
+    /// The role's name.
+    pub name: EntityName,
+}
+
+/// Why a text is no role's ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a role's ARN is arn:aws:iam::ACCOUNT:role/PATH/NAME")]
+pub struct RoleArnError;
+
+impl RoleArn {
+    /// The ARN.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for RoleArn {
+    type Err = RoleArnError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.strip_prefix("arn:aws:iam::").ok_or(RoleArnError)?;
+        let (account, resource) = rest.split_once(':').ok_or(RoleArnError)?;
+        let name = resource.strip_prefix("role").ok_or(RoleArnError)?;
+        let (path, name) = name.rsplit_once('/').ok_or(RoleArnError)?;
+        format!("{path}/").parse::<EntityPath>().map_err(|_| RoleArnError)?;
+        let account = account.parse().map_err(|_| RoleArnError)?;
+        let name = name.parse().map_err(|_| RoleArnError)?;
+        Ok(Self { text: text.to_owned(), account, name })
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +193,20 @@ mod tests {
         }
         for path in ["", "a", "/a", "a/", "/a b/", "/*/", "/é/", &format!("/{}/", "p".repeat(511))] {
             assert!(path.parse::<EntityPath>().is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn which_arns_are_roles() {
+        let arn: RoleArn = "arn:aws:iam::123456789012:role/a/reader".parse().unwrap();
+        assert_eq!((arn.account, arn.name.as_str()), (AccountId::EXAMPLE, "reader"));
+        for arn in [
+            "",
+            "arn:aws:iam::aws:role/x",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::123456789012:user/x",
+        ] {
+            assert_eq!(arn.parse::<RoleArn>(), Err(RoleArnError), "{arn}");
         }
     }
 

@@ -22,7 +22,10 @@ pub use account::{AccountId, AccountIdError, Region, RegionError};
 pub use action::Action;
 pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretArnParts, SecretId, SecretSuffix};
 pub use filter::{Filter, FilterError, FilterKey, FilterValue};
-pub use iam::{EntityName, EntityNameError, EntityPath, EntityPathError, PolicyArn, PolicyArnError};
+pub use iam::{
+    EntityName, EntityNameError, EntityPath, EntityPathError, PolicyArn, PolicyArnError, RoleArn,
+    RoleArnError,
+};
 pub use name::{SecretName, SecretNameError};
 pub use secret::{SecretBytes, SecretValue};
 pub use tag::{Tag, TagError};

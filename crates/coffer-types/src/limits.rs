@@ -89,6 +89,10 @@ pub const ENTITY_DESCRIPTION_CHARS_MAX: usize = 1000;
 pub const SESSION_SECONDS_MIN: u32 = 3600;
 /// Longest session of a role, in seconds.
 pub const SESSION_SECONDS_MAX: u32 = 43_200;
+/// Shortest session there is, in seconds.
+pub const SESSION_SECONDS_SHORTEST: u32 = 900;
+/// Longest session of a user, in seconds.
+pub const USER_SESSION_SECONDS_MAX: u32 = 129_600;
 /// Entries of a page for which no number is asked.
 pub const PAGE_ITEMS_DEFAULT: u32 = 100;
 /// Most entries a page of IAM's may hold.

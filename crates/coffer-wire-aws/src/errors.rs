@@ -93,6 +93,7 @@ impl From<&AuthenticationError> for Refused {
             AuthenticationError::UnknownAccessKey | AuthenticationError::InvalidSessionToken => {
                 (StatusCode::BAD_REQUEST, "UnrecognizedClientException")
             }
+            AuthenticationError::ExpiredToken => (StatusCode::BAD_REQUEST, "ExpiredTokenException"),
             AuthenticationError::WrongSignature
             | AuthenticationError::Expired { .. }
             | AuthenticationError::NotYetCurrent { .. } => {

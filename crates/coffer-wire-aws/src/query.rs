@@ -16,7 +16,7 @@ use coffer_core::ops::iam::{
     RemoveUserFromGroup, SetDefaultPolicyVersion, TagEntity, UntagEntity, UpdateAccessKey,
     UpdateAssumeRolePolicy, UpdateGroup, UpdateRole, UpdateRoleDescription, UpdateUser,
 };
-use coffer_core::ops::sts::GetCallerIdentity;
+use coffer_core::ops::sts::{AssumeRole, GetCallerIdentity, GetSessionToken};
 use coffer_core::{Claim, Context, Core, Operation, OperationName, RequestInfo};
 use coffer_types::Region;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -205,7 +205,7 @@ operations! {
     UpdateUser,
 }
 
-operations! { STS_OPERATIONS, run_sts, Service::Sts, GetCallerIdentity }
+operations! { STS_OPERATIONS, run_sts, Service::Sts, AssumeRole, GetCallerIdentity, GetSessionToken }
 
 async fn run_one<O>(
     core: &Core,

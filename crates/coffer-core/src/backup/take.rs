@@ -79,7 +79,7 @@ impl Operation for Backup {
 
     fn requires(&self, _: &Context, _: &Moment) -> Requirements {
         let action = Action::new("coffer", "Backup");
-        Requirements(vec![Requirement { action, resource: "*".into(), as_supplied: "*".into() }])
+        Requirements(vec![Requirement { action, resource: "*".into(), as_supplied: "*".into(), trust: None }])
     }
 
     fn run(

@@ -53,7 +53,7 @@ const COUNT_MAX: usize = 10_000;
 
 fn requires(action: &'static str) -> Requirements {
     let action = Action::new("coffer", action);
-    Requirements(vec![Requirement { action, resource: "*".into(), as_supplied: "*".into() }])
+    Requirements(vec![Requirement { action, resource: "*".into(), as_supplied: "*".into(), trust: None }])
 }
 
 impl Operation for TailAudit {

@@ -3,19 +3,66 @@
 
 use std::sync::Arc;
 
-use coffer_types::AccountId;
+use coffer_types::{AccountId, EntityName, PolicyArn, RoleArn, Tag};
 
+use crate::session::Credentials;
+
+mod assume_role;
 mod get_caller_identity;
+mod get_session_token;
 
 /// Tells the caller who it is.
 pub struct GetCallerIdentity;
 
 /// Who the caller is.
 pub struct CallerIdentity {
-    /// Its unique id: a user's own, or the account's for its owner.
+    /// Its unique id: a user's own, `AROA…:name` for a session of a role, the account's for its owner.
     pub user_id: String,
     /// Its account.
     pub account: AccountId,
     /// Its ARN.
     pub arn: Arc<str>,
 }
+
+/// Takes on a role.
+pub struct AssumeRole {
+    /// Which.
+    pub role: RoleArn,
+    /// What to call the session, at most 64 characters.
+    pub session_name: EntityName,
+    /// How long, 900 or more; an hour if `None`.
+    pub seconds: Option<u32>,
+    /// What the role's owner gave a third party to say.
+    pub external_id: Option<String>,
+    /// Who is behind it, as the caller says.
+    pub source_identity: Option<String>,
+    /// A document that narrows the session.
+    pub policy: Option<String>,
+    /// Managed policies that narrow the session; at most ten.
+    pub policy_arns: Vec<PolicyArn>,
+    /// The session's tags.
+    pub tags: Vec<Tag>,
+    /// Which of them go on to sessions that begin from this one.
+    pub transitive: Vec<String>,
+}
+
+/// A role was taken on.
+pub struct AssumedRole {
+    /// The session's credentials.
+    pub credentials: Credentials,
+    /// `AROA…:name`.
+    pub id: String,
+    /// The session's ARN.
+    pub arn: String,
+    /// Who is behind it.
+    pub source_identity: Option<String>,
+}
+
+/// Makes credentials of the caller's that end.
+pub struct GetSessionToken {
+    /// How long: 900 to 129,600.
+    pub seconds: u32,
+}
+
+/// Credentials that end.
+pub struct SessionToken(pub Credentials);

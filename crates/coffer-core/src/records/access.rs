@@ -179,9 +179,6 @@ pub(crate) struct Role {
     pub(crate) trust: String,
     pub(crate) description: Option<String>,
     pub(crate) session_seconds_max: u32,
-    /// Sessions that began before are not believed any more.
-    #[serde(default)]
-    pub(crate) sessions_from: Option<Timestamp>,
 }
 
 impl Record for Role {
@@ -278,6 +275,7 @@ pub(crate) enum IdOf {
     Role,
     Policy,
     AccessKey,
+    Session,
 }
 
 impl IdOf {
@@ -288,6 +286,7 @@ impl IdOf {
             Self::Role => "AROA",
             Self::Policy => "ANPA",
             Self::AccessKey => "AKIA",
+            Self::Session => "ASIA",
         }
     }
 
@@ -295,7 +294,7 @@ impl IdOf {
     fn length(self) -> usize {
         match self {
             Self::User | Self::Group | Self::Role | Self::Policy => 17,
-            Self::AccessKey => 16,
+            Self::AccessKey | Self::Session => 16,
         }
     }
 }
@@ -337,7 +336,7 @@ mod tests {
 
     #[test]
     fn ids_have_the_length_of_aws() {
-        for (of, length) in [(IdOf::User, 21), (IdOf::Role, 21), (IdOf::AccessKey, 20)] {
+        for (of, length) in [(IdOf::User, 21), (IdOf::Role, 21), (IdOf::AccessKey, 20), (IdOf::Session, 20)] {
             assert_eq!(unique_id(of, &[255; 32]).len(), length);
         }
     }

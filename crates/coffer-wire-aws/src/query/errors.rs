@@ -35,6 +35,8 @@ pub(super) fn of_core(error: &Error) -> Refused {
             (StatusCode::BAD_REQUEST, "MalformedPolicyDocument")
         }
         Error::Iam(IamError::InvalidInput(_)) => (StatusCode::BAD_REQUEST, "InvalidInput"),
+        Error::Iam(IamError::PackedPolicyTooLarge(_)) => (StatusCode::BAD_REQUEST, "PackedPolicyTooLarge"),
+        Error::Iam(IamError::NotForSessions(_)) => (StatusCode::FORBIDDEN, "AccessDenied"),
         Error::Iam(IamError::LimitExceeded(_)) => (StatusCode::CONFLICT, "LimitExceeded"),
         Error::Busy => (StatusCode::CONFLICT, "ConcurrentModification"),
         Error::Unavailable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceFailure"),
@@ -51,6 +53,7 @@ pub(super) fn of_authentication(error: &AuthenticationError) -> Refused {
         AuthenticationError::UnknownAccessKey | AuthenticationError::InvalidSessionToken => {
             (StatusCode::FORBIDDEN, "InvalidClientTokenId")
         }
+        AuthenticationError::ExpiredToken => (StatusCode::FORBIDDEN, "ExpiredToken"),
         AuthenticationError::WrongSignature
         | AuthenticationError::Expired { .. }
         | AuthenticationError::NotYetCurrent { .. } => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),

@@ -1,14 +1,28 @@
 //! STS's operations: parameters in, elements out.
 
-use coffer_core::ops::sts::{CallerIdentity, GetCallerIdentity};
+use coffer_core::Credentials;
+use coffer_core::ops::sts::{
+    AssumeRole, AssumedRole, CallerIdentity, GetCallerIdentity, GetSessionToken, SessionToken,
+};
+use coffer_types::limits::{
+    SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, TAG_KEY_CHARS_MAX, TAGS_PER_SECRET_MAX,
+    USER_SESSION_SECONDS_MAX,
+};
+use coffer_types::{EntityName, PolicyArn, RoleArn};
 
 use super::parameters::{Malformed, Parameters};
 use super::xml::Xml;
 use super::{FromQuery, ToXml};
 
+const SESSION_NAME_RULE: &str = "Member must satisfy regular expression pattern: [\\w+=,.@-]*";
+const ROLE_ARN_RULE: &str = "Member must be the ARN of a role: arn:aws:iam::ACCOUNT:role/NAME";
+const POLICY_ARN_RULE: &str = "Member must be the ARN of a policy: arn:aws:iam::ACCOUNT:policy/NAME";
+/// Most managed policies that narrow a session.
+const SESSION_POLICIES_MAX: usize = 10;
+
 impl FromQuery for GetCallerIdentity {
-    fn from_query(parameters: Parameters) -> Result<Self, Malformed> {
-        parameters.finish(Some(Self))
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        form.finish(Some(Self))
     }
 }
 
@@ -18,6 +32,94 @@ impl ToXml for CallerIdentity {
         xml.text("UserId", &self.user_id);
         xml.text("Account", self.account.to_string());
         xml.text("Arn", &self.arn);
+        Some(xml)
+    }
+}
+
+impl Parameters {
+    /// Refuses parameters that coffer knows and does not serve.
+    fn refuse_unserved(&self, names: &[&str]) {
+        for name in names {
+            if self.raw(name).is_some() {
+                self.violate(name, "", "Member is not served".to_owned());
+            }
+        }
+    }
+}
+
+impl FromQuery for AssumeRole {
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        form.refuse_unserved(&["SerialNumber", "TokenCode", "ProvidedContexts.member.1.ProviderArn"]);
+        let role = form.required::<RoleArn>("RoleArn", ROLE_ARN_RULE);
+        form.text("RoleSessionName", 2..=64);
+        let session_name = form.required::<EntityName>("RoleSessionName", SESSION_NAME_RULE);
+        let seconds = form.number("DurationSeconds", SESSION_SECONDS_SHORTEST..=SESSION_SECONDS_MAX);
+        let external_id = form.text("ExternalId", 2..=1224);
+        form.text("SourceIdentity", 2..=64);
+        let source_identity = form.parsed::<EntityName>("SourceIdentity", SESSION_NAME_RULE);
+        let policy = form.text("Policy", 1..=2048);
+        let mut policy_arns: Vec<PolicyArn> = Vec::new();
+        for number in 1..=SESSION_POLICIES_MAX + 1 {
+            let name = format!("PolicyArns.member.{number}.arn");
+            if form.raw(&name).is_none() {
+                break;
+            }
+            policy_arns.extend(form.parsed::<PolicyArn>(&name, POLICY_ARN_RULE));
+        }
+        if policy_arns.len() > SESSION_POLICIES_MAX {
+            let rule = format!("Member must have length less than or equal to {SESSION_POLICIES_MAX}");
+            form.violate("PolicyArns", "", rule);
+        }
+        let tags = form.tags("Tags", TAGS_PER_SECRET_MAX).unwrap_or_default();
+        let transitive = form.texts("TransitiveTagKeys", TAGS_PER_SECRET_MAX, 1..=TAG_KEY_CHARS_MAX);
+        form.finish(role.zip(session_name).map(|(role, session_name)| Self {
+            role,
+            session_name,
+            seconds,
+            external_id,
+            source_identity: source_identity.map(|name| name.to_string()),
+            policy,
+            policy_arns,
+            tags,
+            transitive: transitive.unwrap_or_default(),
+        }))
+    }
+}
+
+impl FromQuery for GetSessionToken {
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        form.refuse_unserved(&["SerialNumber", "TokenCode"]);
+        let seconds = form.number("DurationSeconds", SESSION_SECONDS_SHORTEST..=USER_SESSION_SECONDS_MAX);
+        form.finish(Some(Self { seconds: seconds.unwrap_or(SESSION_SECONDS_MAX) }))
+    }
+}
+
+fn write_credentials(xml: &mut Xml, credentials: &Credentials) {
+    xml.element("Credentials", |xml| {
+        xml.text("AccessKeyId", &credentials.access_key_id);
+        xml.secret("SecretAccessKey", &credentials.secret);
+        xml.text("SessionToken", &credentials.token);
+        xml.time("Expiration", credentials.expires);
+    });
+}
+
+impl ToXml for AssumedRole {
+    fn to_xml(&self, _: &str) -> Option<Xml> {
+        let mut xml = Xml::default();
+        write_credentials(&mut xml, &self.credentials);
+        xml.element("AssumedRoleUser", |xml| {
+            xml.text("AssumedRoleId", &self.id);
+            xml.text("Arn", &self.arn);
+        });
+        xml.optional_text("SourceIdentity", self.source_identity.as_ref());
+        Some(xml)
+    }
+}
+
+impl ToXml for SessionToken {
+    fn to_xml(&self, _: &str) -> Option<Xml> {
+        let mut xml = Xml::default();
+        write_credentials(&mut xml, &self.0);
         Some(xml)
     }
 }

@@ -20,7 +20,7 @@ use crate::records::access::{Entity, Policies, arn_of};
 use crate::records::view::{View, successor};
 use crate::records::{AccessKey, AccountAlias, Group, ManagedPolicy, PolicyEpoch, Role, User};
 use crate::transaction::Transaction;
-use crate::{Context, Error, Principal, keys};
+use crate::{Context, Error, keys};
 
 /// How many records are read at a time where a kind is looked through.
 const BATCH: usize = 256;
@@ -108,20 +108,20 @@ impl About {
 
     /// The user that was named, or else the caller.
     pub(crate) fn user_or_caller(context: &Context, name: Option<&EntityName>) -> Self {
-        match (name, &context.principal) {
+        match (name, context.principal.user_name()) {
             (Some(name), _) => Self::user(name),
-            (None, Principal::User { name, .. }) => Self::Named(Kind::User, name.to_string()),
-            (None, _) => Self::Account,
+            (None, Some(caller)) => Self::Named(Kind::User, caller.to_owned()),
+            (None, None) => Self::Account,
         }
     }
 }
 
 /// The user that was named, or else the caller.
 pub(crate) fn user_or_caller(context: &Context, name: Option<&EntityName>) -> Result<String, Error> {
-    match (name, &context.principal) {
+    match (name, context.principal.user_name()) {
         (Some(name), _) => Ok(name.to_string()),
-        (None, Principal::User { name, .. }) => Ok(name.to_string()),
-        (None, _) => Err(Error::InvalidParameter(
+        (None, Some(caller)) => Ok(caller.to_owned()),
+        (None, None) => Err(Error::InvalidParameter(
             "Must specify userName when calling with non-User credentials".to_owned(),
         )),
     }
@@ -468,7 +468,7 @@ impl<T: DirectoryOperation> Operation for T {
             }
             About::Account => (Arc::from("*"), Arc::from("*")),
         };
-        Requirements(vec![Requirement { action, resource, as_supplied }])
+        Requirements(vec![Requirement { action, resource, as_supplied, trust: None }])
     }
 
     fn condition<'a>(&'a self, found: &'a Directory, key: &str) -> Values<'a> {

@@ -78,7 +78,6 @@ impl DirectoryOperation for CreateRole {
             trust: self.trust.clone(),
             description: self.description.clone(),
             session_seconds_max: self.session_seconds_max,
-            sessions_from: None,
         };
         directory.put(transaction, &role);
         Ok(directory.describe_role(&role))

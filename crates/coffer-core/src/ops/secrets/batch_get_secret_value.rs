@@ -39,6 +39,7 @@ impl Operation for BatchGetSecretValue {
             action: action("BatchGetSecretValue"),
             resource: "*".into(),
             as_supplied: "*".into(),
+            trust: None,
         }])
     }
 

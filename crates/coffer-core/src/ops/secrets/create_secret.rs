@@ -59,6 +59,7 @@ impl Operation for CreateSecret {
             action: action(name),
             resource: resource.clone(),
             as_supplied: as_supplied.clone(),
+            trust: None,
         };
         // Whoever may not tag must not make what it likes to look like something it may use.
         let is_tagged = self.tags.as_ref().is_some_and(|tags| !tags.is_empty());

@@ -85,7 +85,7 @@ impl FoundSecret {
             (None, SecretId::Arn { .. }) => as_supplied.clone(),
             (None, SecretId::Name(_)) => self.bare_arn(),
         };
-        Requirements(vec![Requirement { action, resource, as_supplied }])
+        Requirements(vec![Requirement { action, resource, as_supplied, trust: None }])
     }
 
     /// The ARN that its name alone would give it: what policies see of a secret that has no suffix yet.

@@ -36,6 +36,7 @@ impl Operation for GetRandomPassword {
             action: action("GetRandomPassword"),
             resource: "*".into(),
             as_supplied: "*".into(),
+            trust: None,
         }])
     }
 

@@ -60,8 +60,12 @@ impl Operation for ListSecrets {
     }
 
     fn requires(&self, _context: &Context, _found: &SecretPage) -> Requirements {
-        let requirement =
-            Requirement { action: action("ListSecrets"), resource: "*".into(), as_supplied: "*".into() };
+        let requirement = Requirement {
+            action: action("ListSecrets"),
+            resource: "*".into(),
+            as_supplied: "*".into(),
+            trust: None,
+        };
         Requirements(vec![requirement])
     }
 

@@ -27,6 +27,7 @@ impl Operation for GetCallerIdentity {
     fn run(&self, context: &Context, _: Grant<()>, _: &mut Transaction<'_>) -> Result<CallerIdentity, Error> {
         let user_id = match &context.principal {
             Principal::User { id, .. } => id.to_string(),
+            Principal::Session(session) => session.id.to_string(),
             Principal::Local { .. } => context.account.to_string(),
         };
         Ok(CallerIdentity { user_id, account: context.account, arn: context.principal.shared_arn() })
