@@ -89,6 +89,10 @@ def rules(workspace):
         "coffer-wire-local, whose client half anyone may use, links no core",
         linked(["coffer-wire-local"], coffer - {"coffer-types"}),
     )
+    yield (
+        "coffer-resolver, which applications link, knows of coffer only the types and its client",
+        linked(["coffer-resolver"], coffer - {"coffer-types", "coffer-wire-local"}),
+    )
     yield "types and policy stand alone", linked(["coffer-types", "coffer-policy"], coffer)
     yield (
         "a store sees sealed bytes only: it uses no crypto, no types, no core",

@@ -9,7 +9,6 @@ use coffer_types::SecretBytes;
 use serde_json::value::RawValue;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::env_file::Entry;
 use crate::output::plain;
 
 /// An object's fields, each as its JSON text.
@@ -86,25 +85,6 @@ impl Differences {
     }
 }
 
-/// A JSON object of `entries`, in their order, with their keys as field names.
-pub(crate) fn object_of(entries: &[Entry]) -> SecretBytes {
-    // Room for the worst case, six bytes for each, so that no outgrown buffer stays behind.
-    let room = entries.iter().map(|entry| (entry.key.len() + entry.value.len()) * 6 + 6).sum::<usize>() + 2;
-    let mut json = Vec::with_capacity(room);
-    json.push(b'{');
-    for (index, entry) in entries.iter().enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        // Writing a string to a Vec can't fail.
-        let _ = serde_json::to_writer(&mut json, &entry.key);
-        json.push(b':');
-        let _ = serde_json::to_writer(&mut json, entry.value.as_str());
-    }
-    json.push(b'}');
-    SecretBytes::new(json)
-}
-
 fn text_of(json: &str) -> Option<Zeroizing<String>> {
     serde_json::from_str(json).ok().map(Zeroizing::new)
 }
@@ -161,12 +141,5 @@ mod tests {
             Differences { added: vec!["e".into()], changed: vec!["a".into()], removed: vec!["c".into()] };
         assert_eq!(newer.differences(&older), expected);
         assert!(newer.differences(&newer).is_empty());
-    }
-
-    #[test]
-    fn an_object_keeps_the_order_of_the_file() {
-        let entry = |key: &str, value: &str| Entry { key: key.into(), value: Zeroizing::new(value.into()) };
-        let object = object_of(&[entry("B", "1"), entry("A", "x\"\n")]);
-        assert_eq!(object.expose_secret(), br#"{"B":"1","A":"x\"\n"}"#);
     }
 }

@@ -7,15 +7,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use coffer_resolver::env_file::{self, EnvFile, LineErrorKind, Warning, shown_key};
 use coffer_types::limits::SECRET_VALUE_BYTES_MAX;
 use coffer_types::{SecretBytes, SecretName, SecretValue, VersionId};
 use coffer_wire_local::{FailureKind, WireValue};
 use serde::Serialize;
 
 use crate::access::Access;
-use crate::env_file::{self, EnvFile, LineErrorKind, Warning, shown_key};
 use crate::failure::Stop;
-use crate::fields::{self, Differences, Fields};
+use crate::fields::{Differences, Fields};
 use crate::output::{Output, counted};
 use crate::progress::Progress;
 
@@ -109,7 +109,7 @@ impl Plan {
                 return Err(refused(format!("`{}` has empty values only", file.display())));
             }
         } else {
-            let value = fields::object_of(&entries);
+            let value = env_file::object_of(&entries);
             let length = value.len();
             let value = SecretValue::string(value).ok_or_else(|| {
                 too_large(&file.display().to_string(), length).with_hint("--split makes a secret of each key")

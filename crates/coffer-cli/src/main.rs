@@ -21,7 +21,6 @@ use crate::passphrase::Passphrase;
 mod access;
 mod arguments;
 mod commands;
-mod env_file;
 mod failure;
 mod fault;
 mod fields;

@@ -13,41 +13,44 @@ use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
 mod dialect;
+mod object;
+
+pub use object::object_of;
 
 /// Largest file that is read. A secret holds 64 KiB; with `--split` a file may hold several.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A file that could be read.
-pub(crate) struct EnvFile {
+pub struct EnvFile {
     /// Each key once, in the order of their first lines, with the value of its last.
-    pub(crate) entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// In the order of their lines.
-    pub(crate) warnings: Vec<Warning>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A key and its value.
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key, as written.
-    pub(crate) key: String,
+    pub key: String,
     /// The value; wiped when dropped.
-    pub(crate) value: Zeroizing<String>,
+    pub value: Zeroizing<String>,
 }
 
 /// A line worth a look. Never holds a value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub(crate) struct Warning {
+pub struct Warning {
     /// Counted from 1; the line the key stands on.
-    pub(crate) line: usize,
+    pub line: usize,
     /// The key, if the warning is of one and it can be shown.
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     /// What is the matter.
-    pub(crate) kind: WarningKind,
+    pub kind: WarningKind,
 }
 
 /// What is the matter with a line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum WarningKind {
+pub enum WarningKind {
     /// The key has another line further down, which counts.
     Duplicate,
     /// The value is empty.
@@ -84,7 +87,7 @@ pub(crate) enum WarningKind {
 
 impl WarningKind {
     /// Whether dialects disagree, rather than all of them reading the same questionable thing.
-    pub(crate) fn is_of_dialect(self) -> bool {
+    pub fn is_of_dialect(self) -> bool {
         !matches!(self, Self::Duplicate | Self::EmptyValue)
     }
 }
@@ -124,7 +127,7 @@ impl fmt::Display for WarningKind {
 
 /// Why a file was not imported.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EnvFileError {
+pub enum EnvFileError {
     /// It could not be opened or read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -156,7 +159,7 @@ pub(crate) enum EnvFileError {
 
 /// Why a line can't be read. Says nothing of the line's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum LineErrorKind {
+pub enum LineErrorKind {
     /// Bytes that are no UTF-8.
     #[error("not UTF-8")]
     Encoding,
@@ -192,7 +195,7 @@ pub(crate) enum LineErrorKind {
 }
 
 /// Reads the file at `path`; all of it, or nothing.
-pub(crate) fn read(path: &Path) -> Result<EnvFile, EnvFileError> {
+pub fn read(path: &Path) -> Result<EnvFile, EnvFileError> {
     let failed = |source| EnvFileError::Read { path: path.into(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
@@ -208,7 +211,7 @@ pub(crate) fn read(path: &Path) -> Result<EnvFile, EnvFileError> {
 }
 
 /// Reads `bytes`, the content of the file at `path`.
-pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<EnvFile, EnvFileError> {
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<EnvFile, EnvFileError> {
     let unreadable = |(line, column), kind| EnvFileError::Line { path: path.into(), line, column, kind };
     let source = std::str::from_utf8(bytes).map_err(|error| {
         let readable = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -264,7 +267,7 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<EnvFile, EnvFileError> 
 
 /// The key as a message may show it. A secret's field may be called anything, so what doesn't look like a key is
 /// told by its length only.
-pub(crate) fn shown_key(key: &str) -> String {
+pub fn shown_key(key: &str) -> String {
     if looks_like_key(key) {
         key.to_owned()
     } else {

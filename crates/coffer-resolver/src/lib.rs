@@ -1,0 +1,38 @@
+//! An application's secrets, from wherever they are: the environment, `.env`, files, a store.
+//!
+//! A [`Manifest`] says what an application needs and where that is looked for; a [`Resolver`] finds the values, checks
+//! them, and says in plain words what is missing. I/O is in `providers` and in reading the manifest's files; the rest
+//! is pure. Blocking, on threads that live as long as one fetch: no runtime, nothing global.
+//!
+//! Invariants: only a definitive *not found* lets the next layer answer, an error never does; and no value is in an
+//! error, a report or a `Debug`.
+
+// Strangers' bytes arrive here.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
+
+mod chain;
+pub mod env_file;
+mod error;
+mod field;
+mod manifest;
+mod overlay;
+mod provider;
+pub mod providers;
+mod reference;
+mod report;
+mod resolver;
+pub mod schema;
+mod span;
+mod surroundings;
+mod value_type;
+
+pub use chain::{Layer, LayerError};
+pub use error::{ErrorKind, FetchError};
+pub use manifest::{LOCAL_NAME, MANIFEST_NAME, Manifest, ManifestError, Need, Profile};
+pub use provider::{Fetched, Provider};
+pub use reference::{Reference, ReferenceError, Scheme};
+pub use report::{Answer, Asked, Fault, Problem, Problems};
+pub use resolver::{Credentials, Resolved, Resolver, ResolverOptions, UnknownProfile, Walk};
+pub use span::{SpanError, span};
+pub use surroundings::Surroundings;
+pub use value_type::{ValueType, ValueTypeError};

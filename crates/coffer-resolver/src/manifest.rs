@@ -1,0 +1,447 @@
+//! The manifest: what an application needs, and where that is looked for.
+//!
+//! Reads up to three files when asked to; else pure. `coffer.toml` in the application's repository says what; the user's
+//! own `coffer/coffer.toml` and the git-ignored `coffer.local.toml` beside it override where, field by field.
+//! Invariant: errors name the file, the line and the key, and never show the text, in which someone may have put a value.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use crate::chain::{Layer, LayerError};
+use crate::overlay::{Document, ProfileText, SecretText};
+use crate::reference::{Reference, ReferenceError};
+use crate::span::{SpanError, span};
+use crate::surroundings::Surroundings;
+use crate::value_type::{ValueType, ValueTypeError};
+
+/// What the manifest is called.
+pub const MANIFEST_NAME: &str = "coffer.toml";
+/// What overrides it on one machine.
+pub const LOCAL_NAME: &str = "coffer.local.toml";
+/// Largest file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest name of a secret.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What an application needs.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    needs: BTreeMap<String, Need>,
+    profiles: BTreeMap<String, Profile>,
+    profile: Option<String>,
+    folder: Option<PathBuf>,
+}
+
+/// One value that it needs.
+#[derive(Clone, Debug)]
+pub struct Need {
+    /// The name it is called by, and the environment variable it is given in.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether there is no going on without it.
+    pub required: bool,
+    /// What it is if no layer has it: a text, or a reference.
+    pub default: Option<String>,
+    /// What it must look like.
+    pub value_type: ValueType,
+    /// Where it is, before every chain.
+    pub from: Option<Reference>,
+    /// How often it should be renewed.
+    pub rotate: Option<Duration>,
+    /// When it has to be renewed.
+    pub renew_at: Option<Date>,
+    /// Who to ask for it.
+    pub owner: Option<String>,
+    /// How long a value that was read counts as fresh.
+    pub fresh: Option<Duration>,
+}
+
+/// Where names are looked for.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// In this order.
+    pub chain: Vec<Layer>,
+}
+
+/// Why there is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// A file could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// It is larger than any manifest.
+    #[error("`{}` has more than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not the TOML that a manifest is.
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, without the text.
+        message: String,
+    },
+    /// An entry says something impossible.
+    #[error("{}: [{section}] {fault}", path.display())]
+    Entry {
+        /// The manifest.
+        path: PathBuf,
+        /// Which entry, as in the file.
+        section: String,
+        /// What is wrong with it.
+        fault: EntryFault,
+    },
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EntryFault {
+    /// A name that no environment could hold.
+    #[error("is no name: letters, digits and _, not beginning with a digit, at most {NAME_BYTES_MAX}")]
+    Name,
+    /// The type.
+    #[error("type: {0}")]
+    Type(ValueTypeError),
+    /// The default is not of the type.
+    #[error("default: is not {0}")]
+    Default(String),
+    /// A reference.
+    #[error("{key}: {error}")]
+    Reference {
+        /// Which key.
+        key: &'static str,
+        /// Why it is none.
+        error: ReferenceError,
+    },
+    /// A span of time.
+    #[error("{key}: {error}")]
+    Span {
+        /// Which key.
+        key: &'static str,
+        /// Why it is none.
+        error: SpanError,
+    },
+    /// A date.
+    #[error("renew_at: write a date, such as 2027-01-31")]
+    Date,
+    /// A layer of a chain.
+    #[error("chain: layer {position}: {error}")]
+    Layer {
+        /// Counted from 1.
+        position: usize,
+        /// Why it is none.
+        error: LayerError,
+    },
+    /// A chain without layers.
+    #[error("chain: names no layer")]
+    NoLayer,
+}
+
+impl Manifest {
+    /// The manifest in `folder` or the nearest folder above it that has one, with what overrides it; `None` if there is
+    /// none.
+    pub fn find(surroundings: &Surroundings) -> Result<Option<Self>, ManifestError> {
+        let found =
+            surroundings.folder().ancestors().map(|f| f.join(MANIFEST_NAME)).find(|path| path.is_file());
+        found.map(|path| Self::read(&path, surroundings)).transpose()
+    }
+
+    /// The manifest at `path`, with what overrides it.
+    pub fn read(path: &Path, surroundings: &Surroundings) -> Result<Self, ManifestError> {
+        let mut document = read_document(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let configuration = surroundings
+            .variable("XDG_CONFIG_HOME")
+            .filter(|folder| Path::new(folder).is_absolute())
+            .map(PathBuf::from)
+            .or_else(|| surroundings.variable("HOME").map(|home| Path::new(home).join(".config")));
+        let own = configuration.map(|folder| folder.join("coffer").join(MANIFEST_NAME));
+        for path in own.into_iter().chain([folder.join(LOCAL_NAME)]) {
+            match read_document(&path) {
+                Ok(overlay) => document.overlay(overlay),
+                Err(ManifestError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut manifest = Self::of_document(path, document)?;
+        manifest.folder = Some(folder.to_owned());
+        Ok(manifest)
+    }
+
+    /// The manifest that `text` is; `path` is only what errors call it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
+        Self::of_document(path, parse_document(path, text)?)
+    }
+
+    /// A manifest of names alone: all required, all text.
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ManifestError> {
+        let secrets = names.into_iter().map(|name| (name.to_owned(), SecretText::default())).collect();
+        Self::of_document(Path::new("names"), Document { secrets, ..Document::default() })
+    }
+
+    fn of_document(path: &Path, document: Document) -> Result<Self, ManifestError> {
+        let refused =
+            |section: String| move |fault| ManifestError::Entry { path: path.to_owned(), section, fault };
+        let mut manifest = Self { profile: document.profile, ..Self::default() };
+        for (name, text) in document.secrets {
+            let need = Need::of(&name, text).map_err(refused(format!("secrets.{}", shown(&name))))?;
+            manifest.needs.insert(name, need);
+        }
+        for (name, text) in document.profiles {
+            let profile = Profile::of(&text).map_err(refused(format!("profiles.{}", shown(&name))))?;
+            manifest.profiles.insert(name, profile);
+        }
+        Ok(manifest)
+    }
+
+    /// What is needed, by name.
+    pub fn needs(&self) -> impl Iterator<Item = &Need> {
+        self.needs.values()
+    }
+
+    /// One of them.
+    pub fn need(&self, name: &str) -> Option<&Need> {
+        self.needs.get(name)
+    }
+
+    /// The profile of that name.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.get(name)
+    }
+
+    /// The profiles' names.
+    pub fn profile_names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
+    /// The profile to use where nobody names one.
+    pub fn usual_profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// The folder the manifest lies in: what relative paths in it begin at.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+}
+
+impl Need {
+    fn of(name: &str, text: SecretText) -> Result<Self, EntryFault> {
+        let is_name = name.len() <= NAME_BYTES_MAX
+            && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+        if !is_name {
+            return Err(EntryFault::Name);
+        }
+        let value_type =
+            ValueType::of_manifest(text.r#type.as_deref(), text.values.as_deref(), text.pattern.as_deref())
+                .map_err(EntryFault::Type)?;
+        if let Some(default) = &text.default {
+            match Reference::in_place_of_value(default) {
+                Some(Err(error)) => return Err(EntryFault::Reference { key: "default", error }),
+                Some(Ok(_)) => {}
+                None => value_type.check(default.as_bytes()).map_err(EntryFault::Default)?,
+            }
+        }
+        let spanned = |key, text: Option<String>| {
+            text.map(|text| span(&text).map_err(|error| EntryFault::Span { key, error })).transpose()
+        };
+        let from = text.from.map(|text| text.parse());
+        let from = from.transpose().map_err(|error| EntryFault::Reference { key: "from", error })?;
+        let date = text.renew_at.map(|text| text.parse().map_err(|_| EntryFault::Date));
+        Ok(Self {
+            name: name.to_owned(),
+            description: text.description,
+            required: text.required.unwrap_or(true),
+            default: text.default,
+            value_type,
+            from,
+            rotate: spanned("rotate", text.rotate)?,
+            renew_at: date.transpose()?,
+            owner: text.owner,
+            fresh: spanned("fresh", text.fresh)?,
+        })
+    }
+}
+
+impl Profile {
+    fn of(text: &ProfileText) -> Result<Self, EntryFault> {
+        let layer = |(index, text): (usize, &String)| {
+            text.parse().map_err(|error| EntryFault::Layer { position: index + 1, error })
+        };
+        let chain: Vec<Layer> = text.chain.iter().enumerate().map(layer).collect::<Result<_, _>>()?;
+        if chain.is_empty() { Err(EntryFault::NoLayer) } else { Ok(Self { chain }) }
+    }
+}
+
+/// A section's name, as far as a message may show it.
+fn shown(name: &str) -> &str {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    if name.len() <= 64 && name.chars().all(plain) { name } else { "…" }
+}
+
+fn read_document(path: &Path) -> Result<Document, ManifestError> {
+    let failed = |source| ManifestError::Read { path: path.to_owned(), source };
+    let file = fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, FILE_BYTES_MAX + 1), &mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ManifestError::TooLarge { path: path.to_owned() });
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        ManifestError::Syntax { path: path.to_owned(), line, message: "not UTF-8".to_owned() }
+    })?;
+    parse_document(path, text)
+}
+
+fn parse_document(path: &Path, text: &str) -> Result<Document, ManifestError> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        ManifestError::Syntax {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            message: said(error.message()),
+        }
+    })
+}
+
+/// What the parser says, unless it repeats a value: `invalid type: string "…", expected a boolean`.
+fn said(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((_, expected)) if !message.starts_with("unknown field") => format!("expected {expected}"),
+        _ if message.starts_with("unknown field") => message.to_owned(),
+        _ if message.contains(['"', '`']) => "not what a manifest says here".to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest, String> {
+        Manifest::parse(Path::new("coffer.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_that_a_manifest_says() {
+        let manifest = parse(
+            r#"
+            profile = "production"
+            [secrets.X_API_KEY]
+            description = "posts"
+            type = "regex"
+            pattern = "[a-z]+"
+            rotate = "90d"
+            renew_at = "2027-01-31"
+            owner = "team bot"
+            fresh = "1m"
+            from = "aws://bot#key"
+            [secrets.PORT]
+            required = false
+            default = "8080"
+            type = "port"
+            [profiles.production]
+            chain = ["env", "aws:bot/keys?region=us-east-1", "default"]
+            "#,
+        )
+        .unwrap();
+        let key = manifest.need("X_API_KEY").unwrap();
+        assert!(key.required);
+        assert_eq!(key.rotate, Some(Duration::from_secs(90 * 86_400)));
+        assert_eq!(key.renew_at.map(|date| date.to_string()).as_deref(), Some("2027-01-31"));
+        assert_eq!(key.fresh, Some(Duration::from_secs(60)));
+        assert_eq!(key.from.as_ref().map(Reference::to_string).as_deref(), Some("aws://bot#key"));
+        let port = manifest.need("PORT").unwrap();
+        assert!(!port.required);
+        assert_eq!(manifest.profile("production").unwrap().chain.len(), 3);
+        assert_eq!(manifest.usual_profile(), Some("production"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place_and_without_the_text() {
+        for (text, expected) in [
+            ("[secrets.A]\nhunter2 = 1", "coffer.toml:2: unknown field"),
+            ("[secrets.A]\nrequired = \"hunter2\"", "coffer.toml:2: expected a boolean"),
+            ("[secrets.A]\ndefault = hunter2", "coffer.toml:2: "),
+            ("[secrets.A]\ndefault = \"hunter2", "coffer.toml:2: "),
+            ("[secrets.A]\ntype = \"hunter2\"", "coffer.toml: [secrets.A] type: no such type"),
+            ("[secrets.A]\ntype = \"port\"\ndefault = \"hunter2\"", "[secrets.A] default: is not a port"),
+            ("[secrets.A]\nfrom = \"hunter2\"", "[secrets.A] from: it begins with none of"),
+            ("[secrets.A]\ndefault = \"aws://\"", "[secrets.A] default: nothing is named"),
+            ("[secrets.A]\nrotate = \"hunter2\"", "[secrets.A] rotate: write a number"),
+            ("[secrets.A]\nrenew_at = \"hunter2\"", "[secrets.A] renew_at: write a date"),
+            ("[secrets.\"A B\"]", "[secrets.…] is no name"),
+            ("[secrets.1A]", "[secrets.1A] is no name"),
+            ("[profiles.p]\nchain = [\"env\", \"hunter2\"]", "[profiles.p] chain: layer 2: no such layer"),
+            ("[profiles.p]\nchain = []", "[profiles.p] chain: names no layer"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(expected), "{error}\nexpected {expected}");
+            assert!(!error.contains("hunter2") || error.contains("unknown field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn overrides_go_field_by_field_and_the_nearest_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(
+            "app/coffer.toml",
+            "[secrets.A]\ndescription = \"a\"\ndefault = \"1\"\n[profiles.p]\nchain = [\"env\"]",
+        );
+        write(
+            "config/coffer/coffer.toml",
+            "[secrets.A]\ndefault = \"2\"\n[profiles.p]\nchain = [\"default\"]",
+        );
+        write("app/coffer.local.toml", "[secrets.A]\nrequired = false\n[profiles.q]\nchain = [\"env\"]");
+        fs::create_dir_all(folder.path().join("app/src/deep")).unwrap();
+        let config = folder.path().join("config");
+        let surroundings = Surroundings::of(
+            &[("XDG_CONFIG_HOME", config.to_str().unwrap())],
+            folder.path().join("app/src/deep"),
+        );
+        let manifest = Manifest::find(&surroundings).unwrap().unwrap();
+        let need = manifest.need("A").unwrap();
+        assert_eq!(need.description.as_deref(), Some("a"));
+        assert_eq!(need.default.as_deref(), Some("2"));
+        assert!(!need.required);
+        assert_eq!(manifest.profile("p").unwrap().chain, [Layer::Default]);
+        assert_eq!(manifest.profile_names().collect::<Vec<_>>(), ["p", "q"]);
+        assert_eq!(manifest.folder(), Some(folder.path().join("app").as_path()));
+        write("app/coffer.local.toml", "[secrets.A]\nrequired = 5");
+        assert!(
+            Manifest::find(&surroundings)
+                .is_err_and(|error| error.to_string().contains("coffer.local.toml:2"))
+        );
+    }
+
+    #[test]
+    fn no_manifest_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Manifest::find(&Surroundings::of(&[], folder.path())).unwrap().is_none());
+    }
+}

@@ -1,0 +1,155 @@
+//! coffer itself: `coffer://NAME#field`, over the socket of the server that holds the store.
+//!
+//! I/O: a Unix socket, a connection each time. Where no server runs, the `coffer` program reads the store in place, if it
+//! is known.
+
+use std::io;
+use std::path::PathBuf;
+
+use coffer_types::{Region, SecretValue, VersionId};
+use coffer_wire_local::{CallError, Client, ConnectError, Failure, FailureKind, Request, Response};
+
+use crate::error::{ErrorKind, FetchError};
+use crate::provider::{Fetched, Provider};
+use crate::providers::Exec;
+use crate::reference::{Reference, Scheme};
+
+/// What makes a folder a store.
+const SEAL_FILE: &str = "seal.json";
+/// Where in it a server listens.
+const SOCKET_FILE: &str = "coffer.sock";
+
+/// A store of coffer's.
+pub struct Coffer {
+    home: PathBuf,
+    program: Option<PathBuf>,
+}
+
+impl Coffer {
+    /// The store in the folder `home`.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self { home: home.into(), program: None }
+    }
+
+    /// The same; where no server runs, `program` is run to read the store in place.
+    pub fn or_in_place(self, program: PathBuf) -> Self {
+        Self { program: Some(program), ..self }
+    }
+
+    fn in_place(&self, document: &Reference) -> Option<Result<Fetched, FetchError>> {
+        let program = self.program.as_ref()?;
+        // What is no store has none to read.
+        if !self.home.join(SEAL_FILE).exists() {
+            return None;
+        }
+        let text = |path: &PathBuf| path.to_str().map(str::to_owned);
+        let mut command = vec![text(program)?, "--home".to_owned(), text(&self.home)?, "get".to_owned()];
+        for (parameter, option) in [("region", "--region"), ("version", "--version-id"), ("stage", "--stage")]
+        {
+            if let Some(value) = document.parameter(parameter) {
+                command.extend([option.to_owned(), value.to_owned()]);
+            }
+        }
+        command.extend(["--".to_owned(), document.path().to_owned()]);
+        let printed = Exec::new(".").quietly().output(&command, Scheme::Coffer);
+        Some(printed.map(|bytes| Fetched::new(bytes.into())))
+    }
+}
+
+impl Provider for Coffer {
+    fn scheme(&self) -> Scheme {
+        Scheme::Coffer
+    }
+
+    fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
+        let malformed = |what: &str, action: &str| {
+            FetchError::new(ErrorKind::Misconfigured, Scheme::Coffer, what, action)
+        };
+        let region = document.parameter("region").map(str::parse::<Region>).transpose();
+        let region =
+            region.map_err(|_| malformed("no region is called so", "write one such as us-east-1"))?;
+        let version_id = document.parameter("version").map(str::parse::<VersionId>).transpose();
+        let version_id = version_id
+            .map_err(|_| malformed("no version is called so", "name one that `coffer versions` shows"))?;
+        let stage = document.parameter("stage").map(str::parse).transpose();
+        let stage = stage.map_err(|_| malformed("no label is called so", "write one such as AWSPREVIOUS"))?;
+        let mut client = match Client::connect(&self.home.join(SOCKET_FILE), region) {
+            Ok(client) => client,
+            Err(ConnectError::NobodyListens(error)) => {
+                return self.in_place(document).unwrap_or_else(|| Err(nobody_listens(&self.home, error)));
+            }
+            Err(error) => return Err(not_connected(error)),
+        };
+        let secret_id = document.path().to_owned();
+        match client.call(&Request::GetSecretValue { secret_id, version_id, stage }) {
+            Ok(Response::GetSecretValue(read)) => {
+                let (SecretValue::String(value) | SecretValue::Binary(value)) = read.value.0;
+                Ok(Fetched { value, identity: Some(read.arn) })
+            }
+            Ok(_) => Err(FetchError::new(
+                ErrorKind::Malformed,
+                Scheme::Coffer,
+                "the answer is to another request",
+                "see whether server and program are of the same version",
+            )),
+            Err(CallError::Failure(failure)) => Err(refused(&failure)),
+            Err(error @ CallError::Transport(_)) => Err(FetchError::new(
+                ErrorKind::Unavailable,
+                Scheme::Coffer,
+                "the server went away",
+                "start it again: `coffer serve`",
+            )
+            .caused_by(error)),
+            Err(error @ CallError::Frame(_)) => Err(FetchError::new(
+                ErrorKind::Malformed,
+                Scheme::Coffer,
+                "the server's answer can't be read",
+                "see whether server and program are of the same version",
+            )
+            .caused_by(error)),
+        }
+    }
+}
+
+fn nobody_listens(home: &std::path::Path, error: io::Error) -> FetchError {
+    let what = format!("no server holds the store in `{}`", home.display());
+    FetchError::new(ErrorKind::Unavailable, Scheme::Coffer, what, "start it: `coffer serve`").caused_by(error)
+}
+
+fn not_connected(error: ConnectError) -> FetchError {
+    let (kind, what, action) = match &error {
+        ConnectError::Refused(failure) => return refused(failure),
+        ConnectError::Transport(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Denied, "this user may not reach the server", "run as the user who owns the store")
+        }
+        ConnectError::NobodyListens(_) | ConnectError::Transport(_) => {
+            (ErrorKind::Unavailable, "the server can't be reached", "start it: `coffer serve`")
+        }
+        ConnectError::Greeting(_) => (
+            ErrorKind::Malformed,
+            "the server's greeting can't be read",
+            "see whether something else listens there",
+        ),
+        ConnectError::Protocol { .. } => (
+            ErrorKind::Misconfigured,
+            "the server is of another version",
+            "run the same version of coffer on both sides",
+        ),
+    };
+    FetchError::new(kind, Scheme::Coffer, what, action).caused_by(error)
+}
+
+/// The table of what the server refuses with. Its own text names what was asked for, and never a value.
+fn refused(failure: &Failure) -> FetchError {
+    let (kind, action) = match failure.kind {
+        FailureKind::NotFound => (ErrorKind::NotFound, "write it: `coffer put NAME`"),
+        FailureKind::Denied => (ErrorKind::Denied, "run as the user who owns the store"),
+        // It is there, and marked for deletion: taken back on purpose, so no default may stand in.
+        FailureKind::Conflict => (ErrorKind::Denied, "take its deletion back: `coffer restore NAME`"),
+        FailureKind::Unavailable | FailureKind::Other => (ErrorKind::Unavailable, "see what the server says"),
+        FailureKind::Refused => (ErrorKind::Misconfigured, "correct the reference"),
+        FailureKind::Verification => (ErrorKind::DecryptionFailed, "check the store: `coffer audit verify`"),
+    };
+    let action = failure.hint.clone().unwrap_or_else(|| action.to_owned());
+    FetchError::new(kind, Scheme::Coffer, failure.message.clone(), action)
+}

@@ -1,0 +1,390 @@
+//! Finds values: layer by layer, checked, and said where they came from.
+//!
+//! I/O is the providers'. Invariant: a layer that could not be asked ends the search with its error. Nothing further
+//! down, and no default, may stand in for a value that may be there.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use coffer_types::SecretBytes;
+
+use crate::chain::{Layer, by_switches};
+use crate::error::{ErrorKind, FetchError};
+use crate::field::{NoField, field};
+use crate::manifest::{Manifest, Need};
+use crate::provider::Provider;
+use crate::providers::{Coffer, Dotenv, Env, Exec, File};
+use crate::reference::{Reference, Scheme};
+use crate::report::{Answer, Asked, Fault, Problem, Problems};
+use crate::surroundings::Surroundings;
+
+/// The profile where nobody names one.
+const USUAL_PROFILE: &str = "development";
+/// How many names are looked for at once.
+const THREADS_MAX: usize = 32;
+
+/// Finds the values of a manifest's names.
+pub struct Resolver {
+    manifest: Manifest,
+    profile: String,
+    chain: Vec<Layer>,
+    providers: HashMap<Scheme, Arc<dyn Provider>>,
+}
+
+/// How to resolve.
+#[derive(Default)]
+pub struct ResolverOptions {
+    /// The profile; else `COFFER_PROFILE`, else the manifest's own, else `development`.
+    pub profile: Option<String>,
+    /// In the place of those there would be otherwise, by scheme.
+    pub providers: Vec<Arc<dyn Provider>>,
+}
+
+/// A manifest has no such profile.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no profile is called `{name}`")]
+pub struct UnknownProfile {
+    /// What was asked for.
+    pub name: String,
+    /// What there is.
+    pub known: Vec<String>,
+}
+
+/// A value, and where it came from.
+pub struct Resolved {
+    /// The value.
+    pub value: Arc<SecretBytes>,
+    /// Where it is: a reference, or `default`.
+    pub place: String,
+    /// How old it is, if it is older than it should be because its store can't be asked.
+    pub stale: Option<Duration>,
+}
+
+/// The values of all names that have one.
+pub struct Credentials {
+    values: Vec<(String, Resolved)>,
+}
+
+/// Where to look: a reference to ask, or what the manifest says.
+enum Place<'a> {
+    Ask(Reference),
+    Default(&'a str),
+}
+
+/// What one place has.
+struct Held {
+    value: Arc<SecretBytes>,
+    place: String,
+    stale: Option<Duration>,
+}
+
+/// One name, followed through its layers.
+pub struct Walk {
+    /// Who was asked, in order.
+    pub asked: Vec<Asked>,
+    /// The value; `None` if it need not be there and is not.
+    pub result: Result<Option<Resolved>, Box<Problem>>,
+}
+
+impl Resolver {
+    /// A resolver of `manifest` in `surroundings`, which relative paths begin at unless the manifest has a folder.
+    pub fn new(
+        manifest: Manifest,
+        surroundings: Surroundings,
+        options: ResolverOptions,
+    ) -> Result<Self, UnknownProfile> {
+        let of_environment = || surroundings.variable("COFFER_PROFILE").filter(|name| !name.is_empty());
+        let profile = options
+            .profile
+            .as_deref()
+            .or_else(of_environment)
+            .or(manifest.usual_profile())
+            .unwrap_or(USUAL_PROFILE)
+            .to_owned();
+        let chain = match manifest.profile(&profile) {
+            Some(profile) => profile.chain.clone(),
+            // A manifest that says nothing of where leaves it to the switches.
+            None if profile == USUAL_PROFILE || manifest.profile_names().next().is_none() => {
+                by_switches(&surroundings, profile == USUAL_PROFILE)
+            }
+            None => {
+                let known = manifest.profile_names().map(str::to_owned).collect();
+                return Err(UnknownProfile { name: profile, known });
+            }
+        };
+        let folder = manifest.folder().unwrap_or(surroundings.folder()).to_owned();
+        let home = surroundings.variable("COFFER_HOME").unwrap_or(".coffer");
+        let home = surroundings.folder().join(home);
+        let mut providers = usual_providers(surroundings, folder, home);
+        providers.extend(options.providers.into_iter().map(|provider| (provider.scheme(), provider)));
+        Ok(Self { manifest, profile, chain, providers })
+    }
+
+    /// What is needed.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Which profile counts.
+    pub fn profile(&self) -> &str {
+        &self.profile
+    }
+
+    /// Where names are looked for, in this order.
+    pub fn chain(&self) -> &[Layer] {
+        &self.chain
+    }
+
+    /// The value of a name; `None` if it need not be there and is not. A name that the manifest doesn't have is a
+    /// required text.
+    pub fn get(&self, name: &str) -> Result<Option<Resolved>, Box<Problem>> {
+        self.walk(name).result
+    }
+
+    /// Every name's value, or everything that is wrong. Names are looked for at the same time, so that a slow store
+    /// holds up only what it has to answer.
+    pub fn load(&self) -> Result<Credentials, Problems> {
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for (name, walk) in self.walk_all() {
+            match walk.result {
+                Ok(Some(resolved)) => values.push((name, resolved)),
+                Ok(None) => {}
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        if problems.is_empty() { Ok(Credentials { values }) } else { Err(Problems(problems)) }
+    }
+
+    /// Every name of the manifest, followed through its layers, in their order.
+    pub fn walk_all(&self) -> Vec<(String, Walk)> {
+        let needs: Vec<&Need> = self.manifest.needs().collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut walks = Vec::new();
+            while let Some(need) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                walks.push((need.name.clone(), self.walk_for(need)));
+            }
+            walks
+        };
+        let mut walks: Vec<(String, Walk)> = if self.is_local() {
+            work()
+        } else {
+            thread::scope(|scope| {
+                let threads: Vec<_> = (1..needs.len().min(THREADS_MAX))
+                    .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+                    .collect();
+                let mut walks = work();
+                for thread in threads {
+                    match thread.join() {
+                        Ok(more) => walks.extend(more),
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    }
+                }
+                walks
+            })
+        };
+        walks.sort_by(|(left, _), (right, _)| left.cmp(right));
+        walks
+    }
+
+    /// Whether nothing but this machine's environment and files is asked.
+    fn is_local(&self) -> bool {
+        let is_local = |layer: &Layer| !matches!(layer, Layer::Reference(_));
+        self.chain.iter().all(is_local) && self.manifest.needs().all(|need| need.from.is_none())
+    }
+
+    /// One name, followed through its layers.
+    pub fn walk(&self, name: &str) -> Walk {
+        match self.manifest.need(name) {
+            Some(need) => self.walk_for(need),
+            None => match Manifest::of_names([name]) {
+                Ok(alone) => {
+                    alone.need(name).map(|need| self.walk_for(need)).unwrap_or_else(|| unnamed(name))
+                }
+                Err(_) => unnamed(name),
+            },
+        }
+    }
+
+    fn walk_for(&self, need: &Need) -> Walk {
+        let mut asked = Vec::new();
+        let result = self.find(need, &mut asked);
+        let result = match result {
+            Ok(Some(held)) => Ok(Some(Resolved { value: held.value, place: held.place, stale: held.stale })),
+            Ok(None) if !need.required => Ok(None),
+            Ok(None) => Err(Fault::Missing),
+            Err(fault) => Err(fault),
+        };
+        let problem = |fault| {
+            Box::new(Problem {
+                name: need.name.clone(),
+                fault,
+                asked: asked.clone(),
+                description: need.description.clone(),
+                owner: need.owner.clone(),
+            })
+        };
+        let result = result.map_err(problem);
+        Walk { asked, result }
+    }
+
+    fn find(&self, need: &Need, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+        for place in self.places(need) {
+            let held = match place {
+                Place::Ask(reference) => self.ask(&reference, asked)?,
+                Place::Default(text) => {
+                    asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
+                    let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
+                    Some(Held { value, place: "default".to_owned(), stale: None })
+                }
+            };
+            let Some(held) = held else { continue };
+            // What somebody wrote by hand may say where the value is.
+            let held = match self.meant(&held, asked)? {
+                Some(meant) => meant,
+                None => continue,
+            };
+            if held.value.is_empty() {
+                return Err(Fault::Empty { place: held.place });
+            }
+            return match need.value_type.check(held.value.expose_secret()) {
+                Ok(()) => Ok(Some(held)),
+                Err(expected) => Err(Fault::Malformed { place: held.place, expected }),
+            };
+        }
+        Ok(None)
+    }
+
+    /// The places to look for a name, in order.
+    fn places<'a>(&self, need: &'a Need) -> Vec<Place<'a>> {
+        let name = need.name.as_str();
+        let mut places: Vec<Place<'a>> = need.from.iter().cloned().map(Place::Ask).collect();
+        for layer in &self.chain {
+            match layer {
+                Layer::Environment => places.push(Place::Ask(Reference::new(Scheme::Env, name, None))),
+                Layer::Dotenv(path) => {
+                    let field = Some(name.to_owned());
+                    let path = path.display().to_string();
+                    places.push(Place::Ask(Reference::new(Scheme::Dotenv, path, field)));
+                }
+                Layer::Files(folder) => {
+                    // Docker's own examples are in small letters.
+                    let small = name.to_ascii_lowercase();
+                    for name in [name].into_iter().chain((small != name).then_some(small.as_str())) {
+                        let path = folder.join(name).display().to_string();
+                        places.push(Place::Ask(Reference::new(Scheme::File, path, None)));
+                    }
+                }
+                Layer::Reference(reference) => places.push(Place::Ask(reference.of_name(name))),
+                Layer::Default => places.extend(need.default.as_deref().map(Place::Default)),
+            }
+        }
+        places
+    }
+
+    /// The value itself, or the one it refers to; `None` if that is definitely not there.
+    fn meant(&self, held: &Held, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+        let by_hand = held.place == "default"
+            || ["env:", "dotenv:"].iter().any(|scheme| held.place.starts_with(scheme));
+        let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| by_hand);
+        match text.and_then(Reference::in_place_of_value) {
+            None => Ok(Some(Held {
+                value: Arc::clone(&held.value),
+                place: held.place.clone(),
+                stale: held.stale,
+            })),
+            Some(Ok(reference)) => self.ask(&reference, asked),
+            Some(Err(error)) => Err(Fault::Malformed {
+                place: held.place.clone(),
+                expected: format!("a reference that can be read: {error}"),
+            }),
+        }
+    }
+
+    /// What is there; `None` if it is definitely not.
+    fn ask(&self, reference: &Reference, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+        let place = reference.to_string();
+        let result = self.fetch(reference);
+        let answer = match &result {
+            Ok((_, None)) => Answer::Found,
+            Ok((_, Some(age))) => Answer::Stale(*age),
+            Err(error) if error.kind() == ErrorKind::NotFound => Answer::NotFound,
+            Err(error) => Answer::Failed(error.kind()),
+        };
+        asked.push(Asked { place: place.clone(), answer });
+        match result {
+            Ok((value, stale)) => Ok(Some(Held { value, place, stale })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Fault::Failed { place, error }),
+        }
+    }
+
+    fn fetch(&self, reference: &Reference) -> Result<(Arc<SecretBytes>, Option<Duration>), FetchError> {
+        let scheme = reference.scheme();
+        let provider = self.providers.get(&scheme).ok_or_else(|| {
+            FetchError::new(
+                ErrorKind::Misconfigured,
+                scheme,
+                format!("this coffer is built without `{scheme}`"),
+                "use a coffer that has it, or another layer",
+            )
+        })?;
+        let document = Arc::new(provider.fetch(&reference.document())?.value);
+        let Some(name) = reference.field() else { return Ok((document, None)) };
+        match field(document.expose_secret(), name) {
+            Ok(value) => Ok((Arc::new(value), None)),
+            Err(NoField::Absent) => Err(FetchError::new(
+                ErrorKind::NotFound,
+                scheme,
+                format!("`{}` has no field `{name}`", reference.document()),
+                format!("add the field `{name}` there"),
+            )),
+            Err(NoField::NoObject) => Err(FetchError::new(
+                ErrorKind::Malformed,
+                scheme,
+                format!("`{}` is no JSON object, so it has no field `{name}`", reference.document()),
+                "write {name} into the layer, where each secret is one name, or store an object",
+            )),
+        }
+    }
+}
+
+fn unnamed(name: &str) -> Walk {
+    let expected = "a name: letters, digits and _".to_owned();
+    let fault = Fault::Malformed { place: "the name".to_owned(), expected };
+    let problem = Problem { name: name.to_owned(), fault, asked: Vec::new(), description: None, owner: None };
+    Walk { asked: Vec::new(), result: Err(Box::new(problem)) }
+}
+
+fn usual_providers(
+    surroundings: Surroundings,
+    folder: PathBuf,
+    home: PathBuf,
+) -> HashMap<Scheme, Arc<dyn Provider>> {
+    let surroundings = Arc::new(surroundings);
+    let all: [Arc<dyn Provider>; 5] = [
+        Arc::new(Env::new(surroundings)),
+        Arc::new(Dotenv::new(&folder)),
+        Arc::new(File::new(&folder)),
+        Arc::new(Exec::new(&folder)),
+        Arc::new(Coffer::new(home)),
+    ];
+    all.into_iter().map(|provider| (provider.scheme(), provider)).collect()
+}
+
+impl Credentials {
+    /// A value; `None` if it need not be there and is not.
+    pub fn get(&self, name: &str) -> Option<&SecretBytes> {
+        let at = self.values.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        self.values.get(at).map(|(_, resolved)| &*resolved.value)
+    }
+
+    /// Every name that has a value, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Resolved)> {
+        self.values.iter().map(|(name, resolved)| (name.as_str(), resolved))
+    }
+}

@@ -1,0 +1,249 @@
+//! What every provider holds to, and the table of errors of each.
+
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
+use std::error::Error;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use coffer_resolver::providers::{Coffer, Dotenv, Env, Exec, File};
+use coffer_resolver::{ErrorKind, FetchError, Provider, Surroundings};
+use coffer_wire_local::{Hello, REQUEST_BYTES_MAX, Request, decode, length_of};
+
+/// What must never be in an error.
+const SECRET: &str = "hunter2";
+
+/// One provider, and references with what they give.
+struct Subject {
+    provider: Arc<dyn Provider>,
+    cases: Vec<(String, Result<Vec<u8>, ErrorKind>)>,
+}
+
+impl Subject {
+    fn new(provider: impl Provider + 'static, cases: &[(&str, Result<&str, ErrorKind>)]) -> Self {
+        let owned = |(reference, expected): &(&str, Result<&str, ErrorKind>)| {
+            ((*reference).to_owned(), expected.map(|value| value.as_bytes().to_vec()))
+        };
+        Self { provider: Arc::new(provider), cases: cases.iter().map(owned).collect() }
+    }
+
+    /// The suite: every case gives what it should, each time and from many threads at once; what is there and what
+    /// definitely is not are among the cases; errors say who, what and what to do, and never a value.
+    fn hold(&self) {
+        assert!(self.cases.iter().any(|(_, expected)| expected.is_ok()));
+        assert!(self.cases.iter().any(|(_, expected)| *expected == Err(ErrorKind::NotFound)));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    self.cases.iter().for_each(|(reference, expected)| self.check(reference, expected))
+                });
+            }
+        });
+    }
+
+    fn check(&self, reference: &str, expected: &Result<Vec<u8>, ErrorKind>) {
+        let reference = reference.parse().unwrap();
+        match (self.provider.fetch(&reference), expected) {
+            (Ok(fetched), Ok(value)) => assert!(fetched.value.expose_secret() == value, "{reference}"),
+            (Err(error), Err(kind)) => {
+                assert_eq!(error.kind(), *kind, "{reference}: {error}");
+                assert_eq!(error.provider(), self.provider.scheme());
+                assert!(!error.action().is_empty(), "{reference}: {error}");
+                assert_silent(&error);
+            }
+            (Ok(_), Err(kind)) => panic!("{reference}: a value rather than {kind}"),
+            (Err(error), Ok(_)) => panic!("{reference}: {error}"),
+        }
+    }
+}
+
+fn assert_silent(error: &FetchError) {
+    let mut said = format!("{error} {error:?} {}", error.action());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    assert!(!said.contains(SECRET), "{said}");
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0)
+}
+
+#[test]
+fn the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("value"), "from a file\n").unwrap();
+    let path = folder.path().join("value").display().to_string();
+    let variables = [
+        ("A", "a"),
+        ("EMPTY", ""),
+        ("B_FILE", path.as_str()),
+        ("C", SECRET),
+        ("C_FILE", &path),
+        ("D_FILE", "/gone"),
+    ];
+    Subject::new(
+        Env::new(Arc::new(Surroundings::of(&variables, "/"))),
+        &[
+            ("env:A", Ok("a")),
+            ("env:EMPTY", Ok("")),
+            ("env:B", Ok("from a file")),
+            ("env:NONE", Err(ErrorKind::NotFound)),
+            ("env:C", Err(ErrorKind::Misconfigured)),
+            ("env:D", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
+}
+
+#[test]
+fn env_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".env"), "A=1\nB='x y'\nA=2\n").unwrap();
+    fs::write(folder.path().join("bad"), format!("A=1\n'{SECRET}\n")).unwrap();
+    Subject::new(
+        Dotenv::new(folder.path()),
+        &[
+            ("dotenv:.env", Ok(r#"{"A":"2","B":"x y"}"#)),
+            ("dotenv:none", Err(ErrorKind::NotFound)),
+            ("dotenv:.env/below", Err(ErrorKind::NotFound)),
+            ("dotenv:bad", Err(ErrorKind::Malformed)),
+            ("dotenv:.", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
+}
+
+#[test]
+fn files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a"), "value\n").unwrap();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    fs::write(folder.path().join("large"), vec![b'x'; 1024 * 1024 + 1]).unwrap();
+    fs::write(folder.path().join("closed"), SECRET).unwrap();
+    fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+    std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
+    let mut cases = vec![
+        ("file:a", Ok("value")),
+        ("file:empty", Ok("")),
+        ("file:link", Ok("value")),
+        ("file:none", Err(ErrorKind::NotFound)),
+        ("file:a/b", Err(ErrorKind::NotFound)),
+        ("file:.", Err(ErrorKind::Misconfigured)),
+        ("file:large", Err(ErrorKind::Malformed)),
+    ];
+    if !is_root() {
+        cases.push(("file:closed", Err(ErrorKind::Denied)));
+    }
+    Subject::new(File::new(folder.path()), &cases).hold();
+}
+
+#[test]
+fn programs() {
+    Subject::new(
+        Exec::new("/").within(Duration::from_secs(2)),
+        &[
+            ("exec:echo a b", Ok("a b")),
+            ("exec:printf 'a\\n\\n'", Ok("a\n")),
+            ("exec:printf '%s' '$HOME;`id`'", Ok("$HOME;`id`")),
+            ("exec:sh -c 'echo hunter2; exit 3'", Err(ErrorKind::NotFound)),
+            ("exec:sh -c 'echo hunter2; exit 4'", Err(ErrorKind::Denied)),
+            ("exec:sh -c 'exit 6'", Err(ErrorKind::Unavailable)),
+            ("exec:sh -c 'exit 8'", Err(ErrorKind::DecryptionFailed)),
+            ("exec:sh -c 'echo hunter2; exit 1'", Err(ErrorKind::Misconfigured)),
+            ("exec:sh -c 'kill -9 $$'", Err(ErrorKind::Unavailable)),
+            ("exec:/nonexistent/program", Err(ErrorKind::Misconfigured)),
+            ("exec:sleep 60", Err(ErrorKind::Unavailable)),
+            ("exec:head -c 2000000 /dev/zero", Err(ErrorKind::Malformed)),
+            ("exec:echo 'a", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
+}
+
+/// A server that answers each request by the name it asks for.
+fn serve(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let hello: Option<Hello> = received(&mut stream);
+                assert!(hello.is_some());
+                send(&mut stream, r#"{"protocol":1,"endpoint":null}"#);
+                while let Some(Request::GetSecretValue { secret_id, .. }) = received(&mut stream) {
+                    match answer(&secret_id) {
+                        Some(json) => send(&mut stream, &json),
+                        None => return,
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn answer(name: &str) -> Option<String> {
+    let failure = |kind: &str| format!(r#"{{"failure":{{"kind":"{kind}","message":"as told"}}}}"#);
+    Some(match name {
+        "here" => r#"{"response":{"operation":"GetSecretValue","result":{"arn":"arn:aws:secretsmanager:us-east-1:111122223333:secret:here-AbCdEf","name":"here","version_id":"00000000-0000-0000-0000-000000000001","value":{"string":"eyJBIjoxfQ=="},"stages":["AWSCURRENT"],"created":0}}}"#.to_owned(),
+        "hang-up" => return None,
+        "nonsense" => format!(r#"{{"response":"{SECRET}"}}"#),
+        "other" => r#"{"response":{"operation":"TailAudit","result":{"lines":[]}}}"#.to_owned(),
+        kind => failure(kind),
+    })
+}
+
+fn received<T: serde::de::DeserializeOwned>(stream: &mut impl Read) -> Option<T> {
+    let mut front = [0; 4];
+    stream.read_exact(&mut front).ok()?;
+    let mut json = vec![0; length_of(front, REQUEST_BYTES_MAX).unwrap()];
+    stream.read_exact(&mut json).ok()?;
+    Some(decode(&json).unwrap())
+}
+
+fn send(stream: &mut impl Write, json: &str) {
+    let _ = stream.write_all(&(json.len() as u32).to_be_bytes());
+    let _ = stream.write_all(json.as_bytes());
+}
+
+#[test]
+fn coffer() {
+    let home = tempfile::tempdir().unwrap();
+    serve(&home.path().join("coffer.sock"));
+    Subject::new(
+        Coffer::new(home.path()),
+        &[
+            ("coffer://here", Ok(r#"{"A":1}"#)),
+            ("coffer://NotFound", Err(ErrorKind::NotFound)),
+            ("coffer://Denied", Err(ErrorKind::Denied)),
+            ("coffer://Conflict", Err(ErrorKind::Denied)),
+            ("coffer://Unavailable", Err(ErrorKind::Unavailable)),
+            ("coffer://Other", Err(ErrorKind::Unavailable)),
+            ("coffer://Refused", Err(ErrorKind::Misconfigured)),
+            ("coffer://Verification", Err(ErrorKind::DecryptionFailed)),
+            ("coffer://hang-up", Err(ErrorKind::Unavailable)),
+            ("coffer://nonsense", Err(ErrorKind::Malformed)),
+            ("coffer://other", Err(ErrorKind::Malformed)),
+            ("coffer://here?region=x", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
+    let identity = Coffer::new(home.path()).fetch(&"coffer://here".parse().unwrap()).ok().unwrap().identity;
+    assert_eq!(identity.as_deref(), Some("arn:aws:secretsmanager:us-east-1:111122223333:secret:here-AbCdEf"));
+}
+
+#[test]
+fn coffer_without_a_server() {
+    let home = tempfile::tempdir().unwrap();
+    let error = Coffer::new(home.path()).fetch(&"coffer://here".parse().unwrap()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.action().contains("coffer serve"), "{}", error.action());
+}
