@@ -10,7 +10,10 @@
 // Strangers' bytes arrive here.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
 
+mod breaker;
+mod cache;
 mod chain;
+mod clock;
 pub mod env_file;
 mod error;
 mod field;
@@ -21,18 +24,25 @@ pub mod providers;
 mod reference;
 mod report;
 mod resolver;
+mod retry;
 pub mod schema;
+mod sources;
 mod span;
 mod surroundings;
 mod value_type;
 
+pub use breaker::{BreakerPolicy, BreakerState};
+pub use cache::CachePolicy;
 pub use chain::{Layer, LayerError};
+pub use clock::{Clock, MachineClock};
 pub use error::{ErrorKind, FetchError};
 pub use manifest::{LOCAL_NAME, MANIFEST_NAME, Manifest, ManifestError, Need, Profile};
 pub use provider::{Fetched, Provider};
 pub use reference::{Reference, ReferenceError, Scheme};
 pub use report::{Answer, Asked, Fault, Problem, Problems};
 pub use resolver::{Credentials, Resolved, Resolver, ResolverOptions, UnknownProfile, Walk};
+pub use retry::Retry;
+pub use sources::{Counts, Policy};
 pub use span::{SpanError, span};
 pub use surroundings::Surroundings;
 pub use value_type::{ValueType, ValueTypeError};

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use coffer_types::SecretBytes;
 
+use crate::breaker::BreakerState;
 use crate::chain::{Layer, by_switches};
+use crate::clock::{Clock, MachineClock};
 use crate::error::{ErrorKind, FetchError};
 use crate::field::{NoField, field};
 use crate::manifest::{Manifest, Need};
@@ -20,6 +22,7 @@ use crate::provider::Provider;
 use crate::providers::{Coffer, Dotenv, Env, Exec, File};
 use crate::reference::{Reference, Scheme};
 use crate::report::{Answer, Asked, Fault, Problem, Problems};
+use crate::sources::{Counts, Document, Policy, Sources};
 use crate::surroundings::Surroundings;
 
 /// The profile where nobody names one.
@@ -32,16 +35,33 @@ pub struct Resolver {
     manifest: Manifest,
     profile: String,
     chain: Vec<Layer>,
-    providers: HashMap<Scheme, Arc<dyn Provider>>,
+    sources: Sources,
 }
 
 /// How to resolve.
-#[derive(Default)]
 pub struct ResolverOptions {
     /// The profile; else `COFFER_PROFILE`, else the manifest's own, else `development`.
     pub profile: Option<String>,
     /// In the place of those there would be otherwise, by scheme.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// How documents are kept and asked for.
+    pub policy: Policy,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Which process this is, so that a forked child begins anew.
+    pub process: fn() -> u32,
+}
+
+impl Default for ResolverOptions {
+    fn default() -> Self {
+        Self {
+            profile: None,
+            providers: Vec::new(),
+            policy: Policy::default(),
+            clock: Arc::new(MachineClock),
+            process: std::process::id,
+        }
+    }
 }
 
 /// A manifest has no such profile.
@@ -121,7 +141,8 @@ impl Resolver {
         let home = surroundings.folder().join(home);
         let mut providers = usual_providers(surroundings, folder, home);
         providers.extend(options.providers.into_iter().map(|provider| (provider.scheme(), provider)));
-        Ok(Self { manifest, profile, chain, providers })
+        let sources = Sources::new(providers, options.policy, options.clock, options.process);
+        Ok(Self { manifest, profile, chain, sources })
     }
 
     /// What is needed.
@@ -143,6 +164,21 @@ impl Resolver {
     /// required text.
     pub fn get(&self, name: &str) -> Result<Option<Resolved>, Box<Problem>> {
         self.walk(name).result
+    }
+
+    /// Forgets what was read from `reference`, so that the next caller reads it anew.
+    pub fn forget(&self, reference: &Reference) {
+        self.sources.forget(reference);
+    }
+
+    /// What has been counted since the start.
+    pub fn counts(&self) -> Counts {
+        self.sources.counts()
+    }
+
+    /// The state of a provider's circuit breaker.
+    pub fn breaker(&self, scheme: Scheme) -> BreakerState {
+        self.sources.breaker(scheme)
     }
 
     /// Every name's value, or everything that is wrong. Names are looked for at the same time, so that a slow store
@@ -235,7 +271,7 @@ impl Resolver {
     fn find(&self, need: &Need, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         for place in self.places(need) {
             let held = match place {
-                Place::Ask(reference) => self.ask(&reference, asked)?,
+                Place::Ask(reference) => self.ask(&reference, need.fresh, asked)?,
                 Place::Default(text) => {
                     asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
                     let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
@@ -244,7 +280,7 @@ impl Resolver {
             };
             let Some(held) = held else { continue };
             // What somebody wrote by hand may say where the value is.
-            let held = match self.meant(&held, asked)? {
+            let held = match self.meant(&held, need.fresh, asked)? {
                 Some(meant) => meant,
                 None => continue,
             };
@@ -287,7 +323,12 @@ impl Resolver {
     }
 
     /// The value itself, or the one it refers to; `None` if that is definitely not there.
-    fn meant(&self, held: &Held, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn meant(
+        &self,
+        held: &Held,
+        fresh: Option<Duration>,
+        asked: &mut Vec<Asked>,
+    ) -> Result<Option<Held>, Fault> {
         let by_hand = held.place == "default"
             || ["env:", "dotenv:"].iter().any(|scheme| held.place.starts_with(scheme));
         let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| by_hand);
@@ -297,7 +338,7 @@ impl Resolver {
                 place: held.place.clone(),
                 stale: held.stale,
             })),
-            Some(Ok(reference)) => self.ask(&reference, asked),
+            Some(Ok(reference)) => self.ask(&reference, fresh, asked),
             Some(Err(error)) => Err(Fault::Malformed {
                 place: held.place.clone(),
                 expected: format!("a reference that can be read: {error}"),
@@ -306,9 +347,14 @@ impl Resolver {
     }
 
     /// What is there; `None` if it is definitely not.
-    fn ask(&self, reference: &Reference, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn ask(
+        &self,
+        reference: &Reference,
+        fresh: Option<Duration>,
+        asked: &mut Vec<Asked>,
+    ) -> Result<Option<Held>, Fault> {
         let place = reference.to_string();
-        let result = self.fetch(reference);
+        let result = self.fetch(reference, fresh);
         let answer = match &result {
             Ok((_, None)) => Answer::Found,
             Ok((_, Some(age))) => Answer::Stale(*age),
@@ -323,20 +369,12 @@ impl Resolver {
         }
     }
 
-    fn fetch(&self, reference: &Reference) -> Result<(Arc<SecretBytes>, Option<Duration>), FetchError> {
+    fn fetch(&self, reference: &Reference, fresh: Option<Duration>) -> Result<Document, FetchError> {
         let scheme = reference.scheme();
-        let provider = self.providers.get(&scheme).ok_or_else(|| {
-            FetchError::new(
-                ErrorKind::Misconfigured,
-                scheme,
-                format!("this coffer is built without `{scheme}`"),
-                "use a coffer that has it, or another layer",
-            )
-        })?;
-        let document = Arc::new(provider.fetch(&reference.document())?.value);
-        let Some(name) = reference.field() else { return Ok((document, None)) };
+        let (document, stale) = self.sources.document(reference, fresh)?;
+        let Some(name) = reference.field() else { return Ok((document, stale)) };
         match field(document.expose_secret(), name) {
-            Ok(value) => Ok((Arc::new(value), None)),
+            Ok(value) => Ok((Arc::new(value), stale)),
             Err(NoField::Absent) => Err(FetchError::new(
                 ErrorKind::NotFound,
                 scheme,

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coffer_resolver::{
-    Answer, ErrorKind, FetchError, Fetched, Manifest, Provider, Reference, Resolver, ResolverOptions, Scheme,
-    Surroundings, Walk,
+    Answer, ErrorKind, FetchError, Fetched, Manifest, Policy, Provider, Reference, Resolver, ResolverOptions,
+    Retry, Scheme, Surroundings, Walk,
 };
 use coffer_types::SecretBytes;
 use proptest::prelude::*;
@@ -40,7 +40,11 @@ impl Provider for Scripted {
 
 fn resolver(folder: &Path, manifest: &str, variables: &[(&str, &str)]) -> Resolver {
     let manifest = Manifest::parse(Path::new("coffer.toml"), manifest).unwrap();
-    let options = ResolverOptions { providers: vec![Arc::new(Scripted)], ..ResolverOptions::default() };
+    // Asked once: what is asked again is in `sources.rs`.
+    let retry = Retry { attempts_max: 1, ..Retry::default() };
+    let policy = Policy { retry, ..Policy::default() };
+    let options =
+        ResolverOptions { providers: vec![Arc::new(Scripted)], policy, ..ResolverOptions::default() };
     Resolver::new(manifest, Surroundings::of(variables, folder), options).unwrap()
 }
 
@@ -239,8 +243,11 @@ fn profiles() {
         (Some("b"), &[("COFFER_PROFILE", "a")], Some("two/KEY")),
         (Some("c"), &[], None),
     ] {
-        let options =
-            ResolverOptions { profile: asked.map(str::to_owned), providers: vec![Arc::new(Scripted)] };
+        let options = ResolverOptions {
+            profile: asked.map(str::to_owned),
+            providers: vec![Arc::new(Scripted)],
+            ..ResolverOptions::default()
+        };
         let found = Resolver::new(parsed(), Surroundings::of(variables, "/"), options)
             .map(|resolver| resolver.get("KEY").unwrap().unwrap())
             .map(|resolved| String::from_utf8(resolved.value.expose_secret().to_vec()).unwrap());

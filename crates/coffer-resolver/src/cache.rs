@@ -1,0 +1,170 @@
+//! What was read, how old it is, and what may be done with it. RFC 5861's words: fresh, stale while it is revalidated,
+//! stale if there is an error.
+//!
+//! Pure: the clock is given, nothing is fetched. Invariant: a document that was denied, not found or revoked leaves at
+//! once, so that no later outage brings its value back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffer_types::SecretBytes;
+
+use crate::error::{ErrorKind, FetchError};
+
+/// How long documents are kept, and how many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CachePolicy {
+    /// How long a document counts as fresh; a need may set its own.
+    pub fresh: Duration,
+    /// How long after that it may stand in while its store can't be asked; 0 for never.
+    pub stale_if_error: Duration,
+    /// At most this many documents.
+    pub entries_max: usize,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            fresh: Duration::from_secs(5 * 60),
+            stale_if_error: Duration::from_secs(60 * 60),
+            entries_max: 1024,
+        }
+    }
+}
+
+/// Documents by what they are called. Holds values, so there is no `Debug`.
+pub(crate) struct Cache {
+    policy: CachePolicy,
+    /// What the store itself calls a document, by the reference it was asked for by.
+    identities: HashMap<String, String>,
+    entries: HashMap<String, Entry>,
+    /// Counts uses, so that the one not used for longest can be told.
+    uses: u64,
+}
+
+struct Entry {
+    value: Arc<SecretBytes>,
+    read_at: Duration,
+    used: u64,
+}
+
+/// What to do for a caller.
+pub(crate) enum Look {
+    /// Give it this. If `refresh`, fetch it anew behind its back.
+    Fresh { value: Arc<SecretBytes>, refresh: bool },
+    /// Fetch it; the caller waits.
+    Fetch,
+}
+
+/// What a caller gets after a fetch.
+pub(crate) struct Given {
+    pub(crate) value: Arc<SecretBytes>,
+    /// How old it is, if it should not be as old.
+    pub(crate) stale: Option<Duration>,
+}
+
+impl Cache {
+    pub(crate) fn new(policy: CachePolicy) -> Self {
+        Self { policy, identities: HashMap::new(), entries: HashMap::new(), uses: 0 }
+    }
+
+    /// What is there for `reference`, if it may be as old as `fresh`.
+    pub(crate) fn look(&mut self, now: Duration, reference: &str, fresh: Option<Duration>) -> Look {
+        let fresh = fresh.unwrap_or(self.policy.fresh);
+        self.uses += 1;
+        let uses = self.uses;
+        let Some(entry) = self.entries.get_mut(identity_of(&self.identities, reference)) else {
+            return Look::Fetch;
+        };
+        entry.used = uses;
+        let age = now.saturating_sub(entry.read_at);
+        if age >= fresh {
+            return Look::Fetch;
+        }
+        // In its last fifth it is fetched anew, so that nobody who asks often ever waits.
+        Look::Fresh { value: Arc::clone(&entry.value), refresh: age >= fresh - fresh / 5 }
+    }
+
+    /// A document was read.
+    pub(crate) fn read(
+        &mut self,
+        now: Duration,
+        reference: &str,
+        identity: Option<String>,
+        value: Arc<SecretBytes>,
+    ) -> Given {
+        let identity = identity.unwrap_or_else(|| reference.to_owned());
+        let before = self.identities.insert(reference.to_owned(), identity.clone());
+        // The name leads to another document from now on; whoever asks for the old one by its own name still may.
+        if let Some(before) = before.filter(|before| *before != identity) {
+            self.drop_unnamed(&before);
+        }
+        self.uses += 1;
+        let entry = Entry { value: Arc::clone(&value), read_at: now, used: self.uses };
+        self.entries.insert(identity, entry);
+        self.shrink();
+        Given { value, stale: None }
+    }
+
+    /// A document could not be read: what is served in its place, if anything may be.
+    pub(crate) fn failed(
+        &mut self,
+        now: Duration,
+        reference: &str,
+        fresh: Option<Duration>,
+        error: FetchError,
+    ) -> Result<Given, FetchError> {
+        let identity = identity_of(&self.identities, reference).to_owned();
+        match error.kind() {
+            ErrorKind::Throttled | ErrorKind::Unavailable => {
+                let fresh = fresh.unwrap_or(self.policy.fresh);
+                let entry = self.entries.get(&identity).ok_or_else(|| error.clone())?;
+                let age = now.saturating_sub(entry.read_at);
+                let value = Arc::clone(&entry.value);
+                if age < fresh {
+                    return Ok(Given { value, stale: None });
+                }
+                let limit = fresh.saturating_add(self.policy.stale_if_error);
+                if age < limit { Ok(Given { value, stale: Some(age) }) } else { Err(error) }
+            }
+            ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed => {
+                self.evict(reference);
+                Err(error)
+            }
+            // It says nothing of the value; but nobody can say that it still counts.
+            ErrorKind::Malformed | ErrorKind::Misconfigured => Err(error),
+        }
+    }
+
+    /// Forgets a document, by whatever name.
+    pub(crate) fn evict(&mut self, reference: &str) {
+        let identity = identity_of(&self.identities, reference).to_owned();
+        self.entries.remove(&identity);
+        self.identities.retain(|_, known| *known != identity);
+    }
+
+    fn drop_unnamed(&mut self, identity: &str) {
+        if !self.identities.values().any(|known| known == identity) {
+            self.entries.remove(identity);
+        }
+    }
+
+    fn shrink(&mut self) {
+        while self.entries.len() > self.policy.entries_max.max(1) {
+            let oldest =
+                self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else { return };
+            self.entries.remove(&oldest);
+            self.identities.retain(|_, known| *known != oldest);
+        }
+    }
+}
+
+/// What a document is kept by: what its store calls it, if that is known.
+fn identity_of<'a>(identities: &'a HashMap<String, String>, reference: &'a str) -> &'a str {
+    identities.get(reference).map_or(reference, String::as_str)
+}
+
+#[cfg(test)]
+mod tests;

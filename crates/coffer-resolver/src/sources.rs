@@ -1,0 +1,423 @@
+//! Asks providers for documents: through the cache, with time-outs, retries and circuit breakers, one fetch for all who
+//! wait.
+//!
+//! I/O: threads, one a fetch, which end with it; the rest is the providers'. Invariants: no lock is held while anybody
+//! is asked, and a caller waits no longer than the budget of its retries allows, whatever the provider does. After a
+//! fork the child begins with an empty cache and no fetch under way: the parent's threads did not come along.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coffer_types::SecretBytes;
+
+use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
+use crate::cache::{Cache, CachePolicy, Given, Look};
+use crate::clock::Clock;
+use crate::error::{ErrorKind, FetchError};
+use crate::provider::{Fetched, Provider};
+use crate::reference::{Reference, Scheme};
+use crate::retry::Retry;
+
+/// How documents are kept and asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// How long they are kept.
+    pub cache: CachePolicy,
+    /// How often they are asked for.
+    pub retry: Retry,
+    /// When a provider is left alone.
+    pub breaker: BreakerPolicy,
+}
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Answered with what was there and fresh.
+    pub hits: u64,
+    /// Waited for a fetch.
+    pub misses: u64,
+    /// Answered with what is older than it should be.
+    pub stale: u64,
+    /// Calls of providers, repeated ones included.
+    pub fetches: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Calls that a breaker kept back.
+    pub kept_back: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    stale: AtomicU64,
+    fetches: AtomicU64,
+    failures: AtomicU64,
+    kept_back: AtomicU64,
+}
+
+/// The providers and what is known of their documents.
+pub(crate) struct Sources {
+    shared: Arc<Shared>,
+    /// The state of the process that made it, and of its children that were forked.
+    first: Generation,
+}
+
+/// What fetches need of it; no state.
+struct Shared {
+    providers: HashMap<Scheme, Arc<dyn Provider>>,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+    process: fn() -> u32,
+    counters: Counters,
+}
+
+/// The state of one process. A child finds its parent's, which may be locked by a thread that it does not have, leaves
+/// it alone and goes on to one of its own.
+struct Generation {
+    process: u32,
+    state: Arc<State>,
+    child: OnceLock<Box<Generation>>,
+}
+
+struct State {
+    table: Mutex<Table>,
+}
+
+struct Table {
+    cache: Cache,
+    breakers: HashMap<Scheme, Breaker>,
+    flights: HashMap<String, Arc<Flight>>,
+}
+
+/// A fetch under way, and those who wait for it.
+#[derive(Default)]
+struct Flight {
+    landed: Mutex<Option<Result<Landed, FetchError>>>,
+    signal: Condvar,
+}
+
+#[derive(Clone)]
+struct Landed {
+    value: Arc<SecretBytes>,
+    stale: Option<Duration>,
+}
+
+/// A document and how old it is, if it is older than it should be.
+pub(crate) type Document = (Arc<SecretBytes>, Option<Duration>);
+
+impl Sources {
+    pub(crate) fn new(
+        providers: HashMap<Scheme, Arc<dyn Provider>>,
+        policy: Policy,
+        clock: Arc<dyn Clock>,
+        process: fn() -> u32,
+    ) -> Self {
+        let first = Generation::new(process(), policy);
+        let shared = Shared { providers, policy, clock, process, counters: Counters::default() };
+        Self { shared: Arc::new(shared), first }
+    }
+
+    /// The document that `reference` names, its field left out.
+    pub(crate) fn document(
+        &self,
+        reference: &Reference,
+        fresh: Option<Duration>,
+    ) -> Result<Document, FetchError> {
+        let reference = reference.document();
+        let provider = self.shared.provider(reference.scheme())?;
+        match reference.scheme() {
+            // Their own machine answers faster than a cache is worth, and changes show at once.
+            Scheme::Env | Scheme::Dotenv | Scheme::File => {
+                provider.fetch(&reference).map(|fetched| (Arc::new(fetched.value), None))
+            }
+            Scheme::Exec | Scheme::Coffer | Scheme::Aws | Scheme::Gcp | Scheme::Vault => {
+                self.cached(reference, provider, fresh)
+            }
+        }
+    }
+
+    fn cached(
+        &self,
+        reference: Reference,
+        provider: Arc<dyn Provider>,
+        fresh: Option<Duration>,
+    ) -> Result<Document, FetchError> {
+        let counters = &self.shared.counters;
+        let state = self.state();
+        let key = reference.to_string();
+        let (flight, found) = {
+            let mut table = state.lock();
+            let found = match table.cache.look(self.shared.clock.now(), &key, fresh) {
+                Look::Fresh { value, refresh: false } => {
+                    count(&counters.hits);
+                    return Ok((value, None));
+                }
+                Look::Fresh { value, refresh: true } => Some(value),
+                Look::Fetch => None,
+            };
+            match table.flights.get(&key) {
+                Some(flight) => (Arc::clone(flight), found),
+                None => {
+                    let flight = Arc::new(Flight::default());
+                    table.flights.insert(key.clone(), Arc::clone(&flight));
+                    drop(table);
+                    let fetch = Fetch {
+                        shared: Arc::clone(&self.shared),
+                        state: Arc::clone(state),
+                        provider,
+                        reference,
+                        key,
+                        fresh,
+                    };
+                    fetch.set_off(Arc::clone(&flight));
+                    (flight, found)
+                }
+            }
+        };
+        if let Some(value) = found {
+            count(&counters.hits);
+            return Ok((value, None));
+        }
+        count(&counters.misses);
+        let landed = flight.wait(self.shared.policy.retry.budget + GRACE);
+        let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, fresh))?;
+        if landed.stale.is_some() {
+            count(&counters.stale);
+        }
+        Ok((landed.value, landed.stale))
+    }
+
+    /// What a caller gets whose fetch does not come back in time.
+    fn overdue(
+        &self,
+        state: &State,
+        flight: &Arc<Flight>,
+        fresh: Option<Duration>,
+    ) -> Result<Landed, FetchError> {
+        let now = self.shared.clock.now();
+        let mut table = state.lock();
+        let key =
+            table.flights.iter().find(|(_, known)| Arc::ptr_eq(known, flight)).map(|(key, _)| key.clone());
+        let scheme = key.as_deref().and_then(|key| key.parse::<Reference>().ok()).map(|r| r.scheme());
+        let (Some(key), Some(scheme)) = (key, scheme) else {
+            // It landed a moment ago after all.
+            drop(table);
+            return flight.wait(Duration::ZERO).unwrap_or_else(|| Err(late(Scheme::Coffer)));
+        };
+        // The next caller begins anew, and this one's provider has failed once more.
+        table.flights.remove(&key);
+        self.shared.breaker(&mut table, scheme).failed(now);
+        table.cache.failed(now, &key, fresh, late(scheme)).map(Landed::from)
+    }
+
+    /// Forgets a document, so that the next caller reads it anew.
+    pub(crate) fn forget(&self, reference: &Reference) {
+        self.state().lock().cache.evict(&reference.document().to_string());
+    }
+
+    /// What has been counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        Counts {
+            hits: of(&counters.hits),
+            misses: of(&counters.misses),
+            stale: of(&counters.stale),
+            fetches: of(&counters.fetches),
+            failures: of(&counters.failures),
+            kept_back: of(&counters.kept_back),
+        }
+    }
+
+    /// The state of a provider's breaker.
+    pub(crate) fn breaker(&self, scheme: Scheme) -> BreakerState {
+        self.state().lock().breakers.get(&scheme).map_or(BreakerState::Closed, Breaker::state)
+    }
+
+    fn state(&self) -> &Arc<State> {
+        let process = (self.shared.process)();
+        let mut generation = &self.first;
+        while generation.process != process {
+            let child = || Box::new(Generation::new(process, self.shared.policy));
+            generation = generation.child.get_or_init(child);
+        }
+        &generation.state
+    }
+}
+
+/// How much longer than its budget a fetch is waited for.
+const GRACE: Duration = Duration::from_millis(200);
+
+impl Generation {
+    fn new(process: u32, policy: Policy) -> Self {
+        let table =
+            Table { cache: Cache::new(policy.cache), breakers: HashMap::new(), flights: HashMap::new() };
+        Self { process, state: Arc::new(State { table: Mutex::new(table) }), child: OnceLock::new() }
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing that could panic leaves the table half changed.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn provider(&self, scheme: Scheme) -> Result<Arc<dyn Provider>, FetchError> {
+        self.providers.get(&scheme).cloned().ok_or_else(|| {
+            FetchError::new(
+                ErrorKind::Misconfigured,
+                scheme,
+                format!("this coffer is built without `{scheme}`"),
+                "use a coffer that has it, or another layer",
+            )
+        })
+    }
+
+    fn breaker<'a>(&self, table: &'a mut Table, scheme: Scheme) -> &'a mut Breaker {
+        table.breakers.entry(scheme).or_insert_with(|| Breaker::new(self.policy.breaker))
+    }
+}
+
+/// All that one fetch needs, on whatever thread.
+struct Fetch {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+    provider: Arc<dyn Provider>,
+    reference: Reference,
+    key: String,
+    fresh: Option<Duration>,
+}
+
+impl Fetch {
+    /// Goes on a thread of its own; on this one, if there is none to be had.
+    fn set_off(self, flight: Arc<Flight>) {
+        let fetch = Arc::new(self);
+        let (there, arrival) = (Arc::clone(&fetch), Arc::clone(&flight));
+        let name = format!("coffer-{}", fetch.reference.scheme());
+        if thread::Builder::new().name(name).spawn(move || there.land(&arrival)).is_err() {
+            fetch.land(&flight);
+        }
+    }
+
+    /// Fetches, writes down what came of it, and tells those who wait.
+    fn land(&self, flight: &Arc<Flight>) {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.with_retries()));
+        let result = result.unwrap_or_else(|_| {
+            let what = "the provider failed on a fault of its own";
+            let scheme = self.reference.scheme();
+            Err(FetchError::new(ErrorKind::Misconfigured, scheme, what, "report it as a fault of coffer's"))
+        });
+        let now = self.shared.clock.now();
+        let mut table = self.state.lock();
+        if !table.flights.get(&self.key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            // It was given up on. What it brings may be older than what was read, or denied, since.
+            drop(table);
+            return flight.land(result.map(Landed::from));
+        }
+        let given = match result {
+            Ok(Fetched { value, identity }) => {
+                Ok(table.cache.read(now, &self.key, identity, Arc::new(value)))
+            }
+            Err(error) => table.cache.failed(now, &self.key, self.fresh, error),
+        };
+        table.flights.remove(&self.key);
+        drop(table);
+        flight.land(given.map(Landed::from));
+    }
+
+    fn with_retries(&self) -> Result<Fetched, FetchError> {
+        let (clock, scheme) = (&self.shared.clock, self.reference.scheme());
+        let began = clock.now();
+        let mut attempts = 0;
+        loop {
+            let mut table = self.state.lock();
+            let breaker = self.shared.breaker(&mut table, scheme);
+            if !breaker.lets_through(clock.now()) {
+                let left = breaker.left(clock.now()).unwrap_or_default();
+                count(&self.shared.counters.kept_back);
+                return Err(kept_back(scheme, left));
+            }
+            drop(table);
+            count(&self.shared.counters.fetches);
+            attempts += 1;
+            let result = self.provider.fetch(&self.reference);
+            let now = clock.now();
+            let transient = result.as_ref().err().filter(|error| error.kind().is_transient());
+            let mut table = self.state.lock();
+            let breaker = self.shared.breaker(&mut table, scheme);
+            match transient {
+                Some(_) => breaker.failed(now),
+                None => breaker.succeeded(),
+            }
+            drop(table);
+            let error = match result {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => error,
+            };
+            count(&self.shared.counters.failures);
+            let spent = now.saturating_sub(began);
+            let wait = self.shared.policy.retry.wait(attempts, spent, error.asked_to_wait(), clock.chance());
+            match wait.filter(|_| error.kind().is_transient()) {
+                Some(wait) => clock.sleep(wait),
+                None => return Err(error),
+            }
+        }
+    }
+}
+
+fn late(scheme: Scheme) -> FetchError {
+    FetchError::new(
+        ErrorKind::Unavailable,
+        scheme,
+        "no answer in time",
+        "see whether it can be reached from here",
+    )
+}
+
+fn kept_back(scheme: Scheme, left: Duration) -> FetchError {
+    let what = "it failed again and again, and is left alone for a while";
+    let action = format!("it is tried again in {} s", left.as_secs() + 1);
+    FetchError::new(ErrorKind::Unavailable, scheme, what, action)
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl From<Given> for Landed {
+    fn from(given: Given) -> Self {
+        Self { value: given.value, stale: given.stale }
+    }
+}
+
+impl From<Fetched> for Landed {
+    fn from(fetched: Fetched) -> Self {
+        Self { value: Arc::new(fetched.value), stale: None }
+    }
+}
+
+impl Flight {
+    fn land(&self, result: Result<Landed, FetchError>) {
+        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.signal.notify_all();
+    }
+
+    /// What came of it, unless that takes too long.
+    fn wait(&self, time_max: Duration) -> Option<Result<Landed, FetchError>> {
+        let deadline = Instant::now() + time_max;
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(result) = &*landed {
+                return Some(result.clone());
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            landed = self.signal.wait_timeout(landed, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
