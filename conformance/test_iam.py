@@ -1,5 +1,6 @@
 """IAM through boto3: users, keys, groups, roles, policies; what AWS answers and what it refuses."""
 
+import datetime
 import json
 import re
 import urllib.parse
@@ -78,6 +79,18 @@ def test_a_key_is_told_once_and_works_until_it_does_not(iam, target):
     with refused("NoSuchEntity", 404, f"The Access Key with id {keys[0]} cannot be found."):
         iam.delete_access_key(UserName=name, AccessKeyId=keys[0])
     iam.delete_user(UserName=name)
+
+
+def test_when_a_key_was_last_used(iam, target):
+    name, keys = new_user(target)
+    used = lambda: iam.get_access_key_last_used(AccessKeyId=keys[0])
+    assert (used()["UserName"], used()["AccessKeyLastUsed"]) == (name, {"Region": "N/A", "ServiceName": "N/A"})
+    client(target, "sts", keys, "eu-west-1").get_caller_identity()
+    last = used()["AccessKeyLastUsed"]
+    assert (last["Region"], last["ServiceName"]) == ("eu-west-1", "sts")
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - last["LastUsedDate"]).total_seconds()) < 60
+    with refused("NoSuchEntity", 404, "The Access Key with id AKIA0000000000000000 cannot be found."):
+        iam.get_access_key_last_used(AccessKeyId="AKIA0000000000000000")
 
 
 def test_a_renamed_users_key_goes_on_under_the_new_name(iam, target):

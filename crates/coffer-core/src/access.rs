@@ -134,6 +134,7 @@ impl Inner {
         for _ in 0..BATCHES_PER_ROUND {
             if !self.write_some_accesses().await? {
                 *written_at = now;
+                while self.write_some_key_uses().await? {}
                 break;
             }
         }
@@ -143,6 +144,7 @@ impl Inner {
     /// Writes all that was noted.
     pub(crate) async fn write_all_accesses(&self) -> Result<(), Error> {
         while self.has_headroom() && self.write_some_accesses().await? {}
+        while self.has_headroom() && self.write_some_key_uses().await? {}
         Ok(())
     }
 

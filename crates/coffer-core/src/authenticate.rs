@@ -85,6 +85,7 @@ impl Inner {
             }
         };
         self.take_turn(&principal, now)?;
+        self.key_uses.note(&access_key, &claim, now);
         Ok(Context {
             principal,
             account: access_key.account,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::access::Accesses;
 use crate::authorize::PermissionsCache;
 use crate::commit::{InFlight, StoreBroken};
+use crate::key_use::KeyUses;
 use crate::maintain::Maintenance;
 use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) walk_permits: async_lock::Semaphore,
     /// Reads whose day is still to be written.
     pub(crate) accesses: Accesses,
+    /// Uses of access keys that are still to be written.
+    pub(crate) key_uses: KeyUses,
     pub(crate) refusals: Mutex<RefusalMeter>,
     pub(crate) metrics: Metrics,
     /// `None` if principals may ask as often as they like.

@@ -19,6 +19,7 @@ mod cursor;
 mod error;
 mod filters;
 mod gate;
+mod key_use;
 mod labels;
 mod maintain;
 pub mod metrics;

@@ -251,6 +251,7 @@ impl Core {
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
             walk_permits: async_lock::Semaphore::new(WALKS_MAX),
             accesses: Default::default(),
+            key_uses: Default::default(),
             refusals: Mutex::new(RefusalMeter::new(now)),
             metrics: Metrics::default(),
             rate: parts.options.rate_limit.map(RateLimiter::new),
@@ -327,6 +328,7 @@ impl Inner {
                 created: now,
                 is_inactive: false,
                 derived: Default::default(),
+                noted_at: Default::default(),
                 principal: Default::default(),
             };
             self.stage(&mut change, keys::access_key(id), &access_key);

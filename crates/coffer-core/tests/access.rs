@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use coffer_core::ops::iam::{
-    AttachPolicy, CreateUser, DeleteInlinePolicy, DetachPolicy, GetUser, ListUsers, OfUser, Page, PutPolicy,
+    AttachPolicy, CreateAccessKey, CreateUser, DeleteAccessKey, DeleteInlinePolicy, DetachPolicy,
+    GetAccessKeyLastUsed, GetUser, ListUsers, OfUser, Page, PutPolicy,
 };
 use coffer_core::ops::secrets::{CreateSecret, GetSecretValue};
-use coffer_core::{Context, Error, IamError};
+use coffer_core::{Claim, Context, Error, IamError, SigV4Claim};
+use coffer_crypto::sigv4::SigningKey;
 use coffer_store::{Fault, FaultyStore, MemoryStore};
 use coffer_testkit::{World, version_id};
 use coffer_types::{EntityName, SecretValue};
@@ -145,6 +147,53 @@ fn a_policy_that_is_none_is_refused_and_nothing_is_changed() {
         assert!(matches!(refused, Error::Iam(IamError::MalformedPolicyDocument(_))), "{bad}: {refused}");
     }
     assert!(world.run(take_away()).is_err());
+}
+
+#[test]
+fn the_last_use_of_a_key_is_known_after_a_restart_and_gone_with_the_key() {
+    let world = World::new();
+    let key = world.run(CreateAccessKey { user: Some(name("nobody")) }).unwrap();
+    let last =
+        |world: &World| world.run(GetAccessKeyLastUsed { id: key.key.id.clone() }).map(|used| used.last);
+    assert_eq!(last(&world).unwrap(), None);
+    let claim = SigV4Claim {
+        access_key_id: key.key.id.as_str().into(),
+        session_token: None,
+        date: world.core.now().to_amz_date()[..8].to_owned(),
+        region: "eu-west-1".parse().unwrap(),
+        service: "sts",
+        signed_at: world.core.now(),
+        string_to_sign: b"x".to_vec(),
+        signature: [0; 32],
+    };
+    let signing = SigningKey::derive(&key.secret, &claim.date, "eu-west-1", "sts");
+    let request = world.administrator().request;
+    let wrong = SigV4Claim { date: claim.date.clone(), ..copy(&claim) };
+    assert!(block_on(world.core.authenticate(Claim::SigV4(wrong), request.clone(), "sts")).is_err());
+    assert_eq!(last(&world).unwrap(), None);
+    let right = SigV4Claim { signature: signing.sign(b"x"), ..copy(&claim) };
+    assert!(block_on(world.core.authenticate(Claim::SigV4(right), request, "sts")).is_ok());
+    let used = (world.core.now(), "eu-west-1".parse().unwrap(), "sts".to_owned());
+    assert_eq!(last(&world).unwrap(), Some(used.clone()));
+    world.clock.advance_millis(61_000);
+    block_on(world.core.maintain());
+    let world = world.reopen().unwrap();
+    assert_eq!(last(&world).unwrap(), Some(used));
+    world.run(DeleteAccessKey { user: Some(name("nobody")), id: key.key.id.clone() }).unwrap();
+    assert!(matches!(last(&world).unwrap_err(), Error::Iam(IamError::NoSuchEntity(_))));
+}
+
+fn copy(claim: &SigV4Claim) -> SigV4Claim {
+    SigV4Claim {
+        access_key_id: claim.access_key_id.clone(),
+        session_token: None,
+        date: claim.date.clone(),
+        region: claim.region.clone(),
+        service: claim.service,
+        signed_at: claim.signed_at,
+        string_to_sign: claim.string_to_sign.clone(),
+        signature: claim.signature,
+    }
 }
 
 #[test]

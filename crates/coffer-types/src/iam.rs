@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::AccountId;
-use crate::limits::{ENTITY_NAME_CHARS_MAX, ENTITY_PATH_CHARS_MAX};
+use crate::iam_limits::{ENTITY_NAME_CHARS_MAX, ENTITY_PATH_CHARS_MAX};
 
 /// The name of a user, group, role or policy: 1 to 128 letters, digits and any of `_+=,.@-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

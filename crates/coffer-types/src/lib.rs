@@ -11,6 +11,7 @@ mod action;
 mod arn;
 mod filter;
 mod iam;
+pub mod iam_limits;
 pub mod limits;
 mod name;
 mod secret;

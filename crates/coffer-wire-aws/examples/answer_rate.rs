@@ -1,19 +1,25 @@
 //! What one GetSecretValue costs inside coffer, without sockets: signature, policy, unwrap, open, record, answer.
 //!
-//! `cargo run --release -p coffer-wire-aws --example answer_rate [ROUNDS]`
+//! `cargo run --release -p coffer-wire-aws --example answer_rate [ROUNDS [STATEMENTS]]`
+//!
+//! The administrator reads; or with a number of statements a user who has so many of them in managed policies, of which the
+//! last one allows it.
 //!
 //! With few rounds it is what to run under `valgrind --tool=callgrind`, whose counts of instructions don't depend on
 //! what else the machine does; two runs of different length tell what one answer takes.
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use coffer_core::Error;
+use coffer_core::ops::iam::{AttachPolicy, CreatePolicy, OfUser};
 use coffer_core::ops::secrets::CreateSecret;
 use coffer_testkit::{World, version_id};
-use coffer_types::{SecretBytes, SecretValue};
+use coffer_types::{EntityPath, SecretBytes, SecretValue};
 use futures_executor::block_on;
 use http::Request;
 
@@ -34,7 +40,15 @@ fn main() {
     block_on(world.core.execute(&world.administrator(), create))
         .map_err(|error| error.to_string())
         .expect("is made");
-    let request = signed();
+    let statements: Option<usize> =
+        std::env::args().nth(2).map(|statements| statements.parse().expect("a number of statements"));
+    let request = match statements {
+        Some(statements) => {
+            allow(&world, statements);
+            signed("AKIANOBODY", "secret of nobody")
+        }
+        None => signed("AKIAADMINISTRATOR", "secret of administrator"),
+    };
     let source = [127, 0, 0, 1].into();
     let rounds =
         std::env::args().nth(1).map_or(Ok(ROUNDS), |rounds| rounds.parse()).expect("a number of rounds");
@@ -52,8 +66,42 @@ fn main() {
     }
 }
 
+/// Gives the user without a policy managed policies with so many statements.
+fn allow(world: &World, statements: usize) {
+    /// As many as a managed policy has room for.
+    const PER_POLICY: usize = 36;
+    let statement = |number: usize| {
+        let secret =
+            if number + 1 == statements { "btc-agent".to_owned() } else { format!("application-{number}") };
+        format!(
+            r#"{{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "arn:aws:secretsmanager:*:*:secret:{secret}/*"}}"#
+        )
+    };
+    let all: Vec<String> = (0..statements).map(statement).collect();
+    for (number, some) in all.chunks(PER_POLICY).enumerate() {
+        let create = CreatePolicy {
+            name: format!("policy-{number}").parse().expect("a legal name"),
+            path: EntityPath::default(),
+            document: format!(r#"{{"Version": "2012-10-17", "Statement": [{}]}}"#, some.join(", ")),
+            description: None,
+            tags: Vec::new(),
+        };
+        let arn = done(world.run(create)).entity.arn;
+        let attach: AttachPolicy<OfUser> = AttachPolicy {
+            holder: "nobody".parse().expect("a legal name"),
+            policy: arn.parse().expect("the ARN of a policy"),
+            kind: PhantomData,
+        };
+        done(world.run(attach));
+    }
+}
+
+fn done<T>(answer: Result<T, Error>) -> T {
+    answer.map_err(|error| error.to_string()).expect("an administrator may")
+}
+
 /// The request as boto3 sends it.
-fn signed() -> Request<Bytes> {
+fn signed(access_key_id: &str, secret: &str) -> Request<Bytes> {
     let body = Bytes::from_static(br#"{"SecretId": "btc-agent/twitter/credentials"}"#);
     let mut request = Request::post("/")
         .header("host", "127.0.0.1:8200")
@@ -66,8 +114,7 @@ fn signed() -> Request<Bytes> {
         .header("content-length", body.len())
         .body(body)
         .expect("a request");
-    let identity =
-        Credentials::new("AKIAADMINISTRATOR", "secret of administrator", None, None, "example").into();
+    let identity = Credentials::new(access_key_id, secret, None, None, "example").into();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region("us-east-1")

@@ -17,6 +17,7 @@ use coffer_types::{AccountId, Region, SecretArn, Timestamp};
 
 use super::format::{BackupError, Header, shown};
 use crate::access::LastAccess;
+use crate::key_use::LastUse;
 use crate::records::{
     AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OutboxEntry,
     PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version,
@@ -176,6 +177,7 @@ impl Check {
             Version::KIND => self.version(entry),
             OutboxEntry::KIND => return self.outbox(entry),
             LastAccess::KIND => drop(self.open::<LastAccess>(entry)),
+            LastUse::KIND => drop(self.open::<LastUse>(entry)),
             StoredCheckpoint::KIND => drop(self.open::<StoredCheckpoint>(entry)),
             _ => self.contents.unknown += 1,
         }

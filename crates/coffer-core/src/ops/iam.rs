@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use coffer_types::{EntityName, EntityPath, PolicyArn, SecretBytes, Tag, Timestamp};
+use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretBytes, Tag, Timestamp};
 
 mod access_keys;
 mod account;
@@ -12,6 +12,7 @@ mod aws_policies;
 mod boundaries;
 mod directory;
 mod documents;
+mod get_access_key_last_used;
 mod groups;
 mod inline;
 mod policies;
@@ -199,6 +200,20 @@ pub struct ListAccessKeys {
     pub user: Option<EntityName>,
     /// Which of them.
     pub page: Page,
+}
+
+/// Tells when an access key was last used.
+pub struct GetAccessKeyLastUsed {
+    /// Which.
+    pub id: String,
+}
+
+/// When an access key was last used, and for what.
+pub struct AccessKeyLastUsed {
+    /// Whose it is.
+    pub user: String,
+    /// When, in which region, and for which service; `None` if never.
+    pub last: Option<(Timestamp, Region, String)>,
 }
 
 /// Makes a group.

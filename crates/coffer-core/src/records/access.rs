@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Record, keys};
 use crate::Principal;
+use crate::key_use::NotedAt;
 
 /// Gives its holder everything.
 pub(crate) const ADMINISTRATOR_ACCESS: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
@@ -45,6 +46,9 @@ pub(crate) struct AccessKey {
     /// removed access key leaves none behind.
     #[serde(skip)]
     pub(crate) derived: Mutex<Vec<DerivedKey>>,
+    /// When a use of it was last noted.
+    #[serde(skip)]
+    pub(crate) noted_at: NotedAt,
     /// Whom it stands for, made at first use. Whoever moves or renames a user writes its access keys anew.
     #[serde(skip)]
     pub(crate) principal: OnceLock<Principal>,
@@ -74,6 +78,7 @@ impl AccessKey {
             created: self.created,
             is_inactive: self.is_inactive,
             derived: Mutex::default(),
+            noted_at: NotedAt::default(),
             principal: OnceLock::new(),
         }
     }

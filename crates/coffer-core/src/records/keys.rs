@@ -15,6 +15,7 @@ use super::{
     VersionIndex,
 };
 use crate::access::LastAccess;
+use crate::key_use::LastUse;
 
 /// Builds `letter ‖ 0 ‖ part ‖ 0 ‖ part ‖ 0 …`, with room for exactly `more` bytes that follow: a vector that is
 /// full becomes `Bytes` without another allocation.
@@ -49,6 +50,7 @@ pub(crate) fn kind_at(key: &[u8]) -> Option<&'static str> {
         [b'd', 0, ..] => DueDeletion::KIND,
         [b'j', 0, ..] => SweepJob::KIND,
         [b'l', 0, ..] => LastAccess::KIND,
+        [b'w', 0, ..] => LastUse::KIND,
         [b'o', 0, ..] => OutboxEntry::KIND,
         [b'h', 0, ..] => StoredCheckpoint::KIND,
         _ => return None,
@@ -78,6 +80,11 @@ pub(crate) fn is_policy_epoch(key: &[u8]) -> bool {
 
 pub(crate) fn access_key(id: &str) -> Bytes {
     key(b'k', &[id.as_bytes()], 0).into()
+}
+
+/// When the access key was last used.
+pub(crate) fn last_use(id: &str) -> Bytes {
+    key(b'w', &[id.as_bytes()], 0).into()
 }
 
 pub(crate) fn user(account: AccountId, name: &str) -> Bytes {
@@ -285,6 +292,7 @@ mod tests {
         check(tree_key("token-key"), b"x\0token-key\0");
         check(policy_epoch(account), b"a\x00123456789012\0");
         check(access_key("AKIA"), b"k\0AKIA\0");
+        check(last_use("AKIA"), b"w\0AKIA\0");
         check(user(account, "alice"), b"u\x00123456789012\0alice\0");
         check(group(account, "admins"), b"g\x00123456789012\0admins\0");
         check(role(account, "reader"), b"r\x00123456789012\0reader\0");

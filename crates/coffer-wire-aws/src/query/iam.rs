@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use coffer_core::ops::iam::{Kind, OfKind, Page};
-use coffer_types::limits::{DOCUMENT_CHARS_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use coffer_types::iam_limits::{DOCUMENT_CHARS_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use coffer_types::{EntityName, EntityPath, PolicyArn};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -4,10 +4,8 @@ use coffer_core::Credentials;
 use coffer_core::ops::sts::{
     AssumeRole, AssumedRole, CallerIdentity, GetCallerIdentity, GetSessionToken, SessionToken,
 };
-use coffer_types::limits::{
-    SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, TAG_KEY_CHARS_MAX, TAGS_PER_SECRET_MAX,
-    USER_SESSION_SECONDS_MAX,
-};
+use coffer_types::iam_limits::{SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, USER_SESSION_SECONDS_MAX};
+use coffer_types::limits::{TAG_KEY_CHARS_MAX, TAGS_PER_SECRET_MAX};
 use coffer_types::{EntityName, PolicyArn, RoleArn};
 
 use super::parameters::{Malformed, Parameters};

@@ -1,7 +1,7 @@
 //! Access keys.
 
 use coffer_audit::Members;
-use coffer_types::limits::ACCESS_KEYS_PER_USER_MAX;
+use coffer_types::iam_limits::ACCESS_KEYS_PER_USER_MAX;
 
 use super::directory::{
     About, Directory, DirectoryOperation, Through, check_quota, paginate, user_or_caller,
@@ -70,6 +70,7 @@ impl DirectoryOperation for CreateAccessKey {
             created: transaction.now(),
             is_inactive: false,
             derived: Default::default(),
+            noted_at: Default::default(),
             principal: Default::default(),
         };
         transaction.replace(keys::access_key(&id), None, &key);
@@ -136,6 +137,7 @@ impl DirectoryOperation for DeleteAccessKey {
     ) -> Result<Done, Error> {
         directory.access_key(&user_or_caller(context, self.user.as_ref())?, &self.id)?;
         transaction.remove_with_its_owner(keys::access_key(&self.id));
+        transaction.remove_with_its_owner(keys::last_use(&self.id));
         Ok(Done)
     }
 }

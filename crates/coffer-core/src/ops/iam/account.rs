@@ -1,7 +1,7 @@
 //! The account's other name, and what is in it.
 
 use coffer_audit::Members;
-use coffer_types::limits::{
+use coffer_types::iam_limits::{
     ACCESS_KEYS_PER_USER_MAX, ATTACHED_POLICIES_MAX, GROUP_POLICIES_CHARS_MAX, GROUPS_MAX,
     GROUPS_PER_USER_MAX, POLICIES_MAX, POLICY_CHARS_MAX, ROLE_POLICIES_CHARS_MAX, ROLES_MAX,
     TRUST_POLICY_CHARS_MAX, USER_POLICIES_CHARS_MAX, USERS_MAX, VERSIONS_PER_POLICY_MAX,

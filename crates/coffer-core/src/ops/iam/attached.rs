@@ -3,7 +3,7 @@
 use coffer_audit::Members;
 use coffer_policy::Values;
 use coffer_types::PolicyArn;
-use coffer_types::limits::ATTACHED_POLICIES_MAX;
+use coffer_types::iam_limits::ATTACHED_POLICIES_MAX;
 
 use super::directory::{About, Directory, DirectoryOperation, Kind, OfKind, check_quota, paginate};
 use super::{AttachPolicy, AttachedPolicies, DetachPolicy, Done, ListAttachedPolicies};

@@ -1,7 +1,7 @@
 //! Groups and who is in them.
 
 use coffer_audit::Members;
-use coffer_types::limits::{GROUPS_MAX, GROUPS_PER_USER_MAX};
+use coffer_types::iam_limits::{GROUPS_MAX, GROUPS_PER_USER_MAX};
 
 use super::directory::{
     About, Directory, DirectoryOperation, Kind, Through, check_free, check_quota, paginate,

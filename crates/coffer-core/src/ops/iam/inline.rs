@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use coffer_audit::Members;
 use coffer_policy::DocumentKind;
-use coffer_types::limits::{GROUP_POLICIES_CHARS_MAX, ROLE_POLICIES_CHARS_MAX, USER_POLICIES_CHARS_MAX};
+use coffer_types::iam_limits::{GROUP_POLICIES_CHARS_MAX, ROLE_POLICIES_CHARS_MAX, USER_POLICIES_CHARS_MAX};
 
 use super::directory::{About, Directory, DirectoryOperation, Kind, OfKind, paginate};
 use super::documents;

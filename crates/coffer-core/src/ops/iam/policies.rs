@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coffer_audit::Members;
 use coffer_policy::DocumentKind;
-use coffer_types::limits::{POLICIES_MAX, VERSIONS_PER_POLICY_MAX};
+use coffer_types::iam_limits::{POLICIES_MAX, VERSIONS_PER_POLICY_MAX};
 use coffer_types::{PolicyArn, Tag, Timestamp};
 
 use super::aws_policies::{self, AwsPolicy};

@@ -2,7 +2,7 @@
 
 use coffer_audit::Members;
 use coffer_policy::{DocumentKind, Values};
-use coffer_types::limits::ROLES_MAX;
+use coffer_types::iam_limits::ROLES_MAX;
 use coffer_types::{PolicyArn, Tag};
 
 use super::directory::{About, Directory, DirectoryOperation, Kind, Through, check_free, paginate};

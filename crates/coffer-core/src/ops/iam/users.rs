@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use coffer_audit::Members;
 use coffer_policy::Values;
-use coffer_types::limits::{TAGS_PER_SECRET_MAX, USERS_MAX};
+use coffer_types::iam_limits::USERS_MAX;
+use coffer_types::limits::TAGS_PER_SECRET_MAX;
 use coffer_types::{EntityName, EntityPath, PolicyArn, Tag};
 
 use super::directory::{

@@ -1,7 +1,8 @@
 //! Access keys.
 
 use coffer_core::ops::iam::{
-    CreateAccessKey, CreatedAccessKey, DeleteAccessKey, DescribedKey, ListAccessKeys, Paged, UpdateAccessKey,
+    AccessKeyLastUsed, CreateAccessKey, CreatedAccessKey, DeleteAccessKey, DescribedKey,
+    GetAccessKeyLastUsed, ListAccessKeys, Paged, UpdateAccessKey,
 };
 
 use super::super::parameters::{Malformed, Parameters};
@@ -32,6 +33,33 @@ impl ToXml for Paged<DescribedKey> {
         let mut xml = Xml::default();
         paged(&mut xml, "AccessKeyMetadata", self, write);
         Some(xml)
+    }
+}
+
+impl ToXml for AccessKeyLastUsed {
+    fn to_xml(&self, _: &str) -> Option<Xml> {
+        let mut xml = Xml::default();
+        xml.text("UserName", &self.user);
+        xml.element("AccessKeyLastUsed", |xml| match &self.last {
+            Some((at, region, service)) => {
+                xml.time("LastUsedDate", *at);
+                xml.text("Region", region.as_str());
+                xml.text("ServiceName", service);
+            }
+            // What AWS says of a key that was never used.
+            None => {
+                xml.text("Region", "N/A");
+                xml.text("ServiceName", "N/A");
+            }
+        });
+        Some(xml)
+    }
+}
+
+impl FromQuery for GetAccessKeyLastUsed {
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        let id = form.access_key_id();
+        form.finish(Some(Self { id }))
     }
 }
 

@@ -8,10 +8,8 @@ use coffer_core::ops::iam::{
     UpdateGroup, UpdateRole, UpdateRoleDescription, UpdateUser,
 };
 use coffer_types::Tag;
-use coffer_types::limits::{
-    ENTITY_DESCRIPTION_CHARS_MAX, SESSION_SECONDS_MAX, SESSION_SECONDS_MIN, TAG_KEY_CHARS_MAX,
-    TAGS_PER_SECRET_MAX,
-};
+use coffer_types::iam_limits::{ENTITY_DESCRIPTION_CHARS_MAX, SESSION_SECONDS_MAX, SESSION_SECONDS_MIN};
+use coffer_types::limits::{TAG_KEY_CHARS_MAX, TAGS_PER_SECRET_MAX};
 
 use super::super::parameters::{Malformed, Parameters};
 use super::super::xml::Xml;

@@ -7,7 +7,8 @@ use coffer_core::ops::iam::{
     ListPolicies, ListPolicyVersions, OfKind, Paged, PolicyEntities, PolicyNames, PolicyScope, PutPolicy,
     SetDefaultPolicyVersion,
 };
-use coffer_types::limits::{ENTITY_DESCRIPTION_CHARS_MAX, TAGS_PER_SECRET_MAX};
+use coffer_types::iam_limits::ENTITY_DESCRIPTION_CHARS_MAX;
+use coffer_types::limits::TAGS_PER_SECRET_MAX;
 
 use super::super::parameters::{Malformed, Parameters};
 use super::super::xml::Xml;
