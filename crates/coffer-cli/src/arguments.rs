@@ -15,10 +15,12 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
+pub(crate) use policy::{Generate, Policy, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
 
+mod policy;
 mod secret;
 
 const EXIT_CODES: &str = "\
@@ -91,6 +93,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Audit,
     },
+    /// Look policies over, try them out, make them.
+    Policy {
+        /// What of them.
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Tell the state of store, server and audit log.
     Status,
     /// Copy the whole store to a file, sealed as it is, while it is served or not.
@@ -129,10 +137,12 @@ impl Command {
             | Self::Edit(Edit { scope, .. })
             | Self::Tag(Tag { scope, .. })
             | Self::Delete(Delete { scope, .. })
+            | Self::Policy { command: Policy::Generate(Generate { scope, .. }) }
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
             Self::Init(_)
             | Self::Serve(_)
             | Self::Audit { .. }
+            | Self::Policy { command: Policy::Lint(_) | Policy::Simulate(_) }
             | Self::Status
             | Self::Backup(_)
             | Self::RestoreBackup(_)

@@ -9,6 +9,7 @@ pub(crate) mod edit;
 pub(crate) mod env;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod serve;

@@ -95,6 +95,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Restore(arguments) => commands::deletion::restore(place, &arguments, output),
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
+        Command::Policy { command } => commands::policy::policy(place, command, output),
         Command::Status => commands::status::status(place, output),
         Command::Backup(arguments) => commands::backup::backup(place, &arguments, output),
         Command::RestoreBackup(arguments) => commands::backup::restore(place, &arguments, output),

@@ -79,6 +79,11 @@ pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     catalog
 });
 
+/// Whether a request can have several values for a condition key, as far as the key is known.
+pub fn has_list(key: &str) -> bool {
+    CATALOG.key(&key.to_ascii_lowercase()).is_some_and(|key| key.is_list)
+}
+
 fn level_of(level: &str) -> Level {
     match level {
         "list" => Level::List,
