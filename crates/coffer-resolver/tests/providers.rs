@@ -2,22 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
 
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+mod support;
+
 use std::error::Error;
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use coffer_resolver::providers::{Coffer, Dotenv, Env, Exec, File};
 use coffer_resolver::{ErrorKind, FetchError, Provider, Surroundings};
-use coffer_wire_local::{Hello, REQUEST_BYTES_MAX, Request, decode, length_of};
-
-/// What must never be in an error.
-const SECRET: &str = "hunter2";
+use support::{SECRET, serve};
 
 /// One provider, and references with what they give.
 struct Subject {
@@ -167,51 +164,6 @@ fn programs() {
         ],
     )
     .hold();
-}
-
-/// A server that answers each request by the name it asks for.
-fn serve(path: &Path) {
-    let listener = UnixListener::bind(path).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let hello: Option<Hello> = received(&mut stream);
-                assert!(hello.is_some());
-                send(&mut stream, r#"{"protocol":1,"endpoint":null}"#);
-                while let Some(Request::GetSecretValue { secret_id, .. }) = received(&mut stream) {
-                    match answer(&secret_id) {
-                        Some(json) => send(&mut stream, &json),
-                        None => return,
-                    }
-                }
-            });
-        }
-    });
-}
-
-fn answer(name: &str) -> Option<String> {
-    let failure = |kind: &str| format!(r#"{{"failure":{{"kind":"{kind}","message":"as told"}}}}"#);
-    Some(match name {
-        "here" => r#"{"response":{"operation":"GetSecretValue","result":{"arn":"arn:aws:secretsmanager:us-east-1:111122223333:secret:here-AbCdEf","name":"here","version_id":"00000000-0000-0000-0000-000000000001","value":{"string":"eyJBIjoxfQ=="},"stages":["AWSCURRENT"],"created":0}}}"#.to_owned(),
-        "hang-up" => return None,
-        "nonsense" => format!(r#"{{"response":"{SECRET}"}}"#),
-        "other" => r#"{"response":{"operation":"TailAudit","result":{"lines":[]}}}"#.to_owned(),
-        kind => failure(kind),
-    })
-}
-
-fn received<T: serde::de::DeserializeOwned>(stream: &mut impl Read) -> Option<T> {
-    let mut front = [0; 4];
-    stream.read_exact(&mut front).ok()?;
-    let mut json = vec![0; length_of(front, REQUEST_BYTES_MAX).unwrap()];
-    stream.read_exact(&mut json).ok()?;
-    Some(decode(&json).unwrap())
-}
-
-fn send(stream: &mut impl Write, json: &str) {
-    let _ = stream.write_all(&(json.len() as u32).to_be_bytes());
-    let _ = stream.write_all(json.as_bytes());
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
 
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+mod support;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,30 +16,7 @@ use coffer_resolver::{
     Provider, Reference, Resolver, ResolverOptions, Retry, Scheme, Surroundings,
 };
 use coffer_types::SecretBytes;
-
-/// A clock that only goes on when somebody waits, or when it is told to.
-#[derive(Default)]
-struct Hand(Mutex<Duration>);
-
-impl Hand {
-    fn pass(&self, seconds: u64) {
-        *self.0.lock().unwrap() += Duration::from_secs(seconds);
-    }
-}
-
-impl Clock for Hand {
-    fn now(&self) -> Duration {
-        *self.0.lock().unwrap()
-    }
-
-    fn sleep(&self, time: Duration) {
-        *self.0.lock().unwrap() += time;
-    }
-
-    fn chance(&self) -> f64 {
-        0.5
-    }
-}
+use support::Hand;
 
 /// A store whose answers are set from outside.
 #[derive(Default)]
