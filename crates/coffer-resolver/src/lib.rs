@@ -19,6 +19,7 @@ mod error;
 mod field;
 mod manifest;
 mod overlay;
+mod per_process;
 mod provider;
 pub mod providers;
 mod reference;

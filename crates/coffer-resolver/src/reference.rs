@@ -157,6 +157,13 @@ impl Reference {
         Self { field: None, ..self.clone() }
     }
 
+    /// The same document by what its store calls it, which says the region; a version or label is still what was asked for.
+    pub(crate) fn identified_by(&self, name: &str) -> Self {
+        let mut same = Self { path: name.to_owned(), field: None, ..self.clone() };
+        same.parameters.remove("region");
+        same
+    }
+
     /// What `name` is looked for by, where this stands in a chain. `{name}` is replaced, and then the document is the
     /// value; without it, the document is a JSON object with a field for each name.
     pub(crate) fn of_name(&self, name: &str) -> Self {

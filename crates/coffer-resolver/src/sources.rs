@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
 use crate::cache::{Cache, CachePolicy, Given, Look};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, FetchError};
+use crate::per_process::PerProcess;
 use crate::provider::{Fetched, Provider};
 use crate::reference::{Reference, Scheme};
 use crate::retry::Retry;
@@ -62,8 +63,7 @@ struct Counters {
 /// The providers and what is known of their documents.
 pub(crate) struct Sources {
     shared: Arc<Shared>,
-    /// The state of the process that made it, and of its children that were forked.
-    first: Generation,
+    states: PerProcess<Arc<State>>,
 }
 
 /// What fetches need of it; no state.
@@ -73,14 +73,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     process: fn() -> u32,
     counters: Counters,
-}
-
-/// The state of one process. A child finds its parent's, which may be locked by a thread that it does not have, leaves
-/// it alone and goes on to one of its own.
-struct Generation {
-    process: u32,
-    state: Arc<State>,
-    child: OnceLock<Box<Generation>>,
 }
 
 struct State {
@@ -116,9 +108,11 @@ impl Sources {
         clock: Arc<dyn Clock>,
         process: fn() -> u32,
     ) -> Self {
-        let first = Generation::new(process(), policy);
         let shared = Shared { providers, policy, clock, process, counters: Counters::default() };
-        Self { shared: Arc::new(shared), first }
+        let sources = Self { shared: Arc::new(shared), states: PerProcess::new() };
+        // Made before anybody can fork.
+        sources.state();
+        sources
     }
 
     /// The document that `reference` names, its field left out.
@@ -240,27 +234,19 @@ impl Sources {
 
     fn state(&self) -> &Arc<State> {
         let process = (self.shared.process)();
-        let mut generation = &self.first;
-        while generation.process != process {
-            let child = || Box::new(Generation::new(process, self.shared.policy));
-            generation = generation.child.get_or_init(child);
-        }
-        &generation.state
+        self.states.of(process, || Arc::new(State::new(self.shared.policy)))
     }
 }
 
 /// How much longer than its budget a fetch is waited for.
 const GRACE: Duration = Duration::from_millis(200);
 
-impl Generation {
-    fn new(process: u32, policy: Policy) -> Self {
-        let table =
-            Table { cache: Cache::new(policy.cache), breakers: HashMap::new(), flights: HashMap::new() };
-        Self { process, state: Arc::new(State { table: Mutex::new(table) }), child: OnceLock::new() }
-    }
-}
-
 impl State {
+    fn new(policy: Policy) -> Self {
+        let (breakers, flights) = (HashMap::new(), HashMap::new());
+        Self { table: Mutex::new(Table { cache: Cache::new(policy.cache), breakers, flights }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         // Nothing that could panic leaves the table half changed.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -322,6 +308,7 @@ impl Fetch {
         }
         let given = match result {
             Ok(Fetched { value, identity }) => {
+                let identity = identity.map(|name| self.reference.identified_by(&name).to_string());
                 Ok(table.cache.read(now, &self.key, identity, Arc::new(value)))
             }
             Err(error) => table.cache.failed(now, &self.key, self.fresh, error),

@@ -60,8 +60,9 @@ impl Provider for Door {
         Scheme::Aws
     }
 
-    fn fetch(&self, _: &Reference) -> Result<Fetched, FetchError> {
+    fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
         let store = &self.0;
+        let identity = (document.path() != "one").then(|| "arn:two".to_owned());
         store.calls.fetch_add(1, Ordering::SeqCst);
         let mut closed = store.gate.lock().unwrap();
         while *closed {
@@ -70,7 +71,10 @@ impl Provider for Door {
         drop(closed);
         match *store.failing.lock().unwrap() {
             Some(kind) => Err(FetchError::new(kind, Scheme::Aws, "as told", "nothing")),
-            None => Ok(Fetched::new(SecretBytes::copy_from(store.value.lock().unwrap().as_bytes()))),
+            None => {
+                let value = SecretBytes::copy_from(store.value.lock().unwrap().as_bytes());
+                Ok(Fetched { value, identity })
+            }
         }
     }
 }
@@ -123,6 +127,27 @@ fn a_value_stays_fresh_for_five_minutes_or_as_long_as_its_need_says() {
     assert_eq!((got(&resolver, "KEY"), store.calls()), ("c".into(), 3));
     let counts = resolver.counts();
     assert_eq!((counts.hits, counts.misses, counts.fetches, counts.stale), (1, 3, 3, 0));
+}
+
+#[test]
+fn a_name_and_its_arn_are_read_once_and_a_label_is_another_document() {
+    let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
+    let text = "[secrets.NAME]\nfrom = \"aws://two?region=us-east-1\"\n[secrets.ARN]\nfrom = \"aws://arn:two\"\n\
+                [secrets.OLD]\nfrom = \"aws://two?region=us-east-1&stage=AWSPREVIOUS\"";
+    let options = ResolverOptions {
+        providers: vec![Arc::new(Door(Arc::clone(&store)))],
+        clock: Arc::clone(&clock) as _,
+        ..ResolverOptions::default()
+    };
+    let manifest = Manifest::parse("coffer.toml".as_ref(), text).unwrap();
+    let resolver = Resolver::new(manifest, Surroundings::of(&[], "/"), options).unwrap();
+    assert_eq!((got(&resolver, "NAME"), store.calls()), ("a".into(), 1));
+    store.set("b");
+    assert_eq!((got(&resolver, "ARN"), store.calls()), ("a".into(), 1));
+    assert_eq!((got(&resolver, "OLD"), store.calls()), ("b".into(), 2));
+    assert_eq!((got(&resolver, "NAME"), store.calls()), ("a".into(), 2));
+    resolver.forget(&"aws://two?region=us-east-1".parse().unwrap());
+    assert_eq!((got(&resolver, "ARN"), store.calls()), ("b".into(), 3));
 }
 
 #[test]
