@@ -20,8 +20,11 @@ pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
 
+pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
+
 mod policy;
 mod secret;
+mod wanted;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 any other error, 2 wrong usage, 3 not found, 4 denied,
@@ -105,6 +108,14 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make a store of a backup.
     RestoreBackup(RestoreBackup),
+    /// Run a program with the secrets its coffer.toml names in its environment.
+    Run(Run),
+    /// Tell which secrets that coffer.toml names are missing, empty or malformed, and what to do.
+    Check(Check),
+    /// Tell which layer has each secret that coffer.toml names, and which were asked.
+    Explain(Explain),
+    /// Print the secrets that coffer.toml names, for other programs.
+    Export(Export),
     /// Print what a shell evaluates to reach the server: eval "$(coffer env)".
     Env(Env),
     /// Print the completions of a shell: source <(coffer completions bash).
@@ -148,6 +159,10 @@ impl Command {
             | Self::RestoreBackup(_)
             | Self::Env(_)
             | Self::Random(_)
+            | Self::Run(_)
+            | Self::Check(_)
+            | Self::Explain(_)
+            | Self::Export(_)
             | Self::Completions { .. }
             | Self::Man { .. } => None,
         }

@@ -17,3 +17,4 @@ pub(crate) mod status;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod value;
+pub(crate) mod wanted;

@@ -21,6 +21,7 @@ use crate::passphrase::Passphrase;
 mod access;
 mod arguments;
 mod commands;
+mod export;
 mod failure;
 mod fault;
 mod fields;
@@ -99,6 +100,10 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Status => commands::status::status(place, output),
         Command::Backup(arguments) => commands::backup::backup(place, &arguments, output),
         Command::RestoreBackup(arguments) => commands::backup::restore(place, &arguments, output),
+        Command::Run(arguments) => commands::wanted::run(place, &arguments, output),
+        Command::Check(arguments) => commands::wanted::check(place, &arguments, output),
+        Command::Explain(arguments) => commands::wanted::explain(place, &arguments, output),
+        Command::Export(arguments) => commands::wanted::export(place, &arguments, output),
         Command::Completions { shell } => commands::reference::completions(shell, output),
         Command::Man { out } => commands::reference::man(out.as_deref(), output),
         Command::Env(arguments) => commands::env::env(&place.home, &arguments, output),

@@ -1,0 +1,327 @@
+//! `run`, `check`, `explain` and `export`: an application's secrets.
+//!
+//! I/O: the resolver's; `run` becomes the program. Invariant: a value goes into the program's environment, or to where
+//! `export` was told to print it, and nowhere else.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use coffer_resolver::providers::Coffer;
+use coffer_resolver::{
+    Answer, Credentials, ErrorKind, Fault, Manifest, ManifestError, Problem, Problems, Resolver,
+    ResolverOptions, Surroundings, Walk,
+};
+use coffer_wire_local::FailureKind;
+use serde::Serialize;
+
+use crate::access::Place;
+use crate::arguments::{Check, Explain, Export, Run, Wanting};
+use crate::export;
+use crate::failure::{Stop, with_causes};
+use crate::output::{Output, counted, plain, stdout_is_terminal};
+
+/// What `--pristine` hands on besides the secrets.
+const PRISTINE: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
+
+/// `check --json` and `explain --json`.
+#[derive(Serialize)]
+struct Report {
+    profile: String,
+    chain: Vec<String>,
+    secrets: Vec<Entry>,
+}
+
+/// One name, without its value.
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    /// `ok`, `stale`, `absent`, `missing`, `empty`, `malformed` or `failed`.
+    state: &'static str,
+    /// Where the value is, if it was found.
+    place: Option<String>,
+    /// How old it is, if it is older than it should be.
+    stale_seconds: Option<u64>,
+    /// Who was asked, in order.
+    asked: Vec<AskedEntry>,
+    message: Option<String>,
+    action: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AskedEntry {
+    place: String,
+    /// `found`, `stale`, `not found`, or the kind of error.
+    answer: &'static str,
+}
+
+/// Becomes the program, with the secrets in its environment.
+pub(crate) fn run(place: &Place, arguments: &Run, output: Output) -> Result<(), Stop> {
+    let resolver = resolver(place, &arguments.wanting)?;
+    let credentials = load(&resolver, output)?;
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return Err(Stop::Usage {
+            message: "no program is named".into(),
+            hint: "coffer run -- PROGRAM".into(),
+        });
+    };
+    let mut command = Command::new(program);
+    command.args(rest);
+    if arguments.pristine {
+        command.env_clear();
+        command.envs(std::env::vars_os().filter(|(name, _)| is_pristine(name)));
+    }
+    for (name, resolved) in credentials.iter() {
+        let value = resolved.value.expose_secret();
+        if value.contains(&0) {
+            let message = format!("`{name}` holds a null byte, which no environment can");
+            return Err(
+                Stop::new(FailureKind::Refused, message).with_hint("give it to the program as a file")
+            );
+        }
+        command.env(name, OsStr::from_bytes(value));
+    }
+    // Only comes back if there is no such program.
+    let error = command.exec();
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => FailureKind::NotFound,
+        io::ErrorKind::PermissionDenied => FailureKind::Denied,
+        _ => FailureKind::Other,
+    };
+    let program = plain(&OsString::from_vec(program.as_bytes().to_vec()).to_string_lossy());
+    Err(Stop::new(kind, format!("cannot run `{program}`: {error}"))
+        .with_hint("name a program on the search path, or its path"))
+}
+
+fn is_pristine(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| PRISTINE.contains(&name) || name.starts_with("LC_"))
+}
+
+/// Tells of every name whether it has a usable value, and what to do about those that have none.
+pub(crate) fn check(place: &Place, arguments: &Check, output: Output) -> Result<(), Stop> {
+    let resolver = resolver(place, &arguments.wanting)?;
+    let mut problems = Vec::new();
+    let walks = resolver.walk_all();
+    for (_, walk) in &walks {
+        problems.extend(walk.result.as_ref().err().map(|problem| (**problem).clone()));
+    }
+    let report = report(&resolver, walks);
+    output.data(&report, |text| {
+        for entry in &report.secrets {
+            describe(text, entry)?;
+        }
+        Ok(())
+    })?;
+    if problems.is_empty() { Ok(()) } else { Err(stop(&Problems(problems), false)) }
+}
+
+/// Tells of each name which layer has it and which were asked.
+pub(crate) fn explain(place: &Place, arguments: &Explain, output: Output) -> Result<(), Stop> {
+    let resolver = resolver(place, &arguments.wanting)?;
+    for name in &arguments.names {
+        if resolver.manifest().need(name).is_none() {
+            let message = format!("the manifest has no secret `{}`", plain(name));
+            return Err(
+                Stop::new(FailureKind::NotFound, message).with_hint("see all of them: `coffer explain`")
+            );
+        }
+    }
+    let mut walks = resolver.walk_all();
+    if !arguments.names.is_empty() {
+        walks.retain(|(name, _)| arguments.names.contains(name));
+    }
+    let report = report(&resolver, walks);
+    output.data(&report, |text| {
+        writeln!(text, "profile {}: {}", report.profile, plain(&report.chain.join(", ")))?;
+        for entry in &report.secrets {
+            writeln!(text, "{}: {}", entry.name, entry.state)?;
+            for asked in &entry.asked {
+                writeln!(text, "  {}: {}", plain(&asked.place), asked.answer)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Prints all values in a format.
+pub(crate) fn export(place: &Place, arguments: &Export, output: Output) -> Result<(), Stop> {
+    if stdout_is_terminal() && !arguments.show {
+        return Err(Stop::Usage {
+            message: "values are not printed to a terminal unasked".into(),
+            hint: "add --show, or send them to a file or another program".into(),
+        });
+    }
+    let resolver = resolver(place, &arguments.wanting)?;
+    let credentials = load(&resolver, output)?;
+    let folder = resolver.manifest().folder().and_then(|folder| folder.canonicalize().ok());
+    let of_folder = || folder.as_ref()?.file_name()?.to_str().map(export::k8s_name_of);
+    let name = arguments.name.clone().or_else(of_folder).unwrap_or_else(|| "app".to_owned());
+    let values = credentials.iter().map(|(name, resolved)| (name, resolved.value.expose_secret()));
+    let text = export::export(arguments.format, &name, values)
+        .map_err(|refusal| Stop::new(FailureKind::Refused, refusal.to_string()).with_hint(refusal.hint()))?;
+    output.bytes(&text)
+}
+
+/// All values; what is stale is warned of.
+fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
+    let credentials = resolver.load().map_err(|problems| stop(&problems, true))?;
+    for (name, resolved) in credentials.iter() {
+        if let Some(age) = resolved.stale {
+            let age = counted(usize::try_from(age.as_secs()).unwrap_or(usize::MAX), "second");
+            output.warning(&format!("`{name}` is {age} old: `{}` can't be asked", resolved.place));
+        }
+    }
+    Ok(credentials)
+}
+
+fn resolver(place: &Place, wanting: &Wanting) -> Result<Resolver, Stop> {
+    let surroundings = Surroundings::of_process()
+        .map_err(|error| Stop::new(FailureKind::Other, format!("there is no current folder: {error}")))?;
+    let manifest = match &wanting.manifest {
+        Some(path) => Some(Manifest::read(path, &surroundings)),
+        None => Manifest::find(&surroundings).transpose(),
+    };
+    let manifest = manifest.transpose().map_err(|error| unreadable(&error))?.ok_or_else(|| {
+        Stop::new(FailureKind::NotFound, "there is no `coffer.toml` here or in a folder above").with_hint(
+            "write one that names what the program needs, such as `[secrets.API_KEY]`; docs/resolver.md",
+        )
+    })?;
+    let coffer = Coffer::new(place.home.path());
+    let coffer = match std::env::current_exe() {
+        Ok(program) => coffer.or_in_place(program),
+        Err(_) => coffer,
+    };
+    let options = ResolverOptions {
+        profile: wanting.profile.clone(),
+        providers: vec![Arc::new(coffer)],
+        ..ResolverOptions::default()
+    };
+    Resolver::new(manifest, surroundings, options).map_err(|unknown| {
+        let hint = match unknown.known.as_slice() {
+            [] => "the manifest has none".to_owned(),
+            known => format!("the manifest has {}", known.join(", ")),
+        };
+        Stop::new(FailureKind::NotFound, plain(&unknown.to_string())).with_hint(hint)
+    })
+}
+
+fn unreadable(error: &ManifestError) -> Stop {
+    let (kind, hint) = match error {
+        ManifestError::Read { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => (FailureKind::NotFound, "name a manifest that is there"),
+            io::ErrorKind::PermissionDenied => {
+                (FailureKind::Denied, "name a manifest that this user may read")
+            }
+            _ => (FailureKind::Refused, "name a manifest that can be read"),
+        },
+        ManifestError::TooLarge { .. } | ManifestError::Syntax { .. } | ManifestError::Entry { .. } => {
+            (FailureKind::Refused, "correct it; docs/resolver.md says what a manifest says")
+        }
+    };
+    Stop::new(kind, with_causes(error)).with_hint(hint)
+}
+
+/// Why the command stops: with what is wrong with each, or where to read that.
+fn stop(problems: &Problems, whole: bool) -> Stop {
+    let kind = problems.0.first().map_or(FailureKind::Other, |problem| match problem.kind() {
+        ErrorKind::NotFound => FailureKind::NotFound,
+        ErrorKind::Denied => FailureKind::Denied,
+        ErrorKind::Throttled | ErrorKind::Unavailable => FailureKind::Unavailable,
+        ErrorKind::Malformed | ErrorKind::Misconfigured => FailureKind::Refused,
+        ErrorKind::DecryptionFailed => FailureKind::Verification,
+    });
+    match problems.0.as_slice() {
+        // One is said outright.
+        [problem] if whole => Stop::new(kind, with_causes(problem)).with_hint(problem.action()),
+        _ if whole => {
+            Stop::new(kind, problems.to_string()).with_hint("see each, and what to do: `coffer check`")
+        }
+        _ => Stop::new(kind, problems.to_string()),
+    }
+}
+
+fn report(resolver: &Resolver, walks: Vec<(String, Walk)>) -> Report {
+    let entry = |(name, walk): (String, Walk)| entry(resolver, name, walk);
+    Report {
+        profile: resolver.profile().to_owned(),
+        chain: resolver.chain().iter().map(ToString::to_string).collect(),
+        secrets: walks.into_iter().map(entry).collect(),
+    }
+}
+
+fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
+    let asked = walk.asked.into_iter().map(|asked| AskedEntry {
+        answer: match asked.answer {
+            Answer::Found => "found",
+            Answer::Stale(_) => "stale",
+            Answer::NotFound => ErrorKind::NotFound.as_str(),
+            Answer::Failed(kind) => kind.as_str(),
+        },
+        place: asked.place,
+    });
+    let description = resolver.manifest().need(&name).and_then(|need| need.description.clone());
+    let asked = asked.collect();
+    let bare = Entry {
+        name,
+        state: "absent",
+        place: None,
+        stale_seconds: None,
+        asked,
+        message: None,
+        action: None,
+        description,
+    };
+    match walk.result {
+        Ok(None) => bare,
+        Ok(Some(found)) => Entry {
+            state: if found.stale.is_some() { "stale" } else { "ok" },
+            place: Some(found.place),
+            stale_seconds: found.stale.map(|age| age.as_secs()),
+            ..bare
+        },
+        Err(problem) => Entry {
+            state: state_of(&problem),
+            message: Some(with_causes(&*problem)),
+            action: Some(problem.action()),
+            ..bare
+        },
+    }
+}
+
+fn state_of(problem: &Problem) -> &'static str {
+    match problem.fault {
+        Fault::Missing => "missing",
+        Fault::Empty { .. } => "empty",
+        Fault::Malformed { .. } => "malformed",
+        Fault::Failed { .. } => "failed",
+    }
+}
+
+/// A line for what is well, and a few for what is not.
+fn describe(text: &mut String, entry: &Entry) -> std::fmt::Result {
+    let Some(message) = &entry.message else {
+        return match &entry.place {
+            Some(place) => writeln!(text, "{:<9} {} from {}", entry.state, entry.name, plain(place)),
+            None => writeln!(text, "{:<9} {}, which need not be there", entry.state, entry.name),
+        };
+    };
+    write!(text, "{:<9} {}", entry.state, entry.name)?;
+    if let Some(description) = &entry.description {
+        write!(text, ", {}", plain(description))?;
+    }
+    writeln!(text, "\n{:<9}   {}", "", plain(message))?;
+    let asked: Vec<String> =
+        entry.asked.iter().map(|asked| format!("{} ({})", plain(&asked.place), asked.answer)).collect();
+    if !asked.is_empty() {
+        writeln!(text, "{:<9}   looked for in {}", "", asked.join(", "))?;
+    }
+    match &entry.action {
+        Some(action) => writeln!(text, "{:<9}   to do: {}", "", plain(action)),
+        None => Ok(()),
+    }
+}
