@@ -1,11 +1,13 @@
 """Policies at work: who may read which secret, over the wire, and with which words others are refused."""
 
 import json
+import time
 
 import pytest
 import serving
 from access import allow, client, deny, new_user, policy, refused, unique
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 NOT_ALLOWED = "because no identity-based policy allows the secretsmanager:{0} action"
 
@@ -262,3 +264,35 @@ def test_users_and_what_they_may_survive_a_restart(target, secret):
             installation.server.kill()
         installation.remove()
     assert reads(target, reader, name) and not reads(target, nobody, name)
+
+
+@pytest.mark.parametrize("spoilt", ["%2F", "/", "\u2215", "\u00e9", "*", "?", "$%7B%2A%7D", "${*}"])
+def test_no_spelling_of_a_name_reaches_what_a_policy_is_not_about(target, secret, spoilt):
+    """`allowed/…` is permitted; nothing that is written after it may lead elsewhere."""
+    name, _ = secret
+    _, keys = new_user(target, allow(GET, "arn:aws:secretsmanager:*:*:secret:allowed/*"))
+    for secret_id in (f"allowed/..{spoilt}{name}", f"{spoilt}{name}", target.arn(f"allowed/../{spoilt}{name}"), target.arn(name) + spoilt):
+        with pytest.raises(ClientError) as caught:
+            client(target, "secretsmanager", keys).get_secret_value(SecretId=secret_id)
+        code = caught.value.response["Error"]["Code"]
+        assert code in ("AccessDeniedException", "ResourceNotFoundException", "ValidationException"), code
+
+
+def test_a_policy_of_a_megabyte_is_refused(target):
+    iam = client(target, "iam")
+    with refused("ValidationError", 400, "Member must have length less than or equal to 131072"):
+        iam.put_user_policy(UserName="x", PolicyName="p", PolicyDocument=policy(allow("s:" + "*" * 300_000)))
+    # What is larger than any body is refused before it is known whose it is, and not in XML.
+    with pytest.raises(ResponseParserError, match="RequestEntityTooLargeException"):
+        iam.put_user_policy(UserName="x", PolicyName="p", PolicyDocument=policy(allow("s:" + "*" * 1_000_000)))
+
+
+def test_a_policy_of_wildcards_takes_no_time(target, secret):
+    name, _ = secret
+    hostile = "arn:aws:secretsmanager:*:*:secret:" + "*a" * 300 + "b"
+    user, keys = new_user(target)
+    client(target, "iam").create_policy(PolicyName=unique("w"), PolicyDocument=policy(allow(GET, [hostile] * 5)))
+    began = time.monotonic()
+    client(target, "iam").put_user_policy(UserName=user, PolicyName="w", PolicyDocument=policy(allow(GET, hostile)))
+    assert not reads(target, keys, "a" * 500)
+    assert time.monotonic() - began < 2

@@ -9,7 +9,8 @@ use coffer_core::ops::iam::{
     GetAccessKeyLastUsed, GetUser, ListUsers, OfUser, Page, PutPolicy,
 };
 use coffer_core::ops::secrets::{CreateSecret, GetSecretValue};
-use coffer_core::{Claim, Context, Error, IamError, SigV4Claim};
+use coffer_core::ops::sts::GetSessionToken;
+use coffer_core::{AuthenticationError, Claim, Context, Credentials, Error, IamError, Principal, SigV4Claim};
 use coffer_crypto::sigv4::SigningKey;
 use coffer_store::{Fault, FaultyStore, MemoryStore};
 use coffer_testkit::{World, version_id};
@@ -229,4 +230,50 @@ fn records_tell_who_was_made_and_no_secret() {
         assert!(records.contains(told), "{told}");
     }
     assert!(!records.contains(&secret));
+}
+
+/// A claim signed with a session's credentials.
+fn session_claim(world: &World, credentials: &Credentials) -> Claim {
+    let date = world.core.now().to_amz_date()[..8].to_owned();
+    let signing = SigningKey::derive(&credentials.secret, &date, "us-east-1", "sts");
+    Claim::SigV4(SigV4Claim {
+        access_key_id: credentials.access_key_id.as_str().into(),
+        session_token: Some(credentials.token.clone()),
+        date,
+        region: "us-east-1".parse().unwrap(),
+        service: "sts",
+        signed_at: world.core.now(),
+        signature: signing.sign(b"x"),
+        string_to_sign: b"x".to_vec(),
+    })
+}
+
+#[test]
+fn a_session_is_believed_until_its_time_is_over() {
+    let world = World::new();
+    let mut context = world.administrator();
+    let Principal::User { id, name: user, .. } = &mut context.principal else { panic!("a user") };
+    *id = world.run(GetUser { name: Some(name(user)) }).unwrap().id.into();
+    let credentials = block_on(world.core.execute(&context, GetSessionToken { seconds: 900 })).unwrap().0;
+    let believe = || {
+        let request = world.administrator().request;
+        block_on(world.core.authenticate(session_claim(&world, &credentials), request, "sts"))
+    };
+    let context = believe().unwrap();
+    assert_eq!(context.principal.arn(), "arn:aws:iam::123456789012:user/administrator");
+    assert!(may_create(&world, &context, "by-a-session"));
+    world.clock.advance_millis(900_000 - 1);
+    assert!(believe().is_ok());
+    world.clock.advance_millis(1);
+    assert_eq!(believe().map(|_| ()), Err(AuthenticationError::ExpiredToken));
+}
+
+#[test]
+fn a_sessions_secret_is_in_no_record_and_in_no_store() {
+    let world = World::new();
+    let credentials = world.run(GetSessionToken { seconds: 900 }).unwrap().0;
+    let secret = String::from_utf8(credentials.secret.expose_secret().to_vec()).unwrap();
+    let records = world.records().join("\n");
+    assert!(records.contains(&credentials.access_key_id));
+    assert!(!records.contains(&secret) && !records.contains(&credentials.token[..40]));
 }

@@ -90,9 +90,12 @@ impl Service {
 
 /// Whether a request speaks the Query protocol: a form, and no target of another protocol.
 pub(crate) fn speaks_query(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case(CONTENT_TYPE_FORM) && !headers.contains_key(X_AMZ_TARGET)
+    // Most requests name a target, and are not looked at any further.
+    !headers.contains_key(X_AMZ_TARGET)
+        && headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|content_type| {
+            let media_type = content_type.split(';').next().unwrap_or_default().trim();
+            media_type.eq_ignore_ascii_case(CONTENT_TYPE_FORM)
+        })
 }
 
 /// An operation that comes as a form.
