@@ -92,20 +92,22 @@ fn nothing_is_written_after_the_answer_that_took_its_permission_away() {
 
 #[test]
 fn changes_of_access_that_meet_do_not_undo_each_other() {
-    let world = Arc::new(World::new());
-    let threads: Vec<_> = (0..8)
-        .map(|number| {
-            let world = Arc::clone(&world);
-            std::thread::spawn(move || {
-                let policy = PutPolicy::<OfUser> { name: name(&format!("p{number}")), ..put(READ_ALL) };
-                world.run(policy).unwrap();
+    for _ in 0..10 {
+        let world = Arc::new(World::new());
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let world = Arc::clone(&world);
+                std::thread::spawn(move || {
+                    let policy = PutPolicy::<OfUser> { name: name(&format!("p{number}")), ..put(READ_ALL) };
+                    world.run(policy).unwrap();
+                })
             })
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    for number in 0..8 {
-        let gone = DeleteInlinePolicy::<OfUser> { name: name(&format!("p{number}")), ..take_away() };
-        world.run(gone).unwrap();
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for number in 0..8 {
+            let gone = DeleteInlinePolicy::<OfUser> { name: name(&format!("p{number}")), ..take_away() };
+            world.run(gone).unwrap();
+        }
     }
 }
 

@@ -328,7 +328,8 @@ async fn read_into<E: Entity>(
     view: &mut View,
     name: &str,
 ) -> Result<(), Error> {
-    if let Some(loaded) = view.get::<E>(&E::key(account, name)).await? {
+    // From the snapshot: the cache may still hold what a change of the epoch that is guarded has just replaced.
+    if let Some(loaded) = view.get_past_cache::<E>(&E::key(account, name)).await? {
         known.insert(name.to_owned(), loaded.record);
     }
     Ok(())
@@ -439,7 +440,8 @@ impl<T: DirectoryOperation> Operation for T {
                 directory.about = Some((Kind::Policy, arn.name.to_string()));
             }
             About::Account => {
-                let alias = view.get::<AccountAlias>(&keys::account_alias(context.account)).await?;
+                let alias =
+                    view.get_past_cache::<AccountAlias>(&keys::account_alias(context.account)).await?;
                 directory.alias = alias.map(|alias| alias.record);
             }
             About::New(..) | About::All(_) => {}
