@@ -19,7 +19,6 @@ pub(crate) use policy::{Generate, Policy, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
-
 pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
 
 mod policy;

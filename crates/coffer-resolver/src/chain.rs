@@ -1,6 +1,6 @@
 //! The layers a name is looked for in, in their order.
 //!
-//! Pure. A layer is written `env`, `dotenv:.env`, `files:/run/secrets`, `default`, or as a reference to a store, where
+//! Pure, but that [`by_switches`] looks whether a folder is there. A layer is written `env`, `dotenv:.env`, `files:/run/secrets`, `default`, or as a reference to a store, where
 //! `{name}` stands for the name.
 
 use std::fmt;
@@ -107,7 +107,7 @@ pub(crate) fn by_switches(surroundings: &Surroundings, developing: bool) -> Vec<
         let field = path.contains("{name}").then(|| "value".to_owned());
         layers.push(Layer::Reference(Reference::new(Scheme::Vault, path, field)));
     }
-    if surroundings.folder().join(MOUNTED).is_dir() && Path::new(MOUNTED).is_absolute() {
+    if Path::new(MOUNTED).is_dir() {
         layers.push(Layer::Files(MOUNTED.into()));
     }
     layers.push(Layer::Default);

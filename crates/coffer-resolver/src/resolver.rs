@@ -100,6 +100,8 @@ struct Held {
     value: Arc<SecretBytes>,
     place: String,
     stale: Option<Duration>,
+    /// Whether somebody wrote it here, rather than a store: only then may it be a reference.
+    by_hand: bool,
 }
 
 /// One name, followed through its layers.
@@ -275,15 +277,12 @@ impl Resolver {
                 Place::Default(text) => {
                     asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
                     let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
-                    Some(Held { value, place: "default".to_owned(), stale: None })
+                    Some(Held { value, place: "default".to_owned(), stale: None, by_hand: true })
                 }
             };
             let Some(held) = held else { continue };
             // What somebody wrote by hand may say where the value is.
-            let held = match self.meant(&held, need.fresh, asked)? {
-                Some(meant) => meant,
-                None => continue,
-            };
+            let Some(held) = self.meant(held, need.fresh, asked)? else { continue };
             if held.value.is_empty() {
                 return Err(Fault::Empty { place: held.place });
             }
@@ -325,22 +324,16 @@ impl Resolver {
     /// The value itself, or the one it refers to; `None` if that is definitely not there.
     fn meant(
         &self,
-        held: &Held,
+        held: Held,
         fresh: Option<Duration>,
         asked: &mut Vec<Asked>,
     ) -> Result<Option<Held>, Fault> {
-        let by_hand = held.place == "default"
-            || ["env:", "dotenv:"].iter().any(|scheme| held.place.starts_with(scheme));
-        let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| by_hand);
+        let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| held.by_hand);
         match text.and_then(Reference::in_place_of_value) {
-            None => Ok(Some(Held {
-                value: Arc::clone(&held.value),
-                place: held.place.clone(),
-                stale: held.stale,
-            })),
+            None => Ok(Some(held)),
             Some(Ok(reference)) => self.ask(&reference, fresh, asked),
             Some(Err(error)) => Err(Fault::Malformed {
-                place: held.place.clone(),
+                place: held.place,
                 expected: format!("a reference that can be read: {error}"),
             }),
         }
@@ -363,7 +356,10 @@ impl Resolver {
         };
         asked.push(Asked { place: place.clone(), answer });
         match result {
-            Ok((value, stale)) => Ok(Some(Held { value, place, stale })),
+            Ok((value, stale)) => {
+                let by_hand = matches!(reference.scheme(), Scheme::Env | Scheme::Dotenv);
+                Ok(Some(Held { value, place, stale, by_hand }))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::Failed { place, error }),
         }
@@ -404,13 +400,16 @@ fn usual_providers(
     home: PathBuf,
 ) -> HashMap<Scheme, Arc<dyn Provider>> {
     let surroundings = Arc::new(surroundings);
-    let all: [Arc<dyn Provider>; 5] = [
+    #[cfg_attr(not(feature = "aws"), expect(unused_mut, reason = "features add more"))]
+    let mut all: Vec<Arc<dyn Provider>> = vec![
         Arc::new(Env::new(surroundings)),
         Arc::new(Dotenv::new(&folder)),
         Arc::new(File::new(&folder)),
         Arc::new(Exec::new(&folder)),
         Arc::new(Coffer::new(home)),
     ];
+    #[cfg(feature = "aws")]
+    all.push(Arc::new(crate::providers::Aws::new()));
     all.into_iter().map(|provider| (provider.scheme(), provider)).collect()
 }
 

@@ -1,0 +1,159 @@
+//! AWS Secrets Manager over the wire: the official SDK against a small server that answers what it is asked to.
+
+#![cfg(feature = "aws")]
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_credential_types::Credentials;
+use coffer_resolver::providers::{Aws, AwsSettings};
+use coffer_resolver::{ErrorKind, Provider};
+
+const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:here-AbCdEf";
+
+/// Answers each request by the name it asks for: a name is a status and an error code, `400-DecryptionFailure`.
+fn serve() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || while answer(&stream).is_some() {});
+        }
+    });
+    format!("http://{address}")
+}
+
+/// `None` to hang up.
+fn answer(stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut length, mut signed, mut target) = (0, false, false);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let line = line.trim().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        signed |= line.starts_with("authorization: aws4-hmac-sha256 credential=test/");
+        target |= line == "x-amz-target: secretsmanager.getsecretvalue";
+        length = line.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
+    }
+    assert!(signed && target);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let name = body["SecretId"].as_str().unwrap();
+    let (status, json) = match name {
+        "here" => {
+            let stage = body["VersionStage"].as_str().unwrap_or("AWSCURRENT");
+            (200, format!(r#"{{"ARN":"{ARN}","Name":"here","SecretString":"{{\"A\":\"{stage}\"}}"}}"#))
+        }
+        "binary" => (200, r#"{"ARN":"a","Name":"b","SecretBinary":"/wA="}"#.to_owned()),
+        "neither" => (200, r#"{"ARN":"a","Name":"b"}"#.to_owned()),
+        "nonsense" => (200, r#"{"SecretString": hunter2"#.to_owned()),
+        "hang-up" => return None,
+        "slow" => {
+            thread::sleep(Duration::from_secs(30));
+            return None;
+        }
+        "truncated" => {
+            let _ = (&*stream)
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{\"SecretString\":\"hunter2");
+            return None;
+        }
+        other => {
+            let (status, code) = other.split_once('-').unwrap();
+            (status.parse().unwrap(), format!(r#"{{"__type":"{code}","Message":"as told"}}"#))
+        }
+    };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\nretry-after: 7\r\ncontent-length: {}\r\n\r\n",
+        json.len()
+    );
+    (&*stream).write_all(head.as_bytes()).ok()?;
+    (&*stream).write_all(json.as_bytes()).ok()
+}
+
+fn aws(endpoint: String) -> Aws {
+    Aws::with(AwsSettings {
+        endpoint: Some(endpoint),
+        region: Some("us-east-1".to_owned()),
+        credentials: Some(Credentials::from_keys("test", "test", None)),
+    })
+}
+
+/// The value or the kind of error, of which nothing shows a value.
+fn told(aws: &Aws, reference: &str) -> Result<Vec<u8>, ErrorKind> {
+    match aws.fetch(&reference.parse().unwrap()) {
+        Ok(fetched) => Ok(fetched.value.expose_secret().to_vec()),
+        Err(error) => {
+            let mut said = format!("{error} {error:?} {}", error.action());
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                said.push_str(&format!(" {error} {error:?}"));
+                cause = error.source();
+            }
+            assert!(!said.contains("hunter2") && !error.action().is_empty(), "{said}");
+            Err(error.kind())
+        }
+    }
+}
+
+#[test]
+fn each_answer() {
+    let aws = aws(serve());
+    for (name, expected) in [
+        ("here", Ok(&br#"{"A":"AWSCURRENT"}"#[..])),
+        ("here?stage=AWSPREVIOUS&region=eu-west-1", Ok(br#"{"A":"AWSPREVIOUS"}"#)),
+        ("binary", Ok(&[0xff, 0])),
+        ("neither", Err(ErrorKind::Malformed)),
+        ("nonsense", Err(ErrorKind::Malformed)),
+        ("400-ResourceNotFoundException", Err(ErrorKind::NotFound)),
+        ("400-InvalidRequestException", Err(ErrorKind::Denied)),
+        ("400-InvalidParameterException", Err(ErrorKind::Misconfigured)),
+        ("400-DecryptionFailure", Err(ErrorKind::DecryptionFailed)),
+        ("400-AccessDeniedException", Err(ErrorKind::Denied)),
+        ("400-UnrecognizedClientException", Err(ErrorKind::Denied)),
+        ("400-ExpiredTokenException", Err(ErrorKind::Denied)),
+        ("400-ThrottlingException", Err(ErrorKind::Throttled)),
+        ("500-InternalServiceError", Err(ErrorKind::Unavailable)),
+        ("503-Whatever", Err(ErrorKind::Unavailable)),
+        ("429-Whatever", Err(ErrorKind::Throttled)),
+        ("404-Whatever", Err(ErrorKind::Misconfigured)),
+        ("hang-up", Err(ErrorKind::Unavailable)),
+    ] {
+        assert_eq!(told(&aws, &format!("aws://{name}")), expected.map(<[u8]>::to_vec), "{name}");
+    }
+    let fetched = aws.fetch(&"aws://here".parse().unwrap()).ok().unwrap();
+    assert_eq!(fetched.identity.as_deref(), Some(ARN));
+    let throttled = aws.fetch(&"aws://400-ThrottlingException".parse().unwrap()).err().unwrap();
+    assert_eq!(throttled.asked_to_wait(), Some(Duration::from_secs(7)));
+    let denied = aws.fetch(&"aws://400-AccessDeniedException".parse().unwrap()).err().unwrap();
+    assert!(denied.action().contains(r#""Action":"secretsmanager:GetSecretValue""#), "{}", denied.action());
+}
+
+#[test]
+fn a_truncated_answer_is_no_value() {
+    let told = told(&aws(serve()), "aws://truncated");
+    assert!(matches!(told, Err(ErrorKind::Malformed | ErrorKind::Unavailable)), "{told:?}");
+}
+
+#[test]
+fn no_answer_ends_in_time() {
+    let began = Instant::now();
+    assert_eq!(told(&aws(serve()), "aws://slow"), Err(ErrorKind::Unavailable));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn nobody_there() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(told(&aws(format!("http://{free}")), "aws://here"), Err(ErrorKind::Unavailable));
+}
