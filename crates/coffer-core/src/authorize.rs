@@ -396,10 +396,14 @@ pub(crate) fn one<'a>(value: impl Into<Cow<'a, str>>) -> Values<'a> {
     Values::One(value.into())
 }
 
-/// The value of a tag; the case of its key does not count.
+/// The value of a tag; the case of its key does not count. Of two whose keys differ in nothing else neither is it, or whoever
+/// adds a `TEAM` could choose which team a secret is taken to be of.
 pub(crate) fn tag_value<'a>(tags: Option<&'a [Tag]>, key: &str) -> Values<'a> {
-    let found = tags.unwrap_or_default().iter().find(|tag| tag.key().eq_ignore_ascii_case(key));
-    Values::optional(found.map(Tag::value))
+    let mut found = tags.unwrap_or_default().iter().filter(|tag| tag.key().eq_ignore_ascii_case(key));
+    match (found.next(), found.next()) {
+        (Some(tag), None) => one(tag.value()),
+        (Some(_), Some(_)) | (None, _) => Values::Absent,
+    }
 }
 
 /// What a request says of the tags it brings: `aws:RequestTag/…` and `aws:TagKeys`.

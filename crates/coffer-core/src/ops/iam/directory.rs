@@ -16,7 +16,7 @@ use super::{Described, Page, Paged};
 use crate::authorize::{either, request_tags, tag_value};
 use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
-use crate::records::access::{Entity, Policies, arn_of};
+use crate::records::access::{Entity, Facts, Policies, arn_of};
 use crate::records::view::{View, successor};
 use crate::records::{AccessKey, AccountAlias, Group, ManagedPolicy, PolicyEpoch, Role, User};
 use crate::transaction::Transaction;
@@ -46,6 +46,16 @@ impl Kind {
             Self::Group => Group::NOUN,
             Self::Role => Role::NOUN,
             Self::Policy => ManagedPolicy::NOUN,
+        }
+    }
+
+    /// The action that tags one, if it can have tags.
+    const fn tag_action(self) -> Option<&'static str> {
+        match self {
+            Self::User => Some("TagUser"),
+            Self::Group => None,
+            Self::Role => Some("TagRole"),
+            Self::Policy => Some("TagPolicy"),
         }
     }
 
@@ -274,11 +284,15 @@ impl Directory {
     /// The tags of what the operation is about.
     fn about_tags(&self) -> Option<&[Tag]> {
         let (kind, name) = self.about.as_ref()?;
+        self.facts_of(*kind, name).map(|facts| facts.tags.as_slice())
+    }
+
+    fn facts_of(&self, kind: Kind, name: &str) -> Option<&Facts> {
         Some(match kind {
-            Kind::User => &self.users.get(name)?.facts.tags,
-            Kind::Group => &self.groups.get(name)?.facts.tags,
-            Kind::Role => &self.roles.get(name)?.facts.tags,
-            Kind::Policy => &self.policies.get(name)?.facts.tags,
+            Kind::User => &self.users.get(name)?.facts,
+            Kind::Group => &self.groups.get(name)?.facts,
+            Kind::Role => &self.roles.get(name)?.facts,
+            Kind::Policy => &self.policies.get(name)?.facts,
         })
     }
 
@@ -412,6 +426,11 @@ pub trait DirectoryOperation: Send + Sync + 'static {
         None
     }
 
+    /// What becomes of what it is about, if it gets another name or path.
+    fn renames(&self) -> Option<(Option<&EntityName>, Option<&EntityPath>)> {
+        None
+    }
+
     /// As [`Operation::condition`], but for tags.
     fn condition<'a>(&'a self, _key: &str) -> Values<'a> {
         Values::Absent
@@ -455,13 +474,25 @@ impl<T: DirectoryOperation> Operation for T {
     fn requires(&self, context: &Context, found: &Directory) -> Requirements {
         let action = Action::new("iam", <T as DirectoryOperation>::NAME.name);
         let account = context.account;
+        // Whoever may not tag must not make what looks like another's, nor turn its own into it under another name.
+        let mut also = None;
         let (resource, as_supplied) = match self.about(context) {
             About::Named(kind, name) => {
+                if let Some((new_name, new_path)) = self.renames() {
+                    let path = found.facts_of(kind, &name).map_or("/", |facts| facts.path.as_str());
+                    let path = new_path.map_or(path, EntityPath::as_str);
+                    let new_name = new_name.map_or(name.as_str(), EntityName::as_str);
+                    let arn = arn_of(account, kind.noun(), path, new_name).into();
+                    also = Some((action, arn, Arc::from(format!("{} {new_name}", kind.noun()))));
+                }
                 (found.arn_of(kind, &name).into(), Arc::from(format!("{} {name}", kind.noun())))
             }
             About::Policy(arn) => (arn.as_str().into(), Arc::from(format!("policy {arn}"))),
             About::New(kind, path, name) => {
                 let arn: Arc<str> = arn_of(account, kind.noun(), path.as_str(), name.as_str()).into();
+                let tag =
+                    kind.tag_action().filter(|_| self.request_tags().is_some_and(|tags| !tags.is_empty()));
+                also = tag.map(|tag| (Action::new("iam", tag), Arc::clone(&arn), Arc::clone(&arn)));
                 (Arc::clone(&arn), arn)
             }
             About::All(kind) => {
@@ -470,7 +501,10 @@ impl<T: DirectoryOperation> Operation for T {
             }
             About::Account => (Arc::from("*"), Arc::from("*")),
         };
-        Requirements(vec![Requirement { action, resource, as_supplied, trust: None }])
+        let both = std::iter::once((action, resource, as_supplied)).chain(also);
+        let require =
+            |(action, resource, as_supplied)| Requirement { action, resource, as_supplied, trust: None };
+        Requirements(both.map(require).collect())
     }
 
     fn condition<'a>(&'a self, found: &'a Directory, key: &str) -> Values<'a> {

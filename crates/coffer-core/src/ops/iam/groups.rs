@@ -2,6 +2,7 @@
 
 use coffer_audit::Members;
 use coffer_types::iam_limits::{GROUPS_MAX, GROUPS_PER_USER_MAX};
+use coffer_types::{EntityName, EntityPath};
 
 use super::directory::{
     About, Directory, DirectoryOperation, Kind, Through, check_free, check_quota, paginate,
@@ -148,6 +149,10 @@ impl DirectoryOperation for UpdateGroup {
         members.text("groupName", &self.name);
         members.optional_text("newGroupName", self.new_name.as_ref());
         members.optional_text("newPath", self.new_path.as_ref());
+    }
+
+    fn renames(&self) -> Option<(Option<&EntityName>, Option<&EntityPath>)> {
+        Some((self.new_name.as_ref(), self.new_path.as_ref()))
     }
 
     fn run(

@@ -184,6 +184,10 @@ impl DirectoryOperation for UpdateUser {
         members.optional_text("newPath", self.new_path.as_ref());
     }
 
+    fn renames(&self) -> Option<(Option<&EntityName>, Option<&EntityPath>)> {
+        Some((self.new_name.as_ref(), self.new_path.as_ref()))
+    }
+
     fn run(
         &self,
         _: &Context,
