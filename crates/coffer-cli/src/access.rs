@@ -199,7 +199,7 @@ impl Access {
         }
     }
 
-    fn call(&mut self, request: Request) -> Result<Response, Stop> {
+    pub(crate) fn call(&mut self, request: Request) -> Result<Response, Stop> {
         match self {
             Self::Socket(client) => client.call(&request).map_err(call_failed),
             Self::InPlace(InPlace { runtime, opened, region }) => {

@@ -15,12 +15,14 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
-pub(crate) use policy::{Generate, Policy, PolicyLint, Simulate};
+pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, User};
+pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
 pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
 
+mod people;
 mod policy;
 mod secret;
 mod wanted;
@@ -89,13 +91,37 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Take back the deletion of a secret.
     Restore(Restore),
+    /// Make users, who may do what their policies allow, and look at them.
+    User {
+        /// What.
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Make groups of users, which share policies.
+    Group {
+        /// What.
+        #[command(subcommand)]
+        command: Group,
+    },
+    /// Make roles, which users take on for a while.
+    Role {
+        /// What.
+        #[command(subcommand)]
+        command: Role,
+    },
+    /// Make access keys for users, and take them back.
+    Key {
+        /// What.
+        #[command(subcommand)]
+        command: Key,
+    },
     /// Look at the audit log.
     Audit {
         /// What of it.
         #[command(subcommand)]
         command: Audit,
     },
-    /// Look policies over, try them out, make them.
+    /// Write policies, which say who may do what; look them over, try them out, make them.
     Policy {
         /// What of them.
         #[command(subcommand)]
@@ -149,10 +175,18 @@ impl Command {
             | Self::Delete(Delete { scope, .. })
             | Self::Policy { command: Policy::Generate(Generate { scope, .. }) }
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
+            Self::User { command: User::Add { permitted, .. } }
+            | Self::Group { command: Group::Add { permitted, .. } } => permitted.scope.region.as_ref(),
+            Self::Role { command: Role::Add(role) } => role.permitted.scope.region.as_ref(),
+            Self::Key { command: Key::Create { scope, .. } } => scope.region.as_ref(),
             Self::Init(_)
             | Self::Serve(_)
+            | Self::User { .. }
+            | Self::Group { .. }
+            | Self::Role { .. }
+            | Self::Key { .. }
             | Self::Audit { .. }
-            | Self::Policy { command: Policy::Lint(_) | Policy::Simulate(_) }
+            | Self::Policy { command: Policy::Lint(_) | Policy::Simulate(_) | Policy::Documents(_) }
             | Self::Status
             | Self::Backup(_)
             | Self::RestoreBackup(_)

@@ -30,6 +30,8 @@ mod interrupt;
 mod layout;
 mod output;
 mod passphrase;
+mod people;
+mod profile;
 mod progress;
 mod scratch;
 mod shell;
@@ -94,6 +96,10 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Random(arguments) => commands::random::random(place, &arguments, output),
         Command::Delete(arguments) => commands::deletion::delete(place, &arguments, output),
         Command::Restore(arguments) => commands::deletion::restore(place, &arguments, output),
+        Command::User { command } => commands::people::user(place, &command, output),
+        Command::Group { command } => commands::people::group(place, &command, output),
+        Command::Role { command } => commands::people::role(place, &command, output),
+        Command::Key { command } => commands::key::key(place, &command, output),
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
         Command::Policy { command } => commands::policy::policy(place, command, output),

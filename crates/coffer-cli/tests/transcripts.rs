@@ -196,6 +196,12 @@ impl Redaction {
         {
             return format!("{}-······", &word[..word.len() - 7]);
         }
+        let is_unique =
+            ["AKIA", "AIDA", "AGPA", "AROA", "ANPA"].iter().any(|prefix| word.starts_with(prefix));
+        if is_unique && [20, 21].contains(&bytes.len()) {
+            let number = number_of(&mut self.ids, word);
+            return format!("{:.<width$}", format!("{}-{number}", &word[..4]), width = bytes.len());
+        }
         if [32, 64].contains(&bytes.len()) && is_hex(bytes) {
             return "hash".to_owned();
         }

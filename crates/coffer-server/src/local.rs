@@ -11,12 +11,14 @@ use coffer_core::ops::secrets::{
     UntagResource, UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
 };
 use coffer_core::password::PasswordRules;
-use coffer_core::{AuthenticationError, Claim, Context, Core, Error, Refusal, RequestInfo};
+use coffer_core::{AuthenticationError, Claim, Context, Core, Error, IamError, Refusal, RequestInfo};
 use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
 
 use crate::home::{AUDIT_EVIDENCE_HINT, Home, with_causes};
+
+mod access;
 
 /// This door, in records.
 pub(crate) const EVENT_SOURCE: &str = "coffer.local";
@@ -319,6 +321,7 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
                 version_id: updated.version_id,
             })
         }
+        Request::Access(request) => Response::Access(access::run(core, context, request).await?),
         Request::TailAudit { count } => {
             let lines = core.execute(context, TailAudit { count }).await?;
             Response::TailAudit { lines: newest_that_fit(lines, TAIL_BYTES_MAX) }
@@ -495,6 +498,7 @@ fn subject_of(request: &Request) -> Option<&str> {
         | Request::UpdateSecret { secret_id, .. } => Some(secret_id),
         Request::ListSecrets { .. }
         | Request::GetRandomPassword { .. }
+        | Request::Access(_)
         | Request::TailAudit { .. }
         | Request::VerifyAudit {}
         | Request::Status {}
@@ -594,7 +598,7 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
             ),
             None,
         ),
-        Error::Iam(error) => (FailureKind::Refused, error.to_string(), None),
+        Error::Iam(error) => (kind_of(error), in_our_style(&error.to_string()), None),
         Error::Busy => (
             FailureKind::Unavailable,
             format!("too many others are changing secret `{secret}`"),
@@ -606,6 +610,18 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
         }
     };
     Failure { kind, message, hint }
+}
+
+fn kind_of(error: &IamError) -> FailureKind {
+    match error {
+        IamError::NoSuchEntity(_) => FailureKind::NotFound,
+        IamError::EntityAlreadyExists(_) | IamError::DeleteConflict(_) => FailureKind::Conflict,
+        IamError::MalformedPolicyDocument(_)
+        | IamError::InvalidInput(_)
+        | IamError::LimitExceeded(_)
+        | IamError::PackedPolicyTooLarge(_)
+        | IamError::NotForSessions(_) => FailureKind::Refused,
+    }
 }
 
 /// AWS's sentence as one of ours: lowercase and without its full stop.

@@ -5,7 +5,7 @@
 use coffer_types::{AccountId, Region, SecretName, Stage, Tag, Timestamp, VersionId};
 use serde::{Deserialize, Serialize};
 
-use crate::WireValue;
+use crate::{AccessResponse, WireValue};
 
 /// What comes back for a request: `{"response":{…}}` or `{"failure":{…}}`.
 #[derive(Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub enum Response {
     },
     /// A secret was changed.
     UpdateSecret(UpdatedSecret),
+    /// What was asked about users, groups, roles and policies.
+    Access(AccessResponse),
     /// Records of the audit log, newest last.
     TailAudit {
         /// Each a JSON object, as it stands in the log.

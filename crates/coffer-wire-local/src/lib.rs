@@ -10,12 +10,17 @@
 //! Invariants: no frame of a stranger makes a panic, or a buffer larger than a frame; secret values are in wiped
 //! buffers and have no `Debug`, and no error repeats what stood in a frame.
 
+mod access;
 mod answer;
 mod client;
 mod frame;
 mod request;
 mod value;
 
+pub use access::{
+    AccessKey, AccessRequest, AccessResponse, Entity, EntityPage, Holder, HolderKind, NewAccessKey, Policy,
+    PolicyPage, PolicySummary, RoleFacts,
+};
 pub use answer::{
     Answer, AuditHealth, AuditVerification, BegunBackup, CreatedSecret, DeletedSecret, EndedBackup, Failure,
     FailureKind, PutVersion, ReadValue, Response, SecretDescription, SecretPage, Status, UpdatedSecret,

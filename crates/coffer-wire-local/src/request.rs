@@ -6,7 +6,7 @@
 use coffer_types::{Filter, SecretName, Stage, Tag, VersionId};
 use serde::{Deserialize, Serialize};
 
-use crate::WireValue;
+use crate::{AccessRequest, WireValue};
 
 /// A request: `{"operation":"GetSecretValue","parameters":{…}}`.
 ///
@@ -169,6 +169,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<WireValue>,
     },
+    /// Something about users, groups, roles and policies.
+    Access(AccessRequest),
     /// The newest records of the audit log.
     TailAudit {
         /// How many at most; the server gives fewer if they would not fit a frame.

@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use coffer_policy::{DocumentKind, Workload};
 use coffer_types::AccountId;
+use coffer_wire_local::{Holder, HolderKind};
 
 use super::Scope;
 
@@ -20,6 +21,8 @@ pub(crate) enum Policy {
     Simulate(Box<Simulate>),
     /// Print the policy of least privilege for a workload.
     Generate(Generate),
+    #[command(flatten)]
+    Documents(PolicyDocuments),
 }
 
 #[derive(Args)]
@@ -143,4 +146,102 @@ impl From<Kinds> for Workload {
             Kinds::Auditor => Self::Auditor,
         }
     }
+}
+
+/// Documents that the store holds.
+#[derive(Subcommand)]
+pub(crate) enum PolicyDocuments {
+    /// Write a policy from a file: one of the holder's own, or else a managed one.
+    Put {
+        /// The policy's name.
+        name: String,
+        /// The document; - for standard input.
+        file: PathBuf,
+        #[command(flatten)]
+        holder: HolderArguments,
+    },
+    /// Print the document of a policy: one of the holder's own, or else a managed one.
+    Show {
+        /// The policy's name; a managed one's ARN too.
+        name: String,
+        #[command(flatten)]
+        holder: HolderArguments,
+    },
+    /// List the holder's policies, or else the managed ones.
+    List {
+        #[command(flatten)]
+        holder: HolderArguments,
+        /// AWS's own managed policies, too.
+        #[arg(long, conflicts_with_all = ["user", "group", "role"])]
+        aws: bool,
+    },
+    /// Give somebody a managed policy.
+    Attach {
+        /// The policy's name or ARN.
+        policy: String,
+        #[command(flatten)]
+        holder: RequiredHolder,
+    },
+    /// Take a managed policy from somebody.
+    Detach {
+        /// The policy's name or ARN.
+        policy: String,
+        #[command(flatten)]
+        holder: RequiredHolder,
+    },
+    /// Delete a policy: one of the holder's own, or else a managed one that nobody has.
+    Delete {
+        /// The policy's name; a managed one's ARN too.
+        name: String,
+        #[command(flatten)]
+        holder: HolderArguments,
+    },
+}
+
+/// Whose, if anybody's.
+#[derive(Args)]
+#[group(multiple = false)]
+pub(crate) struct HolderArguments {
+    /// Of this user.
+    #[arg(long)]
+    user: Option<String>,
+    /// Of this group.
+    #[arg(long)]
+    group: Option<String>,
+    /// Of this role.
+    #[arg(long)]
+    role: Option<String>,
+}
+
+/// Whose.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RequiredHolder {
+    /// Of this user.
+    #[arg(long)]
+    user: Option<String>,
+    /// Of this group.
+    #[arg(long)]
+    group: Option<String>,
+    /// Of this role.
+    #[arg(long)]
+    role: Option<String>,
+}
+
+impl HolderArguments {
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        holder_of([&self.user, &self.group, &self.role])
+    }
+}
+
+impl RequiredHolder {
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        holder_of([&self.user, &self.group, &self.role])
+    }
+}
+
+fn holder_of(names: [&Option<String>; 3]) -> Option<Holder> {
+    let kinds = [HolderKind::User, HolderKind::Group, HolderKind::Role];
+    let mut named = kinds.into_iter().zip(names);
+    named.find_map(|(kind, name)| Some(Holder { kind, name: name.clone()? }))
 }

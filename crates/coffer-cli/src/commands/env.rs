@@ -3,6 +3,7 @@
 //! Invariant: the secret access key is never printed to a terminal.
 
 use coffer_server::home::{Credentials, Home, data_dir};
+use coffer_types::Region;
 use coffer_wire_local::{Client, Failure, FailureKind};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -39,16 +40,30 @@ pub(crate) fn env(home: &Home, arguments: &Env, output: Output) -> Result<(), St
             hint: format!("evaluate it instead: eval \"$({})\"", shell::command(home.path(), "env")),
         });
     }
+    print(home, &credentials(home)?, arguments.region.as_ref(), output)
+}
+
+/// How the server of a store is reached, with the store's first access key.
+pub(crate) fn credentials(home: &Home) -> Result<Credentials, Stop> {
     let data_dir = data_dir().map_err(Failure::from)?;
     let store_id = home.facts(&data_dir).map_err(Failure::from)?.store_id;
-    let credentials = Credentials::read(&data_dir, store_id).map_err(Failure::from)?.ok_or_else(|| {
+    Credentials::read(&data_dir, store_id).map_err(Failure::from)?.ok_or_else(|| {
         let path = Credentials::path(&data_dir, store_id);
         Stop::new(FailureKind::NotFound, format!("there are no credentials in `{}`", path.display()))
             .with_hint("they were made with the store; if they are elsewhere, say so in COFFER_DATA_DIR")
-    })?;
+    })
+}
+
+/// Prints what makes programs use these credentials, in a region of the store.
+pub(crate) fn print(
+    home: &Home,
+    credentials: &Credentials,
+    region: Option<&Region>,
+    output: Output,
+) -> Result<(), Stop> {
     let secret_access_key = std::str::from_utf8(credentials.secret_access_key.expose_secret())
         .map_err(|_| Stop::new(FailureKind::Other, "the secret access key is no text"))?;
-    let region = arguments.region.as_ref().unwrap_or(&credentials.region).as_str();
+    let region = region.unwrap_or(&credentials.region).as_str();
     let ca_bundle = match &credentials.ca_bundle {
         Some(path) => Some(path.to_str().ok_or_else(|| {
             Stop::new(

@@ -1,4 +1,4 @@
-//! `policy`: policies as texts, looked over, tried out and made. Only `generate` asks a store, and only where it is.
+//! `policy`: policies as texts, looked over, tried out and made, and as the store holds them.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::failure::Stop;
 use crate::output::Output;
 use crate::terminal;
 
+mod documents;
 mod generate;
 mod lint;
 mod simulate;
@@ -24,11 +25,12 @@ pub(crate) fn policy(place: &Place, command: Policy, output: Output) -> Result<(
         Policy::Lint(arguments) => lint::lint(&arguments, output),
         Policy::Simulate(arguments) => simulate::simulate(&arguments, output),
         Policy::Generate(arguments) => generate::generate(place, &arguments, output),
+        Policy::Documents(command) => documents::documents(place, &command, output),
     }
 }
 
 /// A file's text, or that of standard input for `-`.
-fn read(file: &Path) -> Result<String, Stop> {
+pub(crate) fn read(file: &Path) -> Result<String, Stop> {
     let name = file.display();
     let read = match file.to_str() {
         Some("-") => terminal::read(std::io::stdin().lock(), FILE_BYTES_MAX),
@@ -67,7 +69,7 @@ fn kind_of(text: &str) -> DocumentKind {
 }
 
 /// That a text is no policy, and where.
-fn malformed(file: &Path, error: &ParseError) -> Stop {
+pub(crate) fn malformed(file: &Path, error: &ParseError) -> Stop {
     let message = format!("`{}` is no policy: {}: {error}", file.display(), error.position());
     let stop = Stop::new(FailureKind::Refused, message);
     match error.advice() {

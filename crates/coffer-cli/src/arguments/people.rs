@@ -1,0 +1,169 @@
+//! The words of the commands about users, groups, roles, access keys and policies.
+//!
+//! Pure.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use coffer_types::AccountId;
+use coffer_types::iam_limits::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN};
+
+use super::Scope;
+
+/// What somebody new may do.
+#[derive(Args)]
+pub(crate) struct Permitted {
+    /// Let it read this secret; NAME* for all that begin so. Can be given more than once.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) reads: Vec<String>,
+    /// Let it write new versions of this secret; NAME* for all that begin so. Can be given more than once.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) writes: Vec<String>,
+    /// Where the secrets are.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum User {
+    /// Make a user, who may do nothing but what is given here.
+    Add {
+        /// The user's name.
+        name: String,
+        #[command(flatten)]
+        permitted: Permitted,
+    },
+    /// List the users.
+    List,
+    /// Tell everything of a user: policies, groups, access keys.
+    Show {
+        /// The user's name.
+        name: String,
+    },
+    /// Delete a user, with its access keys and all that it has.
+    Delete {
+        /// The user's name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Group {
+    /// Make a group, whose users may do what is given here.
+    Add {
+        /// The group's name.
+        name: String,
+        #[command(flatten)]
+        permitted: Permitted,
+    },
+    /// List the groups.
+    List,
+    /// Tell everything of a group: policies, users.
+    Show {
+        /// The group's name.
+        name: String,
+    },
+    /// Put a user into a group.
+    Join {
+        /// The group's name.
+        group: String,
+        /// The user's name.
+        user: String,
+    },
+    /// Take a user out of a group.
+    Leave {
+        /// The group's name.
+        group: String,
+        /// The user's name.
+        user: String,
+    },
+    /// Delete a group, with its policies; its users stay.
+    Delete {
+        /// The group's name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Role {
+    /// Make a role, which may do nothing but what is given here.
+    Add(Box<RoleAdd>),
+    /// List the roles.
+    List,
+    /// Tell everything of a role: who may take it on, policies.
+    Show {
+        /// The role's name.
+        name: String,
+    },
+    /// Delete a role, with its policies.
+    Delete {
+        /// The role's name.
+        name: String,
+    },
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("trusted").required(true).multiple(true))]
+pub(crate) struct RoleAdd {
+    /// The role's name.
+    pub(crate) name: String,
+    /// Let this user of the store take it on. Can be given more than once.
+    #[arg(long, value_name = "USER", group = "trusted")]
+    pub(crate) trust_user: Vec<String>,
+    /// Let this role of the store take it on. Can be given more than once.
+    #[arg(long, value_name = "ROLE", group = "trusted")]
+    pub(crate) trust_role: Vec<String>,
+    /// Let everybody of this account whose policies allow it take it on. Can be given more than once.
+    #[arg(long, value_name = "ID", group = "trusted")]
+    pub(crate) trust_account: Vec<AccountId>,
+    /// Or take the trust policy from this file; - for standard input.
+    #[arg(long, value_name = "FILE", group = "trusted",
+        conflicts_with_all = ["trust_user", "trust_role", "trust_account"])]
+    pub(crate) trust_policy: Option<PathBuf>,
+    /// The longest a session of it can be, 3600 to 43200; 3600 unless given.
+    #[arg(long, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(i64::from(SESSION_SECONDS_MIN)..=i64::from(SESSION_SECONDS_MAX)))]
+    pub(crate) max_session: Option<u32>,
+    /// What it is for.
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    #[command(flatten)]
+    pub(crate) permitted: Permitted,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Key {
+    /// Make an access key and print, once, what a shell evaluates to be that user: eval "$(coffer key create USER)".
+    Create {
+        /// Whose.
+        user: String,
+        /// Print the secret to a terminal too.
+        #[arg(long, conflicts_with = "profile")]
+        show: bool,
+        /// Print nothing; write a profile of this name into the files of the AWS tools.
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// The region to export; the store's unless given.
+        #[command(flatten)]
+        scope: Scope,
+    },
+    /// List a user's access keys.
+    List {
+        /// Whose.
+        user: String,
+    },
+    /// Keep an access key and believe nobody who signs with it.
+    Disable(KeyReference),
+    /// Believe those again who sign with it.
+    Enable(KeyReference),
+    /// Delete an access key.
+    Delete(KeyReference),
+}
+
+#[derive(Args)]
+pub(crate) struct KeyReference {
+    /// Whose.
+    pub(crate) user: String,
+    /// Which; may be left out if there is but one.
+    pub(crate) id: Option<String>,
+}

@@ -1,0 +1,310 @@
+//! What the commands about users, groups, roles and policies ask of the store.
+//!
+//! No I/O but the store's.
+
+use coffer_types::{SecretId, SecretName};
+use coffer_wire_local::{
+    AccessKey, AccessRequest, AccessResponse, Entity, FailureKind, Holder, HolderKind, NewAccessKey, Policy,
+    PolicySummary, Request, Response,
+};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::access::{Access, unexpected};
+use crate::arguments::Permitted;
+use crate::failure::Stop;
+use crate::layout::{compact, is_json};
+use crate::output::Output;
+
+/// What the policy is called that `--reads` and `--writes` make.
+pub(crate) const SECRETS_POLICY: &str = "secrets";
+
+/// What reading a secret takes: the value, and that clients may look at what it is.
+const READ_ACTIONS: [&str; 2] = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"];
+/// What writing a secret takes. It does not let anybody read.
+const WRITE_ACTIONS: [&str; 2] = ["secretsmanager:PutSecretValue", "secretsmanager:DescribeSecret"];
+
+/// Somebody's policies.
+#[derive(Debug)]
+pub(crate) struct PoliciesOf {
+    /// The names of their own.
+    pub(crate) inline: Vec<String>,
+    /// Name and ARN of managed ones.
+    pub(crate) attached: Vec<(String, String)>,
+}
+
+impl Access {
+    fn access(&mut self, request: AccessRequest) -> Result<AccessResponse, Stop> {
+        let next = next_of(&request);
+        match self.call(Request::Access(request)) {
+            Ok(Response::Access(response)) => Ok(response),
+            Ok(_) => Err(unexpected()),
+            Err(Stop::Failure(mut failure)) => {
+                failure.hint = failure.hint.or_else(|| next(failure.kind));
+                Err(failure.into())
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Does what has nothing to tell.
+    pub(crate) fn change(&mut self, request: AccessRequest) -> Result<(), Stop> {
+        match self.access(request)? {
+            AccessResponse::Done {} => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes or reads a user, group or role.
+    pub(crate) fn entity(&mut self, request: AccessRequest) -> Result<Entity, Stop> {
+        match self.access(request)? {
+            AccessResponse::Entity(entity) => Ok(entity),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// All users, groups or roles, by name.
+    pub(crate) fn entities(&mut self, kind: HolderKind) -> Result<Vec<Entity>, Stop> {
+        let (mut entities, mut marker) = (Vec::new(), None);
+        loop {
+            let AccessResponse::Entities(page) = self.access(AccessRequest::List { kind, marker })? else {
+                return Err(unexpected());
+            };
+            entities.extend(page.entities);
+            match page.marker {
+                Some(next) => marker = Some(next),
+                None => return Ok(entities),
+            }
+        }
+    }
+
+    /// Makes an access key.
+    pub(crate) fn new_access_key(&mut self, user: &str) -> Result<NewAccessKey, Stop> {
+        match self.access(AccessRequest::CreateAccessKey { user: user.to_owned() })? {
+            AccessResponse::NewAccessKey(key) => Ok(key),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// A user's access keys.
+    pub(crate) fn access_keys(&mut self, user: &str) -> Result<Vec<AccessKey>, Stop> {
+        match self.access(AccessRequest::ListAccessKeys { user: user.to_owned() })? {
+            AccessResponse::AccessKeys { keys } => Ok(keys),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The groups of a user, or the users of a group.
+    pub(crate) fn names(&mut self, request: AccessRequest) -> Result<Vec<String>, Stop> {
+        match self.access(request)? {
+            AccessResponse::Names { names } => Ok(names),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes or reads a policy.
+    pub(crate) fn policy(&mut self, request: AccessRequest) -> Result<Policy, Stop> {
+        match self.access(request)? {
+            AccessResponse::Policy(policy) => Ok(policy),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// All managed policies, by name.
+    pub(crate) fn policies(&mut self, with_aws: bool) -> Result<Vec<PolicySummary>, Stop> {
+        let (mut policies, mut marker) = (Vec::new(), None);
+        loop {
+            let request = AccessRequest::ListPolicies { with_aws, marker };
+            let AccessResponse::Policies(page) = self.access(request)? else { return Err(unexpected()) };
+            policies.extend(page.policies);
+            match page.marker {
+                Some(next) => marker = Some(next),
+                None => return Ok(policies),
+            }
+        }
+    }
+
+    /// Somebody's policies.
+    pub(crate) fn policies_of(&mut self, holder: &Holder) -> Result<PoliciesOf, Stop> {
+        match self.access(AccessRequest::ListPoliciesOf { holder: holder.clone() })? {
+            AccessResponse::PoliciesOf { inline, attached } => Ok(PoliciesOf { inline, attached }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The versions of a managed policy, newest first: their numbers, and whether it is the one that counts.
+    pub(crate) fn policy_versions(&mut self, arn: &str) -> Result<Vec<(u32, bool)>, Stop> {
+        match self.access(AccessRequest::ListPolicyVersions { arn: arn.to_owned() })? {
+            AccessResponse::Versions { versions } => Ok(versions),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The policy that `--reads` and `--writes` ask for; `None` if neither does. What is not there yet is warned of.
+    pub(crate) fn permission(
+        &mut self,
+        permitted: &Permitted,
+        output: Output,
+    ) -> Result<Option<String>, Stop> {
+        let status = self.status()?;
+        let region = permitted.scope.region.as_ref().unwrap_or(&status.region);
+        let mut statements = Vec::new();
+        for (sid, secrets, actions) in
+            [("Read", &permitted.reads, READ_ACTIONS), ("Write", &permitted.writes, WRITE_ACTIONS)]
+        {
+            let mut resources = Vec::new();
+            for secret in secrets {
+                let begun = format!("arn:aws:secretsmanager:{region}:{}:secret:", status.account);
+                let name = match secret.strip_suffix('*') {
+                    Some(prefix) => {
+                        // With a letter in the place of the rest, it has to be a name.
+                        named(secret, &format!("{prefix}x"))?;
+                        secret.clone()
+                    }
+                    None => {
+                        let name = named(secret, secret)?;
+                        self.warn_of_absence(secret, output)?;
+                        format!("{name}-??????")
+                    }
+                };
+                resources.push(format!("{begun}{name}"));
+            }
+            resources.sort();
+            resources.dedup();
+            if !resources.is_empty() {
+                statements.push(WrittenStatement {
+                    sid: Some(sid),
+                    effect: "Allow",
+                    principal: None,
+                    action: actions.to_vec(),
+                    resource: resources,
+                });
+            }
+        }
+        if statements.is_empty() {
+            return Ok(None);
+        }
+        written(statements).map(Some)
+    }
+
+    fn warn_of_absence(&mut self, secret: &str, output: Output) -> Result<(), Stop> {
+        match self.describe(secret) {
+            Ok(_) => Ok(()),
+            Err(Stop::Failure(failure)) if failure.kind == FailureKind::NotFound => {
+                output.warning(&format!(
+                    "there is no secret `{secret}` yet; the permission is there for when it is"
+                ));
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+}
+
+/// Where to look next if a request fails.
+fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String> + use<> {
+    let list = |holder: &Holder| format!("see what there is with `coffer {} list`", holder.kind.noun());
+    let (missing, taken) = match request {
+        AccessRequest::Create { holder, .. } => {
+            let (noun, name) = (holder.kind.noun(), &holder.name);
+            (None, Some(format!("see what it is with `coffer {noun} show {name}`")))
+        }
+        AccessRequest::Get { holder }
+        | AccessRequest::Delete { holder }
+        | AccessRequest::ListPoliciesOf { holder }
+        | AccessRequest::PutPolicy { holder, .. }
+        | AccessRequest::AttachPolicy { holder, .. } => (Some(list(holder)), None),
+        AccessRequest::CreateAccessKey { .. }
+        | AccessRequest::ListAccessKeys { .. }
+        | AccessRequest::ListGroupsForUser { .. } => {
+            (Some("see who there is with `coffer user list`".to_owned()), None)
+        }
+        AccessRequest::UpdateAccessKey { user, .. } | AccessRequest::DeleteAccessKey { user, .. } => {
+            (Some(format!("see what keys there are with `coffer key list {user}`")), None)
+        }
+        AccessRequest::GetInlinePolicy { holder: Holder { kind, name }, .. }
+        | AccessRequest::DeleteInlinePolicy { holder: Holder { kind, name }, .. }
+        | AccessRequest::DetachPolicy { holder: Holder { kind, name }, .. } => {
+            (Some(format!("see what it has with `coffer policy list --{} {name}`", kind.noun())), None)
+        }
+        AccessRequest::ListUsersOfGroup { .. } => {
+            (Some("see what there is with `coffer group list`".to_owned()), None)
+        }
+        AccessRequest::GetPolicy { .. }
+        | AccessRequest::CreatePolicyVersion { .. }
+        | AccessRequest::ListPolicyVersions { .. }
+        | AccessRequest::DeletePolicyVersion { .. }
+        | AccessRequest::DeletePolicy { .. } => {
+            (Some("see what there is with `coffer policy list`".to_owned()), None)
+        }
+        AccessRequest::List { .. }
+        | AccessRequest::AddUserToGroup { .. }
+        | AccessRequest::RemoveUserFromGroup { .. }
+        | AccessRequest::ListPolicies { .. }
+        | AccessRequest::CreatePolicy { .. } => (None, None),
+    };
+    move |kind| match kind {
+        FailureKind::NotFound => missing,
+        FailureKind::Conflict => taken,
+        FailureKind::Other
+        | FailureKind::Denied
+        | FailureKind::Unavailable
+        | FailureKind::Refused
+        | FailureKind::Verification => None,
+    }
+}
+
+/// The name in what the user wrote as a name or ARN.
+fn named(written: &str, text: &str) -> Result<SecretName, Stop> {
+    let id: SecretId = text.parse().map_err(|error| {
+        Stop::new(FailureKind::Refused, format!("`{written}` names no secret: {error}")).with_hint(
+            "give a name as `coffer list` shows them, or the beginning of names and a * at the end",
+        )
+    })?;
+    Ok(id.name().clone())
+}
+
+/// A document as it is made here, in the order people write one.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Written<'a> {
+    version: &'a str,
+    statement: Vec<WrittenStatement<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WrittenStatement<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
+    effect: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<Value>,
+    action: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resource: Vec<String>,
+}
+
+fn written(statement: Vec<WrittenStatement<'_>>) -> Result<String, Stop> {
+    let document = Written { version: "2012-10-17", statement };
+    Ok(serde_json::to_string(&document).map_err(std::io::Error::from)?)
+}
+
+/// A trust policy by which these may take a role on.
+pub(crate) fn trust_policy(principals: &[String]) -> Result<String, Stop> {
+    written(vec![WrittenStatement {
+        sid: None,
+        effect: "Allow",
+        principal: Some(json!({ "AWS": principals })),
+        action: vec!["sts:AssumeRole"],
+        resource: Vec::new(),
+    }])
+}
+
+/// A document as an object for `--json`, in its own order; as a text if it is none.
+pub(crate) fn document_object(document: &str) -> Box<RawValue> {
+    let compacted = String::from_utf8_lossy(compact(document.as_bytes()).expose_secret()).into_owned();
+    let object = is_json(document.as_bytes()).then(|| RawValue::from_string(compacted).ok()).flatten();
+    object.or_else(|| to_raw_value(document).ok()).unwrap_or_else(|| RawValue::NULL.to_owned())
+}

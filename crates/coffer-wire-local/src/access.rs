@@ -1,0 +1,350 @@
+//! What may be asked about users, groups, roles and policies, and what is answered.
+//!
+//! Pure. Names and documents are read by the server, so that its error names what the caller wrote.
+
+use coffer_types::{Tag, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::WireValue;
+
+/// What has policies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HolderKind {
+    /// A user.
+    User,
+    /// A group of users.
+    Group,
+    /// A role.
+    Role,
+}
+
+impl HolderKind {
+    /// What people call it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+        }
+    }
+}
+
+/// Somebody who has policies.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// Of which kind.
+    pub kind: HolderKind,
+    /// By name.
+    pub name: String,
+}
+
+/// A request about access: `{"CreateUser":{"name":"app"}}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum AccessRequest {
+    /// Makes a user, group or role; a role needs `trust`.
+    Create {
+        /// Which.
+        holder: Holder,
+        /// A role's trust policy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trust: Option<String>,
+        /// What a role is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// The longest a role's session can be; an hour if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_seconds_max: Option<u32>,
+    },
+    /// Tells of one.
+    Get {
+        /// Which.
+        holder: Holder,
+    },
+    /// Lists those of a kind, by name.
+    List {
+        /// Of which.
+        kind: HolderKind,
+        /// Where the last page ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        marker: Option<String>,
+    },
+    /// Deletes one that has nothing any more.
+    Delete {
+        /// Which.
+        holder: Holder,
+    },
+    /// Makes an access key.
+    CreateAccessKey {
+        /// Whose.
+        user: String,
+    },
+    /// Lists a user's access keys.
+    ListAccessKeys {
+        /// Whose.
+        user: String,
+    },
+    /// Switches an access key on or off.
+    UpdateAccessKey {
+        /// Whose.
+        user: String,
+        /// Which.
+        id: String,
+        /// Whether who signs with it is to be believed.
+        is_active: bool,
+    },
+    /// Deletes an access key.
+    DeleteAccessKey {
+        /// Whose.
+        user: String,
+        /// Which.
+        id: String,
+    },
+    /// Puts a user into a group.
+    AddUserToGroup {
+        /// Which group.
+        group: String,
+        /// Which user.
+        user: String,
+    },
+    /// Takes a user out of a group.
+    RemoveUserFromGroup {
+        /// Which group.
+        group: String,
+        /// Which user.
+        user: String,
+    },
+    /// Lists the groups a user is in.
+    ListGroupsForUser {
+        /// Which user.
+        user: String,
+    },
+    /// Lists the members of a group.
+    ListUsersOfGroup {
+        /// Which group.
+        group: String,
+    },
+    /// Writes a policy of somebody's own.
+    PutPolicy {
+        /// Whose.
+        holder: Holder,
+        /// The policy's name.
+        name: String,
+        /// The document.
+        document: String,
+    },
+    /// Reads a policy of somebody's own.
+    GetInlinePolicy {
+        /// Whose.
+        holder: Holder,
+        /// The policy's name.
+        name: String,
+    },
+    /// Deletes a policy of somebody's own.
+    DeleteInlinePolicy {
+        /// Whose.
+        holder: Holder,
+        /// The policy's name.
+        name: String,
+    },
+    /// Lists somebody's policies: their own, and the managed ones they have.
+    ListPoliciesOf {
+        /// Whose.
+        holder: Holder,
+    },
+    /// Gives somebody a managed policy.
+    AttachPolicy {
+        /// Whom.
+        holder: Holder,
+        /// Which.
+        arn: String,
+    },
+    /// Takes a managed policy from somebody.
+    DetachPolicy {
+        /// From whom.
+        holder: Holder,
+        /// Which.
+        arn: String,
+    },
+    /// Lists managed policies by name.
+    ListPolicies {
+        /// Also AWS's own.
+        with_aws: bool,
+        /// Where the last page ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        marker: Option<String>,
+    },
+    /// Makes a managed policy.
+    CreatePolicy {
+        /// Its name.
+        name: String,
+        /// The document.
+        document: String,
+    },
+    /// Gives a managed policy another document, which counts from then on.
+    CreatePolicyVersion {
+        /// Which.
+        arn: String,
+        /// The document.
+        document: String,
+    },
+    /// Reads a managed policy, as its default version has it.
+    GetPolicy {
+        /// Which.
+        arn: String,
+    },
+    /// Lists the versions of a managed policy, newest first.
+    ListPolicyVersions {
+        /// Which.
+        arn: String,
+    },
+    /// Deletes a version of a managed policy that does not count.
+    DeletePolicyVersion {
+        /// Which policy.
+        arn: String,
+        /// The version's number.
+        number: u32,
+    },
+    /// Deletes a managed policy that nobody has any more.
+    DeletePolicy {
+        /// Which.
+        arn: String,
+    },
+}
+
+/// An answer about access.
+#[derive(Serialize, Deserialize)]
+pub enum AccessResponse {
+    /// It is done, and there is nothing to tell.
+    Done {},
+    /// A user, group or role.
+    Entity(Entity),
+    /// Users, groups or roles.
+    Entities(EntityPage),
+    /// A new access key.
+    NewAccessKey(NewAccessKey),
+    /// A user's access keys.
+    AccessKeys {
+        /// Oldest first.
+        keys: Vec<AccessKey>,
+    },
+    /// Names.
+    Names {
+        /// Sorted.
+        names: Vec<String>,
+    },
+    /// A policy.
+    Policy(Policy),
+    /// Managed policies.
+    Policies(PolicyPage),
+    /// Somebody's policies.
+    PoliciesOf {
+        /// The names of their own.
+        inline: Vec<String>,
+        /// Name and ARN of managed ones.
+        attached: Vec<(String, String)>,
+    },
+    /// The versions of a policy, newest first: their numbers, and whether it is the one that counts.
+    Versions {
+        /// The versions.
+        versions: Vec<(u32, bool)>,
+    },
+}
+
+/// A user, group or role.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entity {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its unique id.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// The ARN of the policy that bounds its permissions.
+    pub boundary: Option<String>,
+    /// What only roles have.
+    pub role: Option<RoleFacts>,
+}
+
+/// What only roles have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoleFacts {
+    /// Who may take it on: the document as written.
+    pub trust: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The longest a session of it can be.
+    pub session_seconds_max: u32,
+}
+
+/// A page of users, groups or roles.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EntityPage {
+    /// By name.
+    pub entities: Vec<Entity>,
+    /// Where the next page begins; `None` at the end.
+    pub marker: Option<String>,
+}
+
+/// A new access key, with its secret, which is told this once.
+#[derive(Serialize, Deserialize)]
+pub struct NewAccessKey {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// The secret, always a text.
+    pub secret: WireValue,
+}
+
+/// An access key without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: String,
+    /// Whether who signs with it is believed.
+    pub is_active: bool,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A policy and its document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Its ARN, if it is a managed one.
+    pub arn: Option<String>,
+    /// The number of the version that counts, if it is a managed one.
+    pub version: Option<u32>,
+    /// The document as written.
+    pub document: String,
+}
+
+/// A managed policy without its document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicySummary {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The number of the version that counts.
+    pub version: u32,
+    /// How many users, groups and roles have it.
+    pub attachments: u32,
+    /// When its versions last changed.
+    pub updated: Timestamp,
+}
+
+/// A page of managed policies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyPage {
+    /// By name.
+    pub policies: Vec<PolicySummary>,
+    /// Where the next page begins; `None` at the end.
+    pub marker: Option<String>,
+}
