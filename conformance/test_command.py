@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 
+import boto3
 import pytest
 import serving
 
@@ -259,3 +260,43 @@ def test_a_file_that_was_changed_is_not_served(store):
         assert done.returncode in (0, 1, 3, 6, 8), (at, done.stderr)
         assert done.stdout == (b"the value itself" if done.returncode == 0 else b"")
         assert done.returncode == 0 or done.stderr.splitlines()[-1].startswith((b"error:", b"hint:")), (at, done.stderr)
+
+
+def test_an_application_reads_its_own_secret_and_nothing_else(store, up):
+    server = up(str(ENV_FILE), "--name", NAME)
+    store.run("put", "other", input=b"another's")
+    store.run("user", "add", "agent", "--reads", NAME)
+    key = json.loads(store.run("key", "create", "agent", "--json").stdout)
+    client = boto3.client(
+        "secretsmanager",
+        endpoint_url=key["AWS_ENDPOINT_URL"],
+        aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
+        region_name=key["AWS_REGION"],
+    )
+    assert "SecretString" in client.get_secret_value(SecretId=NAME)
+    for call in (client.get_secret_value, client.describe_secret, client.delete_secret):
+        with pytest.raises(client.exceptions.ClientError, match="because no identity-based policy allows"):
+            call(SecretId="other")
+    with pytest.raises(client.exceptions.ClientError) as denied:
+        client.get_secret_value(SecretId="other")
+    # As the denial says, and what it advises helps.
+    request = denied.value.response["ResponseMetadata"]["RequestId"]
+    told = json.loads(store.run("policy", "explain", "--request", request, "--json").stdout)
+    assert told["principal"].endswith(":user/agent") and told["action"] == "secretsmanager:GetSecretValue"
+    assert [statement["why"] for statement in told["considered"]] == ["it is about other resources"]
+    assert json.loads(store.run("policy", "explain", "--last-denied", "--json").stdout)["request_id"] == request
+    document = store.run("policy", "explain", "--last-denied", "--document").stdout
+    assert json.loads(document) == told["document"]
+    store.run("policy", "put", "more", "-", "--user", "agent", input=document)
+    assert client.get_secret_value(SecretId="other")["SecretString"] == "another's"
+    for secret, policy in ((NAME, "secrets"), ("other", "more")):
+        ways = json.loads(store.run("who-can", "read", secret, "--json").stdout)["ways"]
+        through = {way["arn"].rpartition(":")[2]: way["through"] for way in ways}
+        assert set(through) == {"root", "user/admin", "user/agent"}
+        assert through["user/agent"]["policy"] == policy
+    # Whoever is deleted is out at once.
+    store.run("user", "delete", "agent")
+    with pytest.raises(client.exceptions.ClientError, match="security token included in the request is invalid"):
+        client.get_secret_value(SecretId=NAME)
+    assert server.stop() == 0

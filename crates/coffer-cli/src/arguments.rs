@@ -15,8 +15,8 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
-pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, User};
-pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyLint, Simulate};
+pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, User, WhoCan};
+pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
@@ -115,6 +115,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Key,
     },
+    /// Tell who may do something to a secret, and through which statement.
+    WhoCan(WhoCan),
     /// Look at the audit log.
     Audit {
         /// What of it.
@@ -172,6 +174,7 @@ impl Command {
             | Self::Rollback(Rollback { scope, .. })
             | Self::Edit(Edit { scope, .. })
             | Self::Tag(Tag { scope, .. })
+            | Self::WhoCan(WhoCan { scope, .. })
             | Self::Delete(Delete { scope, .. })
             | Self::Policy { command: Policy::Generate(Generate { scope, .. }) }
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
@@ -186,7 +189,9 @@ impl Command {
             | Self::Role { .. }
             | Self::Key { .. }
             | Self::Audit { .. }
-            | Self::Policy { command: Policy::Lint(_) | Policy::Simulate(_) | Policy::Documents(_) }
+            | Self::Policy {
+                command: Policy::Lint(_) | Policy::Simulate(_) | Policy::Explain(_) | Policy::Documents(_),
+            }
             | Self::Status
             | Self::Backup(_)
             | Self::RestoreBackup(_)

@@ -20,3 +20,4 @@ pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod value;
 pub(crate) mod wanted;
+pub(crate) mod who_can;

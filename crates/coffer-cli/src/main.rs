@@ -100,6 +100,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Group { command } => commands::people::group(place, &command, output),
         Command::Role { command } => commands::people::role(place, &command, output),
         Command::Key { command } => commands::key::key(place, &command, output),
+        Command::WhoCan(arguments) => commands::who_can::who_can(place, &arguments, output),
         Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
         Command::Policy { command } => commands::policy::policy(place, command, output),

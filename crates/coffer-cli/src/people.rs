@@ -4,8 +4,8 @@
 
 use coffer_types::{SecretId, SecretName};
 use coffer_wire_local::{
-    AccessKey, AccessRequest, AccessResponse, Entity, FailureKind, Holder, HolderKind, NewAccessKey, Policy,
-    PolicySummary, Request, Response,
+    Able, AccessKey, AccessRequest, AccessResponse, Entity, Explanation, FailureKind, Holder, HolderKind,
+    NewAccessKey, Policy, PolicySummary, Request, Response,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -133,6 +133,23 @@ impl Access {
         }
     }
 
+    /// Who may do something to a secret.
+    pub(crate) fn who_can(&mut self, secret_id: &str, action: &str) -> Result<Able, Stop> {
+        let (secret_id, action) = (secret_id.to_owned(), action.to_owned());
+        match self.access(AccessRequest::WhoCan { secret_id, action })? {
+            AccessResponse::WhoCan(able) => Ok(able),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Why something was denied.
+    pub(crate) fn explanation(&mut self, request_id: Option<String>) -> Result<Option<Explanation>, Stop> {
+        match self.access(AccessRequest::ExplainDenial { request_id })? {
+            AccessResponse::Explanation(explanation) => Ok(explanation),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// The versions of a managed policy, newest first: their numbers, and whether it is the one that counts.
     pub(crate) fn policy_versions(&mut self, arn: &str) -> Result<Vec<(u32, bool)>, Stop> {
         match self.access(AccessRequest::ListPolicyVersions { arn: arn.to_owned() })? {
@@ -242,7 +259,9 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         | AccessRequest::AddUserToGroup { .. }
         | AccessRequest::RemoveUserFromGroup { .. }
         | AccessRequest::ListPolicies { .. }
-        | AccessRequest::CreatePolicy { .. } => (None, None),
+        | AccessRequest::CreatePolicy { .. }
+        | AccessRequest::WhoCan { .. }
+        | AccessRequest::ExplainDenial { .. } => (None, None),
     };
     move |kind| match kind {
         FailureKind::NotFound => missing,

@@ -36,6 +36,7 @@ mod transaction;
 pub mod ops {
     pub mod iam;
     pub mod local;
+    pub mod review;
     pub mod secrets;
     pub mod sts;
 }

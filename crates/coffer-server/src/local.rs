@@ -14,7 +14,7 @@ use coffer_core::password::PasswordRules;
 use coffer_core::{AuthenticationError, Claim, Context, Core, Error, IamError, Refusal, RequestInfo};
 use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
-use coffer_wire_local::{Failure, FailureKind, Request, Response, WireValue};
+use coffer_wire_local::{AccessRequest, Failure, FailureKind, Request, Response, WireValue};
 
 use crate::home::{AUDIT_EVIDENCE_HINT, Home, with_causes};
 
@@ -496,9 +496,12 @@ fn subject_of(request: &Request) -> Option<&str> {
         | Request::TagResource { secret_id, .. }
         | Request::UntagResource { secret_id, .. }
         | Request::UpdateSecret { secret_id, .. } => Some(secret_id),
+        Request::Access(request) => match request {
+            AccessRequest::WhoCan { secret_id, .. } => Some(secret_id),
+            _ => None,
+        },
         Request::ListSecrets { .. }
         | Request::GetRandomPassword { .. }
-        | Request::Access(_)
         | Request::TailAudit { .. }
         | Request::VerifyAudit {}
         | Request::Status {}

@@ -13,8 +13,8 @@ use std::time::Duration;
 use coffer_core::{Context, Refusal};
 use coffer_types::Region;
 use coffer_wire_local::{
-    ANSWER_BYTES_MAX, Answer, Failure, FailureKind, FrameError, Hello, PIECE_BYTES_MAX, PROTOCOL,
-    REQUEST_BYTES_MAX, Request, Response, decode, encode, length_of,
+    ANSWER_BYTES_MAX, AccessRequest, Answer, Failure, FailureKind, FrameError, Hello, PIECE_BYTES_MAX,
+    PROTOCOL, REQUEST_BYTES_MAX, Request, Response, decode, encode, length_of,
 };
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -143,7 +143,13 @@ struct Greeted {
 /// Whether a request reads for as long as the log, or the list of secrets, is long: then not on the thread that
 /// everything else is on.
 fn is_long(request: &Request) -> bool {
-    matches!(request, Request::VerifyAudit {} | Request::TailAudit { .. } | Request::Status {})
+    matches!(
+        request,
+        Request::VerifyAudit {}
+            | Request::TailAudit { .. }
+            | Request::Status {}
+            | Request::Access(AccessRequest::WhoCan { .. } | AccessRequest::ExplainDenial { .. })
+    )
 }
 
 /// Why a connection ends: the client left, broke off, or has been told why.

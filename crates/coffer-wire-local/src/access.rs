@@ -210,6 +210,19 @@ pub enum AccessRequest {
         /// Which.
         arn: String,
     },
+    /// Tells who may do something to a secret.
+    WhoCan {
+        /// The name or ARN.
+        secret_id: String,
+        /// Which action, such as `secretsmanager:GetSecretValue`.
+        action: String,
+    },
+    /// Explains a denial that the audit log tells of.
+    ExplainDenial {
+        /// Of which request; the last one if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
 }
 
 /// An answer about access.
@@ -244,6 +257,10 @@ pub enum AccessResponse {
         /// Name and ARN of managed ones.
         attached: Vec<(String, String)>,
     },
+    /// Who may do something to a secret.
+    WhoCan(Able),
+    /// Why something was denied; `None` if nothing was.
+    Explanation(Option<Explanation>),
     /// The versions of a policy, newest first: their numbers, and whether it is the one that counts.
     Versions {
         /// The versions.
@@ -347,4 +364,100 @@ pub struct PolicyPage {
     pub policies: Vec<PolicySummary>,
     /// Where the next page begins; `None` at the end.
     pub marker: Option<String>,
+}
+
+/// Who may do something to a secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Able {
+    /// The secret's ARN.
+    pub arn: String,
+    /// Each way in which somebody may; the owner of the store comes first.
+    pub ways: Vec<Way>,
+}
+
+/// One way in which somebody may.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Way {
+    /// Who.
+    pub arn: String,
+    /// Through which statement; the owner of the store needs none.
+    pub through: Option<StatementPlace>,
+    /// What must hold as well, in words. All of it.
+    pub conditions: Vec<String>,
+    /// Of a role: whom its trust policy names.
+    pub trusted: Vec<String>,
+}
+
+/// Where a statement stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatementPlace {
+    /// The policy's name, or its ARN if it is a managed one.
+    pub policy: String,
+    /// Whose it is, such as `user app`.
+    pub holder: String,
+    /// Which statement, counted from 1.
+    pub statement: usize,
+    /// Its id.
+    pub sid: Option<String>,
+    /// The line it begins in.
+    pub line: u32,
+    /// The character in it.
+    pub column: u32,
+}
+
+/// A denial and how it came.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// When, as the record has it.
+    pub time: String,
+    /// The request's id.
+    pub request_id: Option<String>,
+    /// What was asked for.
+    pub event_name: String,
+    /// Who asked: the ARN.
+    pub principal: String,
+    /// Whether there is no such user or role any more.
+    pub is_gone: bool,
+    /// The permission that was missing.
+    pub action: String,
+    /// What it was missing on.
+    pub resource: String,
+    /// Why, in AWS's words.
+    pub reason: String,
+    /// The statements that could have had a say, as they are now.
+    pub considered: Vec<Considered>,
+    /// What the policies say to the same request now.
+    pub now: Verdict,
+    /// The smallest document that would allow it, if one would.
+    pub document: Option<String>,
+}
+
+/// What policies say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is allowed.
+    Allowed,
+    /// No policy of the principal's allows it.
+    NotAllowed,
+    /// The permissions boundary does not allow it.
+    OutOfBounds,
+    /// A statement denies it.
+    Denied,
+}
+
+/// A statement, and what it says to a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Considered {
+    /// Which.
+    #[serde(flatten)]
+    pub place: StatementPlace,
+    /// Whether it allows; it denies otherwise.
+    pub allows: bool,
+    /// Whether it is of the permissions boundary, which gives nothing by itself.
+    pub is_boundary: bool,
+    /// Whether it applies.
+    pub applies: bool,
+    /// Why, in words.
+    pub why: String,
 }

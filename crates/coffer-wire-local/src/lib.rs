@@ -18,8 +18,8 @@ mod request;
 mod value;
 
 pub use access::{
-    AccessKey, AccessRequest, AccessResponse, Entity, EntityPage, Holder, HolderKind, NewAccessKey, Policy,
-    PolicyPage, PolicySummary, RoleFacts,
+    Able, AccessKey, AccessRequest, AccessResponse, Considered, Entity, EntityPage, Explanation, Holder,
+    HolderKind, NewAccessKey, Policy, PolicyPage, PolicySummary, RoleFacts, StatementPlace, Verdict, Way,
 };
 pub use answer::{
     Answer, AuditHealth, AuditVerification, BegunBackup, CreatedSecret, DeletedSecret, EndedBackup, Failure,

@@ -167,3 +167,15 @@ pub(crate) struct KeyReference {
     /// Which; may be left out if there is but one.
     pub(crate) id: Option<String>,
 }
+
+#[derive(Args)]
+pub(crate) struct WhoCan {
+    /// What: read, write, delete, or the name of an action such as DescribeSecret.
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: String,
+    /// The secret's name or ARN.
+    pub(crate) name: String,
+    /// Where.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+}

@@ -21,6 +21,8 @@ pub(crate) enum Policy {
     Simulate(Box<Simulate>),
     /// Print the policy of least privilege for a workload.
     Generate(Generate),
+    /// Tell why a request was denied, and the smallest statement that would allow it.
+    Explain(PolicyExplain),
     #[command(flatten)]
     Documents(PolicyDocuments),
 }
@@ -244,4 +246,18 @@ fn holder_of(names: [&Option<String>; 3]) -> Option<Holder> {
     let kinds = [HolderKind::User, HolderKind::Group, HolderKind::Role];
     let mut named = kinds.into_iter().zip(names);
     named.find_map(|(kind, name)| Some(Holder { kind, name: name.clone()? }))
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("denial").required(true))]
+pub(crate) struct PolicyExplain {
+    /// The last denial of which the audit log tells.
+    #[arg(long, group = "denial")]
+    pub(crate) last_denied: bool,
+    /// That of this request.
+    #[arg(long, value_name = "ID", group = "denial")]
+    pub(crate) request: Option<String>,
+    /// Print only the document that would allow it, to be put into a file.
+    #[arg(long)]
+    pub(crate) document: bool,
 }

@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::terminal;
 
 mod documents;
+mod explain;
 mod generate;
 mod lint;
 mod simulate;
@@ -25,6 +26,7 @@ pub(crate) fn policy(place: &Place, command: Policy, output: Output) -> Result<(
         Policy::Lint(arguments) => lint::lint(&arguments, output),
         Policy::Simulate(arguments) => simulate::simulate(&arguments, output),
         Policy::Generate(arguments) => generate::generate(place, &arguments, output),
+        Policy::Explain(arguments) => explain::explain(place, &arguments, output),
         Policy::Documents(command) => documents::documents(place, &command, output),
     }
 }

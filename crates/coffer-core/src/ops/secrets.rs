@@ -13,7 +13,7 @@ mod create_secret;
 mod delete_secret;
 mod describe_secret;
 mod excess;
-mod find;
+pub(crate) mod find;
 mod get_random_password;
 mod get_secret_value;
 mod list_secret_version_ids;

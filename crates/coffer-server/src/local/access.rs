@@ -14,13 +14,14 @@ use coffer_core::ops::iam::{
     ListPolicyVersions, ListRoles, ListUsers, OfGroup, OfRole, OfUser, Page, Paged, PolicyScope, PutPolicy,
     RemoveUserFromGroup, UpdateAccessKey,
 };
+use coffer_core::ops::review;
 use coffer_core::{Context, Core, Error};
 use coffer_types::iam_limits::{PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
 use coffer_types::{EntityName, EntityPath, PolicyArn, SecretValue};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
-use super::{Failed, refused};
+use super::{Failed, refused, secret_id_of};
 
 /// What is recorded of a request that did not become an operation.
 const OPERATION: &str = "Access";
@@ -271,6 +272,18 @@ pub(super) async fn run(
             core.execute(context, DeletePolicy { arn: policy_arn(&arn)? }).await?;
             done
         }
+        AccessRequest::WhoCan { secret_id, action } => {
+            let secret_id = secret_id_of("WhoCan", &secret_id)?;
+            let able = core.execute(context, review::WhoCan { secret_id, action }).await?;
+            AccessResponse::WhoCan(wire::Able {
+                arn: able.resource,
+                ways: able.ways.into_iter().map(way).collect(),
+            })
+        }
+        AccessRequest::ExplainDenial { request_id } => {
+            let explained = core.execute(context, review::ExplainDenial { request_id }).await?;
+            AccessResponse::Explanation(explained.map(explanation))
+        }
     })
 }
 
@@ -316,6 +329,45 @@ fn policy_summary(described: DescribedPolicy) -> wire::PolicySummary {
         version: described.default_version,
         attachments: described.attachments,
         updated: described.updated,
+    }
+}
+
+fn place(place: review::StatementPlace) -> wire::StatementPlace {
+    let review::StatementPlace { policy, holder, number, sid, position } = place;
+    let (line, column) = (position.line, position.column);
+    wire::StatementPlace { policy, holder, statement: number, sid, line, column }
+}
+
+fn way(way: review::Way) -> wire::Way {
+    let review::Way { arn, by, conditions, trusted } = way;
+    wire::Way { arn, through: by.map(place), conditions, trusted }
+}
+
+fn explanation(explained: review::Explanation) -> wire::Explanation {
+    let considered = explained.considered.into_iter().map(|considered| wire::Considered {
+        place: place(considered.place),
+        allows: considered.allows,
+        is_boundary: considered.is_boundary,
+        applies: considered.applies,
+        why: considered.why,
+    });
+    wire::Explanation {
+        time: explained.time,
+        request_id: explained.request_id,
+        event_name: explained.event_name,
+        principal: explained.principal,
+        is_gone: explained.is_gone,
+        action: explained.action,
+        resource: explained.resource,
+        reason: explained.reason,
+        considered: considered.collect(),
+        now: match explained.now {
+            review::Verdict::Allowed => wire::Verdict::Allowed,
+            review::Verdict::NotAllowed => wire::Verdict::NotAllowed,
+            review::Verdict::OutOfBounds => wire::Verdict::OutOfBounds,
+            review::Verdict::Denied => wire::Verdict::Denied,
+        },
+        document: explained.advice,
     }
 }
 

@@ -188,7 +188,7 @@ impl Directory {
         }
     }
 
-    async fn read_all(&mut self, view: &mut View, through: Through) -> Result<(), Error> {
+    pub(crate) async fn read_all(&mut self, view: &mut View, through: Through) -> Result<(), Error> {
         match through {
             Through::Users => read_all_into(&mut self.users, self.account, view).await,
             Through::Groups => read_all_into(&mut self.groups, self.account, view).await,
