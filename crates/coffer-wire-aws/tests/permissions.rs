@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
+use coffer_core::ops::review::{ExplainDenial, WhoCan};
 use coffer_core::{AuthenticationError, Claim, Context, Error, RequestInfo};
 use coffer_testkit::{OWNER, World};
 use coffer_wire_aws::{IAM_OPERATIONS, OPERATIONS, STS_OPERATIONS, sigv4};
@@ -141,7 +142,7 @@ const CALLS: &[(Service, &str, &str)] = &[
 ];
 
 /// coffer's own operations, which come over the Unix socket.
-const LOCAL: &[&str] = &["Backup", "ReadStatus", "TailAudit", "VerifyAudit"];
+const LOCAL: &[&str] = &["Backup", "ExplainDenial", "ReadStatus", "TailAudit", "VerifyAudit", "WhoCan"];
 
 /// Who asks, and what the column is called. The first gets everything done.
 struct Caller {
@@ -330,9 +331,17 @@ impl Scene {
             let outcome: Result<(), Error> = block_on(async {
                 match operation {
                     "Backup" => core.execute(&context, self.world.backup_operation()).await.map(drop),
+                    "ExplainDenial" => {
+                        core.execute(&context, ExplainDenial { request_id: None }).await.map(drop)
+                    }
                     "ReadStatus" => core.execute(&context, ReadStatus).await.map(drop),
                     "TailAudit" => core.execute(&context, TailAudit { count: 1 }).await.map(drop),
                     "VerifyAudit" => core.execute(&context, VerifyAudit).await.map(drop),
+                    "WhoCan" => {
+                        let action = "secretsmanager:GetSecretValue".to_owned();
+                        let secret_id = "app/db".parse().unwrap();
+                        core.execute(&context, WhoCan { secret_id, action }).await.map(drop)
+                    }
                     other => panic!("{other} has no call"),
                 }
             });
