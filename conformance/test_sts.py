@@ -235,3 +235,27 @@ def test_what_is_not_served_is_refused_by_name(target):
         sts(target).get_session_token(SerialNumber="arn:aws:iam::123456789012:mfa/me", TokenCode="123456")
     with refused("ValidationError", 400, "'roleArn'"):
         sts(target).assume_role(RoleArn="arn:aws:iam::123456789012:user/nope", RoleSessionName="app")
+
+
+def test_who_is_behind_a_session_stays_the_same_in_a_chain(target):
+    # Named on the way in, and neither changed nor left out of what a policy sees afterwards.
+    _, keys = new_user(target, allow("sts:*"))
+    actions = ["sts:AssumeRole", "sts:SetSourceIdentity"]
+    root = f"arn:aws:iam::{target.account}:root"
+    _, first = new_role(target, trust(root, actions), allow("sts:*"))
+    _, second = new_role(target, trust(root, actions, StringEquals={"sts:SourceIdentity": "alice"}))
+    alice, mallory = (assume(target, keys, first, SourceIdentity=who) for who in ("alice", "mallory"))
+    assert assume(target, alice, second)
+    assert assume(target, alice, second, SourceIdentity="alice")
+    with refused("AccessDenied", 403):
+        assume(target, mallory, second)
+    with refused("AccessDenied", 403):
+        assume(target, mallory, second, SourceIdentity="alice")
+
+
+def test_a_session_is_not_wider_than_asked_for(target):
+    _, keys = new_user(target, allow("sts:*"))
+    _, role = new_role(target, trust(f"arn:aws:iam::{target.account}:root"), allow("*"))
+    nobodys = f"arn:aws:iam::{target.account}:policy/not-there"
+    with refused("NoSuchEntity", 404):
+        assume(target, keys, role, PolicyArns=[{"arn": nobodys}])

@@ -96,10 +96,10 @@ impl Inner {
         })
     }
 
-    /// Whether a principal may ask again already.
+    /// Whether a principal may ask again already. All sessions of a role are one: their names are the callers' choice.
     fn take_turn(&self, principal: &Principal, now: Timestamp) -> Result<(), AuthenticationError> {
         match &self.rate {
-            Some(rate) if !rate.take(principal.arn(), now) => Err(AuthenticationError::RateExceeded),
+            Some(rate) if !rate.take(principal.policies_arn(), now) => Err(AuthenticationError::RateExceeded),
             Some(_) | None => Ok(()),
         }
     }

@@ -114,7 +114,9 @@ impl Permissions {
                 narrowing.push(permissions.compile("session", document, DocumentKind::Session)?);
             }
             for arn in policy_arns {
-                narrowing.extend(permissions.managed(view, *account, arn).await?);
+                let policy = permissions.managed(view, *account, arn).await?;
+                // What is not there any more might deny.
+                narrowing.push(policy.ok_or_else(|| Error::unavailable(UnreadablePolicy(arn.clone())))?);
             }
             permissions.session = Some(narrowing);
         }
@@ -275,7 +277,7 @@ pub(crate) fn authorize<O: Operation>(
 
 impl Principal {
     /// Whose policies count: the user's or role's ARN.
-    fn policies_arn(&self) -> &str {
+    pub(crate) fn policies_arn(&self) -> &str {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
             Self::Session(session) => &session.policies_arn,

@@ -203,7 +203,10 @@ impl Inner {
         };
         let mut found = operation.find(context, &mut view).await?;
         let requirements = operation.requires(context, &found);
-        debug_assert!(O::IS_FOR_EVERYBODY == requirements.0.is_empty(), "what is for everybody says so");
+        if O::IS_FOR_EVERYBODY != requirements.0.is_empty() {
+            // Decided over nothing, it would be allowed to all.
+            return Err(Error::unavailable("an operation that is not for everybody requires nothing"));
+        }
         let guarded = (!O::NAME.read_only).then_some(epoch);
         if O::FINDS_MORE {
             let permissions = self.permissions(context, guarded).await?;

@@ -57,12 +57,17 @@ impl FromQuery for AssumeRole {
         let source_identity = form.parsed::<EntityName>("SourceIdentity", SESSION_NAME_RULE);
         let policy = form.text("Policy", 1..=2048);
         let mut policy_arns: Vec<PolicyArn> = Vec::new();
+        let mut is_ended = false;
         for number in 1..=SESSION_POLICIES_MAX + 1 {
             let name = format!("PolicyArns.member.{number}.arn");
             if form.raw(&name).is_none() {
-                break;
+                is_ended = true;
+            } else if is_ended {
+                // A session must not be wider than was asked for.
+                form.violate(&name, "", "Member must follow the one before it".to_owned());
+            } else {
+                policy_arns.extend(form.parsed::<PolicyArn>(&name, POLICY_ARN_RULE));
             }
-            policy_arns.extend(form.parsed::<PolicyArn>(&name, POLICY_ARN_RULE));
         }
         if policy_arns.len() > SESSION_POLICIES_MAX {
             let rule = format!("Member must have length less than or equal to {SESSION_POLICIES_MAX}");

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use coffer_audit::Members;
 use coffer_policy::{Document, DocumentKind, Policy, Values};
-use coffer_types::{Action, Tag};
+use coffer_types::{Action, PolicyArn, Tag};
 
 use super::{AssumeRole, AssumedRole};
 use crate::authorize::{one, request_tags, tag_value};
 use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
-use crate::records::Role;
+use crate::ops::iam::find_aws_policy;
 use crate::records::access::Entity;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
+use crate::records::{ManagedPolicy, Role};
 use crate::session::{Holder, Terms, assumed_role_arn, role_session_id};
 use crate::transaction::Transaction;
 use crate::{Context, Error, Principal, keys};
@@ -32,6 +33,10 @@ const NOBODY: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow
 pub struct Found {
     role: Option<Loaded<Role>>,
     trust: Arc<Policy>,
+    /// Who is behind the session: as the calling session has it, else as the request says.
+    source_identity: Option<String>,
+    /// The first policy that is to narrow the session and is not there.
+    missing_policy: Option<String>,
 }
 
 impl Operation for AssumeRole {
@@ -62,7 +67,17 @@ impl Operation for AssumeRole {
         let role = found.filter(|role| role.record.arn(context.account) == self.role.as_str());
         let trust = role.as_ref().map_or(NOBODY, |role| role.record.trust.as_str());
         let document = Document::parse(trust, DocumentKind::Trust).map_err(Error::unavailable)?;
-        Ok(Found { trust: Arc::new(Policy::compile(self.role.as_str(), &document)), role })
+        let mut missing_policy = None;
+        for arn in &self.policy_arns {
+            if !is_there(context, view, arn).await? {
+                missing_policy = Some(arn.to_string());
+                break;
+            }
+        }
+        let source_identity =
+            inherited_identity(context).or(self.source_identity.as_deref()).map(str::to_owned);
+        let trust = Arc::new(Policy::compile(self.role.as_str(), &document));
+        Ok(Found { trust, role, source_identity, missing_policy })
     }
 
     fn requires(&self, _: &Context, found: &Found) -> Requirements {
@@ -77,7 +92,7 @@ impl Operation for AssumeRole {
         if !self.tags.is_empty() {
             requirements.push(requirement("TagSession"));
         }
-        if self.source_identity.is_some() {
+        if found.source_identity.is_some() {
             requirements.push(requirement("SetSourceIdentity"));
         }
         Requirements(requirements)
@@ -91,7 +106,7 @@ impl Operation for AssumeRole {
         match key {
             "sts:externalid" => Values::optional(self.external_id.as_deref()),
             "sts:rolesessionname" => one(self.session_name.as_str()),
-            "sts:sourceidentity" => Values::optional(self.source_identity.as_deref()),
+            "sts:sourceidentity" => Values::optional(found.source_identity.as_deref()),
             "sts:durationseconds" => one(self.seconds.unwrap_or(SECONDS_DEFAULT).to_string()),
             "sts:transitivetagkeys" => {
                 Values::Many(self.transitive.iter().map(|key| key.as_str().into()).collect())
@@ -127,8 +142,17 @@ impl Operation for AssumeRole {
                 "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".to_owned(),
             ));
         }
+        // Once set it stays, from session to session.
+        if self.source_identity.is_some() && self.source_identity != found.source_identity {
+            let text = "The SourceIdentity of the calling session can't be changed.";
+            return Err(IamError::InvalidInput(text.to_owned()).into());
+        }
         if let Some(policy) = &self.policy {
             check_session_policy(policy)?;
+        }
+        if let Some(arn) = &found.missing_policy {
+            let text = format!("Policy {arn} does not exist or is not attachable.");
+            return Err(IamError::NoSuchEntity(text).into());
         }
         let inherited: Vec<Tag> = from.map(|session| transitive_tags(&session.terms)).unwrap_or_default();
         if self
@@ -154,10 +178,7 @@ impl Operation for AssumeRole {
             expires: now.plus_millis(i64::from(seconds) * 1000),
             tags,
             transitive,
-            // Once set it stays, from session to session.
-            source_identity: from
-                .and_then(|session| session.terms.source_identity.clone())
-                .or_else(|| self.source_identity.clone()),
+            source_identity: found.source_identity,
             policy: self.policy.clone(),
             policy_arns: self.policy_arns.iter().map(ToString::to_string).collect(),
         };
@@ -176,6 +197,21 @@ impl Operation for AssumeRole {
             members.text("arn", &output.arn);
         });
     }
+}
+
+fn inherited_identity(context: &Context) -> Option<&str> {
+    match &context.principal {
+        Principal::Session(session) => session.terms.source_identity.as_deref(),
+        Principal::User { .. } | Principal::Local { .. } => None,
+    }
+}
+
+async fn is_there(context: &Context, view: &mut View, arn: &PolicyArn) -> Result<bool, Error> {
+    if find_aws_policy(arn.as_str()).is_some() {
+        return Ok(true);
+    }
+    let found = view.get::<ManagedPolicy>(&keys::policy(context.account, arn.name.as_str())).await?;
+    Ok(found.is_some_and(|policy| policy.record.arn(context.account) == arn.as_str()))
 }
 
 fn transitive_tags(terms: &Terms) -> Vec<Tag> {
