@@ -25,6 +25,7 @@ CONNECTIONS = (1, 16, 64)
 APPENDING = "hyper + synced append"
 FLOOR_TLS = "hyper TLS 1.3"
 TWO_CORES = "coffer, two cores"
+STATEMENTS = "coffer, 100 statements"
 # wrk has one signature for the whole time, and coffer takes it for five minutes.
 SECONDS_MAX = 240
 # Foreign load, in cores, under which the machine counts as quiet.
@@ -88,7 +89,7 @@ def load(server, connections, core, arguments):
     server.ask()
     wait_for_quiet(arguments.patience)
     # Signed last, so that the five minutes begin now.
-    script.write_text(Request(server.endpoint).lua())
+    script.write_text(Request(server.endpoint, server.keys).lua())
     options = ["-t1", f"-c{connections}", f"-d{arguments.seconds}s", "--timeout", "10s", "-s", script]
     command = ["taskset", "-c", str(core), "wrk", *options, server.endpoint + "/"]
     before = time.monotonic(), busy_seconds(), server.cpu_seconds(), children_seconds()
@@ -135,7 +136,7 @@ def measure(arguments):
         with Servers(arguments.binaries, arguments.server_core) as servers:
             coffer = servers.coffer()
             answer = coffer.ask()
-            compared = [servers.floor(*answer), coffer]
+            compared = [servers.floor(*answer), coffer, servers.user(coffer, STATEMENTS, 100)]
             if durable:
                 compared.append(servers.floor(*answer, name=APPENDING, append_bytes=record_bytes(coffer)))
                 compared.append(servers.coffer("coffer sync=always", "--sync", "always"))
@@ -252,6 +253,8 @@ def ratios_table(results):
     for connections in CONNECTIONS[1:]:
         compare("coffer TLS 1.3", FLOOR_TLS, connections, "rate", "≥ 0.50")
         compare("coffer TLS 1.3", FLOOR_TLS, connections, "cpu", "")
+    for connections in CONNECTIONS[1:]:
+        compare(STATEMENTS, "coffer", connections, "cpu", "≤ 1.10")
     # wrk shares the two cores with the server, so it is the server's time a request that tells what two would do.
     two = 2 / ratio(TWO_CORES, "coffer", 64, "cpu")
     told.append(["two cores / one core, from CPU a request", told_load(64), significant(two), "≥ 1.8"])

@@ -29,6 +29,8 @@ KEYS = ("AKIABENCHMARKS000001", "benchmark/secret/key/that/is/only/for/measuring
 SECRETS = 1000
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
+# A managed policy has at most 6,144 characters.
+STATEMENTS_A_POLICY = 25
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,7 +46,7 @@ MEASURED_NAME, MEASURED_VALUE = secret(SECRETS // 2)
 class Request:
     """One signed request as boto3 sends it, taken from boto3 before it reaches the wire."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, keys=KEYS):
         taken = []
 
         def take(request, **_):
@@ -52,7 +54,7 @@ class Request:
             # An answer from here keeps boto3 from sending.
             return botocore.awsrequest.AWSResponse(request.url, 200, {}, Empty())
 
-        client = client_of(endpoint)
+        client = client_of(endpoint, keys=keys)
         client.meta.events.register("before-send.secretsmanager.GetSecretValue", take)
         client.get_secret_value(SecretId=MEASURED_NAME)
         (sent,) = taken
@@ -99,11 +101,11 @@ def lua_string(text):
     return '"' + "".join(c if c.isalnum() or c in " -_./:;=," else f"\\{ord(c):03}" for c in text) + '"'
 
 
-def client_of(endpoint):
+def client_of(endpoint, service="secretsmanager", keys=KEYS):
     """A boto3 client with nothing taken from the caller's environment."""
-    session = boto3.session.Session(*KEYS, region_name=REGION)
+    session = boto3.session.Session(*keys, region_name=REGION)
     config = botocore.config.Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
-    return session.client("secretsmanager", endpoint_url=endpoint, config=config, verify=False)
+    return session.client(service, endpoint_url=endpoint, config=config, verify=False)
 
 
 def clean_environment(**more):
@@ -120,6 +122,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class AnotherCaller:
+    """A server as somebody else asks it."""
+
+    def __init__(self, server, name, keys):
+        self._server, self.name, self.keys = server, name, keys
+
+    def __getattr__(self, name):
+        return getattr(self._server, name)
+
+    def ask(self):
+        return Server.ask(self)
+
+
 class Server:
     """A running server, all of whose threads are kept to one core, or to some."""
 
@@ -127,6 +142,7 @@ class Server:
         self.name, self.port, self.folder, self.environment = name, free_port(), folder, environment
         self.scheme = scheme
         self.log = folder / "log"
+        self.keys = KEYS
         words = [str(word).replace("{port}", str(self.port)) for word in command]
         self.command = ["taskset", "-c", cores, *words]
         self.start()
@@ -175,7 +191,7 @@ class Server:
 
     def ask(self):
         """Sends the request once and answers its headers and body, if they are what they must be."""
-        request = Request(self.endpoint)
+        request = Request(self.endpoint, self.keys)
         # Whose certificate it is does not matter here; who answers is known.
         connection = (
             http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=ssl._create_unverified_context())
@@ -252,6 +268,21 @@ class Servers(contextlib.ExitStack):
         if filled:
             server.fill()
         return server
+
+    def user(self, coffer, name, statements):
+        """That server as a user asks it who has so many statements, of which the last allows the read."""
+        iam = client_of(coffer.endpoint, "iam")
+        iam.create_user(UserName="measured")
+        action, arn = "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:*:*:secret"
+        resources = [f"{arn}:staging/team-{number:03}/*" for number in range(statements - 1)]
+        resources.append(f"{arn}:production/*")
+        for first in range(0, statements, STATEMENTS_A_POLICY):
+            told = [{"Effect": "Allow", "Action": action, "Resource": of} for of in resources[first:][:STATEMENTS_A_POLICY]]
+            document = json.dumps({"Version": "2012-10-17", "Statement": told}, separators=(",", ":"))
+            policy = iam.create_policy(PolicyName=f"measured-{first}", PolicyDocument=document)["Policy"]["Arn"]
+            iam.attach_user_policy(UserName="measured", PolicyArn=policy)
+        key = iam.create_access_key(UserName="measured")["AccessKey"]
+        return AnotherCaller(coffer, name, (key["AccessKeyId"], key["SecretAccessKey"]))
 
     def moto(self, filled=True):
         """moto's server, with the secrets in it unless told otherwise."""
