@@ -371,18 +371,63 @@ fn a_tag_that_differs_in_case_stands_for_no_other() {
         ],
     );
     // Somebody adds a tag to a secret of the red team.
-    for (name, added) in [("one", "TEAM"), ("two", "Team"), ("three", "teaM")] {
-        new_secret(
-            &world,
-            name,
-            &format!(r#"[{{"Key": "team", "Value": "red"}}, {{"Key": "{added}", "Value": "blue"}}]"#),
-        );
-        assert_eq!(read(&world, &keys, name).code(), "AccessDeniedException", "{added}");
+    new_secret(&world, "red", r#"[{"Key": "team", "Value": "red"}]"#);
+    for added in ["TEAM", "Team", "teaM"] {
+        let body = format!(r#"{{"SecretId": "red", "Tags": [{{"Key": "{added}", "Value": "blue"}}]}}"#);
+        let answer = Keys::administrator().call(&world, SecretsManager, "TagResource", &body);
+        assert_eq!(answer.code(), "InvalidParameterException", "{}", answer.body);
+        assert_eq!(read(&world, &keys, "red").code(), "AccessDeniedException", "{added}");
     }
     let body = r#"{"Name": "four", "ClientRequestToken": "00000000-0000-4000-8000-000000000001", "Tags": [{"Key": "TEAM", "Value": "blue"}, {"Key": "team", "Value": "red"}]}"#;
     assert_eq!(keys.call(&world, SecretsManager, "CreateSecret", body).code(), "AccessDeniedException");
     new_secret(&world, "five", r#"[{"Key": "Team", "Value": "blue"}]"#);
     assert_eq!(read(&world, &keys, "five").status, StatusCode::OK);
+}
+
+#[test]
+fn a_tag_that_is_denied_does_not_get_in_beside_one_that_differs_in_case() {
+    let world = World::new();
+    let denied = r#", "Condition": {"StringEquals": {"aws:RequestTag/role": "admin"}}"#;
+    let statements = [allow("*", "*"), statement("Deny", "*", "*", denied)];
+    let keys = new_user(&world, "tagger", &statements.each_ref().map(String::as_str));
+    let trust = encoded(&policy(&[&format!(
+        r#"{{"Effect": "Allow", "Principal": {{"AWS": "{ACCOUNT}"}}, "Action": ["sts:AssumeRole", "sts:TagSession"]}}"#
+    )]));
+    let document = encoded(&policy(&[&allow(GET, "*")]));
+    administrator(&world, "CreateUser", "UserName=target");
+    administrator(&world, "CreateRole", &format!("RoleName=target&AssumeRolePolicyDocument={trust}"));
+    administrator(&world, "CreatePolicy", &format!("PolicyName=target&PolicyDocument={document}"));
+    new_secret(&world, "target", "[]");
+    let arn = encoded(&format!("arn:aws:iam::{ACCOUNT}:policy/target"));
+    // `Rules` sorts between the two that are the same.
+    let member =
+        |n: u32, key: &str, value: &str| format!("&Tags.member.{n}.Key={key}&Tags.member.{n}.Value={value}");
+    let both = member(1, "ROLE", "x") + &member(2, "Rules", "x") + &member(3, "role", "admin");
+    let admin = member(1, "role", "admin");
+    for (service, operation, body) in [
+        (Iam, "TagUser", "UserName=target".to_owned()),
+        (Iam, "TagRole", "RoleName=target".to_owned()),
+        (Iam, "TagPolicy", format!("PolicyArn={arn}")),
+        (Iam, "CreateUser", "UserName=new".to_owned()),
+        (Iam, "CreateRole", format!("RoleName=new&AssumeRolePolicyDocument={trust}")),
+        (Iam, "CreatePolicy", format!("PolicyName=new&PolicyDocument={document}")),
+        (Sts, "AssumeRole", format!("RoleArn={}&RoleSessionName=app", encoded(&role_arn("target")))),
+    ] {
+        let alone = keys.call(&world, service, operation, &format!("{body}{admin}"));
+        assert_eq!(alone.code(), "AccessDenied", "{operation}: {}", alone.body);
+        let answer = keys.call(&world, service, operation, &format!("{body}{both}"));
+        assert_eq!(answer.code(), "InvalidInput", "{operation}: {}", answer.body);
+        assert!(answer.body.contains("Tag keys are case insensitive"), "{}", answer.body);
+    }
+    let both = r#""Tags": [{"Key": "ROLE", "Value": "x"}, {"Key": "role", "Value": "admin"}]"#;
+    for (operation, body) in [
+        ("CreateSecret", r#""Name": "new", "ClientRequestToken": "00000000-0000-4000-8000-000000000001""#),
+        ("TagResource", r#""SecretId": "target""#),
+    ] {
+        let answer = keys.call(&world, SecretsManager, operation, &format!("{{{body}, {both}}}"));
+        assert_eq!(answer.code(), "InvalidParameterException", "{operation}: {}", answer.body);
+        assert!(answer.body.contains("only in the case of their letters"), "{}", answer.body);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) use aws_policies::find as find_aws_policy;
 pub use directory::{
     About, Directory, DirectoryOperation, Kind, OfGroup, OfKind, OfPolicy, OfRole, OfUser, Through,
 };
+pub(crate) use users::check_tag_keys;
 
 /// A page of a listing: how many entries at most, and after which.
 #[derive(Clone, Debug)]

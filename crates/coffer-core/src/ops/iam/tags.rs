@@ -6,7 +6,7 @@ use coffer_types::Tag;
 use coffer_types::limits::TAGS_PER_SECRET_MAX;
 
 use super::directory::{About, Directory, DirectoryOperation, Kind, OfKind, check_quota, paginate};
-use super::users::write_tags;
+use super::users::{check_tag_keys, write_tags};
 use super::{Done, EntityReference, ListEntityTags, TagEntity, Tags, UntagEntity};
 use crate::authorize::tag_keys;
 use crate::gate::OperationName;
@@ -103,6 +103,7 @@ impl<K: OfKind> DirectoryOperation for TagEntity<K> {
         transaction: &mut Transaction<'_>,
     ) -> Result<Done, Error> {
         directory.with_tags(transaction, K::KIND, &self.entity, |known| {
+            check_tag_keys(&self.tags)?;
             for tag in &self.tags {
                 // Keys differ in more than the case of their letters.
                 known.retain(|known| !known.key().eq_ignore_ascii_case(tag.key()));

@@ -1,6 +1,6 @@
 //! Users.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use coffer_audit::Members;
 use coffer_policy::Values;
@@ -27,12 +27,7 @@ pub(super) fn facts(
     path: &EntityPath,
     tags: &[Tag],
 ) -> Result<Facts, Error> {
-    let mut sorted = tags.to_vec();
-    sorted.sort();
-    if sorted.windows(2).any(|two| two[0].key().eq_ignore_ascii_case(two[1].key())) {
-        let text = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
-        return Err(IamError::InvalidInput(text.to_owned()).into());
-    }
+    check_tag_keys(tags)?;
     check_quota(tags.len(), "TagsPerEntity", TAGS_PER_SECRET_MAX)?;
     Ok(Facts {
         name: name.to_string(),
@@ -41,6 +36,16 @@ pub(super) fn facts(
         created: transaction.now(),
         tags: tags.to_vec(),
     })
+}
+
+/// Refuses tags of which two have keys that differ in case at most: a condition could tell neither of them.
+pub(crate) fn check_tag_keys(tags: &[Tag]) -> Result<(), Error> {
+    let keys: HashSet<String> = tags.iter().map(|tag| tag.key().to_ascii_lowercase()).collect();
+    if keys.len() < tags.len() {
+        let text = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+        return Err(IamError::InvalidInput(text.to_owned()).into());
+    }
+    Ok(())
 }
 
 pub(super) fn write_tags(members: &mut Members<'_>, tags: &[Tag]) {

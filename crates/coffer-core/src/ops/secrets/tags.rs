@@ -1,7 +1,7 @@
 //! What holds for the tags of a secret, for the operations that change them.
 //!
-//! Pure. Invariant: a secret has at most 50 tags, each key once. `None` means that it never had any, which answers
-//! tell apart from an empty list.
+//! Pure. Invariant: a secret has at most 50 tags, and no key is added that differs from another in case at most, since a
+//! condition could tell neither. `None` means that it never had any, which answers tell apart from an empty list.
 
 use std::collections::HashSet;
 
@@ -13,15 +13,25 @@ use super::find::FoundSecret;
 use crate::Error;
 use crate::transaction::Transaction;
 
-/// Refuses more tags than a secret may have, and a key that stands twice.
-pub(crate) fn check(tags: &[Tag]) -> Result<(), Error> {
+fn check_count(tags: &[Tag]) -> Result<(), Error> {
     if tags.len() > limits::TAGS_PER_SECRET_MAX {
         let most = limits::TAGS_PER_SECRET_MAX;
         return Err(Error::InvalidParameter(format!("You can't attach more than {most} tags to a secret.")));
     }
+    Ok(())
+}
+
+/// Refuses more tags than a secret may have, and a key that stands twice, in whatever case.
+pub(crate) fn check(tags: &[Tag]) -> Result<(), Error> {
+    check_count(tags)?;
     let keys: HashSet<&str> = tags.iter().map(Tag::key).collect();
     if keys.len() < tags.len() {
         return Err(Error::InvalidParameter("You can't use the same tag key more than once.".into()));
+    }
+    let keys: HashSet<String> = tags.iter().map(|tag| tag.key().to_ascii_lowercase()).collect();
+    if keys.len() < tags.len() {
+        let text = "You can't use tag keys that differ only in the case of their letters.";
+        return Err(Error::InvalidParameter(text.into()));
     }
     Ok(())
 }
@@ -34,12 +44,20 @@ pub(crate) fn with(tags: Option<&[Tag]>, new: &[Tag]) -> Result<Option<Vec<Tag>>
     }
     let mut tags = tags.unwrap_or_default().to_vec();
     for tag in new {
+        let is_other_case =
+            |known: &Tag| known.key() != tag.key() && known.key().eq_ignore_ascii_case(tag.key());
+        if tags.iter().any(is_other_case) {
+            let key = tag.key();
+            return Err(Error::InvalidParameter(format!(
+                "The secret has a tag whose key differs from {key} only in the case of its letters. Remove that tag first."
+            )));
+        }
         match tags.iter_mut().find(|known| known.key() == tag.key()) {
             Some(known) => *known = tag.clone(),
             None => tags.push(tag.clone()),
         }
     }
-    check(&tags)?;
+    check_count(&tags)?;
     Ok(Some(tags))
 }
 
@@ -92,7 +110,7 @@ mod tests {
         };
         assert_eq!(merged(None, "a=1"), Some(tags("a=1")));
         assert_eq!(merged(Some("a=1 b=2"), "c=3 a=9"), Some(tags("a=9 b=2 c=3")));
-        assert_eq!(merged(Some("a=1"), "A=2"), Some(tags("a=1 A=2")), "case tells keys apart");
+        assert_eq!(merged(Some("a=1 A=2"), "b=3"), Some(tags("a=1 A=2 b=3")), "tags of an earlier day");
         assert_eq!(merged(None, ""), None, "nothing attached is still never tagged");
         assert_eq!(merged(Some(""), ""), Some(vec![]));
 
@@ -101,6 +119,11 @@ mod tests {
             without(old.map(tags).as_deref(), &keys)
         };
         assert_eq!(left(Some("a=1 b=2"), &["a", "a", "z"]), Some(tags("b=2")));
+        assert_eq!(
+            left(Some("a=1 A=2"), &["A"]),
+            Some(tags("a=1")),
+            "what differs in case is taken away alone"
+        );
         assert_eq!(left(Some("a=1"), &["a"]), Some(vec![]), "an empty list: it had some");
         assert_eq!(left(None, &["a"]), None);
     }
@@ -116,5 +139,8 @@ mod tests {
         assert!(with(Some(&numbered(0..50)), &numbered(50..51)).is_err());
         assert!(with(None, &tags("a=1 a=2")).is_err());
         assert!(with(None, &tags("a=1 a=1")).is_err());
+        assert!(with(None, &tags("a=1 b=2 A=1")).is_err());
+        assert!(with(Some(&tags("a=1")), &tags("A=2")).is_err());
+        assert!(with(Some(&tags("a=1 A=2")), &tags("a=3")).is_err());
     }
 }

@@ -13,7 +13,7 @@ use super::{AssumeRole, AssumedRole};
 use crate::authorize::{one, request_tags, tag_value};
 use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
-use crate::ops::iam::find_aws_policy;
+use crate::ops::iam::{check_tag_keys, find_aws_policy};
 use crate::records::access::Entity;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -154,6 +154,7 @@ impl Operation for AssumeRole {
             let text = format!("Policy {arn} does not exist or is not attachable.");
             return Err(IamError::NoSuchEntity(text).into());
         }
+        check_tag_keys(&self.tags)?;
         let inherited: Vec<Tag> = from.map(|session| transitive_tags(&session.terms)).unwrap_or_default();
         if self
             .tags
