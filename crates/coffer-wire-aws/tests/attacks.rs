@@ -431,6 +431,60 @@ fn a_tag_that_is_denied_does_not_get_in_beside_one_that_differs_in_case() {
 }
 
 #[test]
+fn whoever_is_held_to_a_boundary_changes_nobody_without_it() {
+    let world = World::new();
+    let bounds = policy(&[&allow(GET, "*")]);
+    for name in ["bounds", "other", "more"] {
+        let document = encoded(&bounds);
+        administrator(&world, "CreatePolicy", &format!("PolicyName={name}&PolicyDocument={document}"));
+    }
+    let arn = |name: &str| format!("arn:aws:iam::{ACCOUNT}:policy/{name}");
+    let when = |operator: &str| {
+        format!(r#", "Condition": {{"{operator}": {{"iam:PermissionsBoundary": "{}"}}}}"#, arn("bounds"))
+    };
+    let held = new_user(&world, "held", &[&statement("Allow", "iam:*", "*", &when("StringEquals"))]);
+    let keeps = statement("Deny", "iam:Delete*PermissionsBoundary", "*", &when("StringEquals"));
+    let keeper = new_user(&world, "keeper", &[&allow("iam:*", "*"), &keeps]);
+    let (document, more) = (encoded(&bounds), encoded(&arn("more")));
+    let trust = encoded(&policy(&[&format!(
+        r#"{{"Effect": "Allow", "Principal": {{"AWS": "{ACCOUNT}"}}, "Action": "sts:AssumeRole"}}"#
+    )]));
+    for kind in ["User", "Role"] {
+        for (name, boundary) in [("in", Some("bounds")), ("elsewhere", Some("other")), ("out", None)] {
+            let trust =
+                if kind == "Role" { format!("&AssumeRolePolicyDocument={trust}") } else { String::new() };
+            let boundary = boundary.map_or(String::new(), |boundary| {
+                format!("&PermissionsBoundary={}", encoded(&arn(boundary)))
+            });
+            administrator(&world, &format!("Create{kind}"), &format!("{kind}Name={name}{trust}{boundary}"));
+            let is_held = name == "in";
+            for (operation, rest) in [
+                (format!("Attach{kind}Policy"), format!("&PolicyArn={more}")),
+                (format!("Detach{kind}Policy"), format!("&PolicyArn={more}")),
+                (format!("Put{kind}Policy"), format!("&PolicyName=own&PolicyDocument={document}")),
+                (format!("Delete{kind}Policy"), "&PolicyName=own".to_owned()),
+            ] {
+                let answer = held.call(&world, Iam, &operation, &format!("{kind}Name={name}{rest}"));
+                let expected = if is_held { "" } else { "AccessDenied" };
+                assert_eq!(answer.code(), expected, "{operation} {name}: {}", answer.body);
+            }
+            // Not told by AWS, so not allowed by it.
+            let answer = held.call(&world, Iam, &format!("List{kind}Tags"), &format!("{kind}Name={name}"));
+            assert_eq!(answer.code(), "AccessDenied", "{kind} {name}: {}", answer.body);
+            let answer = keeper.call(
+                &world,
+                Iam,
+                &format!("Delete{kind}PermissionsBoundary"),
+                &format!("{kind}Name={name}"),
+            );
+            assert_eq!(answer.code() == "AccessDenied", is_held, "{kind} {name}: {}", answer.body);
+        }
+    }
+    held.call(&world, Iam, "GetRole", "RoleName=in").done();
+    assert_eq!(held.call(&world, Iam, "GetRole", "RoleName=out").code(), "AccessDenied");
+}
+
+#[test]
 fn a_name_is_not_taken_by_whoever_may_not_have_it() {
     let (world, _) = world();
     let own = |kind: &str| allow("iam:Update*", &format!("arn:aws:iam::{ACCOUNT}:{kind}/dev-*"));

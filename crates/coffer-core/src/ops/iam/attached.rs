@@ -30,6 +30,7 @@ macro_rules! name {
 impl<K: OfKind> DirectoryOperation for AttachPolicy<K> {
     type Output = Done;
     const NAME: OperationName = name!("AttachUserPolicy", "AttachGroupPolicy", "AttachRolePolicy", false);
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::Named(K::KIND, self.holder.to_string())
@@ -80,6 +81,7 @@ impl<K: OfKind> DirectoryOperation for AttachPolicy<K> {
 impl<K: OfKind> DirectoryOperation for DetachPolicy<K> {
     type Output = Done;
     const NAME: OperationName = name!("DetachUserPolicy", "DetachGroupPolicy", "DetachRolePolicy", false);
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::Named(K::KIND, self.holder.to_string())

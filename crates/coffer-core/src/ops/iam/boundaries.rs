@@ -92,6 +92,7 @@ impl<K: OfKind> DirectoryOperation for DeletePermissionsBoundary<K> {
         },
         read_only: false,
     };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::Named(K::KIND, self.holder.to_string())

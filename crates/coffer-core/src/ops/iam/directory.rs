@@ -287,6 +287,16 @@ impl Directory {
         self.facts_of(*kind, name).map(|facts| facts.tags.as_slice())
     }
 
+    /// The boundary of the user or role that the operation is about.
+    fn about_boundary(&self) -> Option<&str> {
+        let (kind, name) = self.about.as_ref()?;
+        match kind {
+            Kind::User => self.users.get(name)?.boundary.as_deref(),
+            Kind::Role => self.roles.get(name)?.boundary.as_deref(),
+            Kind::Group | Kind::Policy => None,
+        }
+    }
+
     fn facts_of(&self, kind: Kind, name: &str) -> Option<&Facts> {
         Some(match kind {
             Kind::User => &self.users.get(name)?.facts,
@@ -398,6 +408,8 @@ pub trait DirectoryOperation: Send + Sync + 'static {
     const NAME: OperationName;
     /// What it has to look through.
     const THROUGH: &'static [Through] = &[];
+    /// Whether conditions are told the boundary of the user or role it is about, as AWS tells them.
+    const TELLS_BOUNDARY: bool = false;
 
     /// What it is about.
     fn about(&self, context: &Context) -> About;
@@ -511,6 +523,9 @@ impl<T: DirectoryOperation> Operation for T {
         let tag = key.strip_prefix("aws:resourcetag/").or_else(|| key.strip_prefix("iam:resourcetag/"));
         match tag {
             Some(tag) => tag_value(found.about_tags(), tag),
+            None if T::TELLS_BOUNDARY && key == "iam:permissionsboundary" => {
+                Values::optional(found.about_boundary())
+            }
             None => {
                 either(request_tags(self.request_tags(), key), || DirectoryOperation::condition(self, key))
             }

@@ -38,6 +38,7 @@ fn no_such_policy(kind: Kind, name: &str) -> Error {
 impl<K: OfKind> DirectoryOperation for PutPolicy<K> {
     type Output = Done;
     const NAME: OperationName = name!("PutUserPolicy", "PutGroupPolicy", "PutRolePolicy", false);
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::Named(K::KIND, self.holder.to_string())
@@ -108,6 +109,7 @@ impl<K: OfKind> DirectoryOperation for GetInlinePolicy<K> {
 impl<K: OfKind> DirectoryOperation for DeleteInlinePolicy<K> {
     type Output = Done;
     const NAME: OperationName = name!("DeleteUserPolicy", "DeleteGroupPolicy", "DeleteRolePolicy", false);
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::Named(K::KIND, self.holder.to_string())

@@ -91,6 +91,7 @@ impl DirectoryOperation for CreateRole {
 impl DirectoryOperation for GetRole {
     type Output = DescribedRole;
     const NAME: OperationName = OperationName { name: "GetRole", read_only: true };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
@@ -139,6 +140,7 @@ impl DirectoryOperation for ListRoles {
 impl DirectoryOperation for UpdateRole {
     type Output = Done;
     const NAME: OperationName = OperationName { name: "UpdateRole", read_only: false };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
@@ -169,6 +171,7 @@ impl DirectoryOperation for UpdateRole {
 impl DirectoryOperation for UpdateRoleDescription {
     type Output = DescribedRole;
     const NAME: OperationName = OperationName { name: "UpdateRoleDescription", read_only: false };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
@@ -195,6 +198,7 @@ impl DirectoryOperation for UpdateRoleDescription {
 impl DirectoryOperation for UpdateAssumeRolePolicy {
     type Output = Done;
     const NAME: OperationName = OperationName { name: "UpdateAssumeRolePolicy", read_only: false };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
@@ -221,6 +225,7 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
 impl DirectoryOperation for DeleteRole {
     type Output = Done;
     const NAME: OperationName = OperationName { name: "DeleteRole", read_only: false };
+    const TELLS_BOUNDARY: bool = true;
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
