@@ -19,6 +19,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::core::Inner;
+use crate::error::IamError;
 use crate::gate::{Operation, Requirements};
 use crate::ops::iam::find_aws_policy;
 use crate::records::access::{Entity, Policies};
@@ -245,6 +246,10 @@ pub(crate) fn authorize<O: Operation>(
     let account = std::str::from_utf8(&account).unwrap_or_default();
     let keys = RequestKeys { context, permissions, operation, found };
     for requirement in &requirements.0 {
+        if requirement.action.service == "iam" && context.principal.is_session_of_user() {
+            let text = "Cannot call IAM operations with credentials from GetSessionToken";
+            return Err(IamError::NotForSessions(text.to_owned()).into());
+        }
         let action = requirement.action.to_text();
         let request = Request {
             principal: context.principal.for_policies(account),
@@ -289,6 +294,15 @@ impl Principal {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
             Self::Session(session) => session.permissions_key(),
+        }
+    }
+
+    /// Whether it has credentials of a user's that end. They may not touch IAM, as in AWS without MFA: an access key made with
+    /// them would not end.
+    fn is_session_of_user(&self) -> bool {
+        match self {
+            Self::Session(session) => session.terms.holder == Holder::User,
+            Self::User { .. } | Self::Local { .. } => false,
         }
     }
 

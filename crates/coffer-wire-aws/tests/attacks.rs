@@ -12,7 +12,7 @@ use bytes::Bytes;
 use coffer_testkit::World;
 use common::{
     ACCOUNT, Answer, Keys, Service, assume, encoded, new_role, new_secret, new_user, policy, put_policy,
-    role_arn, send, statement,
+    role_arn, send, session_token, statement,
 };
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
@@ -251,12 +251,7 @@ fn a_deleted_users_key_and_session_are_nobodys_and_stay_so() {
     let (world, arn) = world();
     let may_read = allow(GET, &arn);
     let old = new_user(&world, "alice", &[&may_read]);
-    let answer = old.call(&world, Sts, "GetSessionToken", "").done();
-    let session = Keys {
-        id: answer.element("AccessKeyId").to_owned(),
-        secret: answer.element("SecretAccessKey").to_owned(),
-        token: Some(answer.element("SessionToken").to_owned()),
-    };
+    let session = session_token(&world, &old);
     assert_eq!(read(&world, &old, "app/db").status, StatusCode::OK);
     assert_eq!(read(&world, &session, "app/db").status, StatusCode::OK);
     administrator(&world, "DeleteAccessKey", &format!("UserName=alice&AccessKeyId={}", old.id));

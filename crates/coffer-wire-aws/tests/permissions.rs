@@ -20,7 +20,7 @@ use coffer_testkit::{OWNER, World};
 use coffer_wire_aws::{IAM_OPERATIONS, OPERATIONS, STS_OPERATIONS, sigv4};
 use common::{
     ACCOUNT, Answer, Keys, Service, assume, encoded, new_role, new_secret, new_user, policy, put_policy,
-    statement,
+    session_token, statement,
 };
 use futures_executor::block_on;
 use http::StatusCode;
@@ -209,6 +209,7 @@ impl Scene {
         let expired = assume(&world, &administrator, "worker", "");
         world.clock.advance_millis(3_600_000);
         let session = assume(&world, &administrator, "worker", "");
+        let of_user = session_token(&world, &user("lender", &[&all]));
         let narrowing = encoded(&policy(&[&read]));
         let narrowed = assume(&world, &administrator, "worker", &format!("&Policy={narrowing}"));
         let revoked = assume(&world, &administrator, "revoked", "");
@@ -254,6 +255,7 @@ impl Scene {
             named("abroad", user("abroad", &[&elsewhere("*:999999999999"), &elsewhere("eu-west-1:*")])),
             named("bounded", bounded),
             named("session", session),
+            named("of-user", of_user),
             named("narrowed", narrowed),
             named("expired", expired),
             named("revoked", revoked),
@@ -419,8 +421,8 @@ fn who_may_do_what() {
         "#           secrets whose tag `team` is so, as app/db's is blue".to_owned(),
         "# abroad    may do everything in another account, and in another region".to_owned(),
         "# bounded   may do everything, within a boundary of secretsmanager:Describe*".to_owned(),
-        "# session   of a role that may do everything; narrowed: begun to read app/db; expired: an hour old;".to_owned(),
-        "#           revoked: older sessions of its role are denied everything".to_owned(),
+        "# session   of a role that may do everything; of-user: of a user who may; narrowed: begun to read app/db;".to_owned(),
+        "#           expired: an hour old; revoked: older sessions of its role are denied everything".to_owned(),
         "# inactive  the administrator's rights under a key that is switched off; deleted: under one of a deleted user".to_owned(),
         "# nobody    a user without a policy".to_owned(),
         "# owner     the uid that owns the store, and another uid: on the Unix socket only".to_owned(),
@@ -473,12 +475,14 @@ fn who_may_do_what() {
 fn check(matrix: &str) {
     const FOR_EVERYBODY: [&str; 2] = ["GetCallerIdentity", "GetSessionToken"];
     let mut columns = Vec::new();
+    let mut is_iam = false;
     let mut rows = 0;
     for line in matrix.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let (operation, cells) = line.split_once(' ').unwrap();
         let cells: Vec<_> = cells.split_whitespace().collect();
         if cells.contains(&"all-but") {
             columns = cells;
+            is_iam = operation == "iam";
             continue;
         }
         rows += 1;
@@ -487,6 +491,9 @@ fn check(matrix: &str) {
         for (column, answer) in [("expired", "expired"), ("inactive", "unknown"), ("deleted", "unknown")] {
             assert_eq!(of(column), answer, "{operation}");
         }
+        // What a session of a user could make would outlive it.
+        let of_user = if is_iam || operation == "GetSessionToken" { "refused" } else { "yes" };
+        assert_eq!(of("of-user"), of_user, "{operation}");
         if FOR_EVERYBODY.contains(&operation) {
             continue;
         }

@@ -191,7 +191,15 @@ pub(crate) fn new_role(world: &World, name: &str, trusted: &str, more: &str, sta
 /// Takes a role on.
 pub(crate) fn assume(world: &World, keys: &Keys, role: &str, more: &str) -> Keys {
     let body = format!("RoleArn={}&RoleSessionName=app{more}", encoded(&role_arn(role)));
-    let answer = keys.call(world, Service::Sts, "AssumeRole", &body).done();
+    session_of(&keys.call(world, Service::Sts, "AssumeRole", &body).done())
+}
+
+/// Begins a session of the user whose keys these are.
+pub(crate) fn session_token(world: &World, keys: &Keys) -> Keys {
+    session_of(&keys.call(world, Service::Sts, "GetSessionToken", "").done())
+}
+
+fn session_of(answer: &Answer) -> Keys {
     Keys {
         id: answer.element("AccessKeyId").to_owned(),
         secret: answer.element("SecretAccessKey").to_owned(),
