@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coffer_audit::AuditSink;
 use coffer_core::backup::{BackupError, Check, Contents, Reader, RestoreError};
+use coffer_core::ops::iam::UpdateAccessKey;
 use coffer_core::ops::secrets::ListSecrets;
 use coffer_core::{AuthenticationError, Claim, Error, RequestInfo};
 use coffer_store::{
@@ -280,6 +281,28 @@ fn what_was_revoked_later_is_told_or_stays_revoked() {
     assert!(undone.access_keys.is_empty() && undone.users.is_empty());
     assert_eq!(ids(&contents.access_keys), ["AKIAADMINISTRATOR of administrator"]);
     assert_eq!(contents.fault_count, 0, "{:?}", contents.faults);
+}
+
+#[test]
+fn an_access_key_that_was_deactivated_later_is_told_and_one_that_was_inactive_before_is_not() {
+    let world = furnished();
+    let switch = |is_active| {
+        let user = Some("nobody".parse().unwrap());
+        world.run(UpdateAccessKey { user, id: "AKIANOBODY".to_owned(), is_active }).unwrap();
+    };
+    let again = |backup: &[u8]| -> Vec<_> {
+        let replaced = block_on(world.store.snapshot()).unwrap();
+        let (_, _, undone) = elsewhere(&world).restore(backup, Some(&*replaced), false).unwrap();
+        undone.unwrap().access_keys.into_iter().map(|key| key.id).collect()
+    };
+    let backup_of_active = world.backup();
+    switch(false);
+    let backup_of_inactive = world.backup();
+    assert_eq!(again(&backup_of_active), ["AKIANOBODY"]);
+    assert_eq!(again(&backup_of_inactive), Vec::<String>::new());
+    remove(&world, b"k\0AKIANOBODY\0");
+    assert_eq!(again(&backup_of_active), ["AKIANOBODY"]);
+    assert_eq!(again(&backup_of_inactive), Vec::<String>::new());
 }
 
 #[test]

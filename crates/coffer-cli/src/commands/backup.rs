@@ -483,8 +483,10 @@ fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
     if !undone.access_keys.is_empty() {
         let keys: Vec<_> =
             undone.access_keys.iter().map(|key| format!("{} ({})", key.id, key.user)).collect();
-        warnings
-            .push(format!("removed after the backup and good again: access keys {}; {again}", listed(&keys)));
+        warnings.push(format!(
+            "removed or deactivated after the backup and good again: access keys {}; {again}",
+            listed(&keys)
+        ));
     }
     if !undone.users.is_empty() {
         warnings.push(format!(

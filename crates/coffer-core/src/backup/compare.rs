@@ -22,7 +22,7 @@ const PAGE: usize = 64;
 /// What was undone by going back to a backup.
 #[derive(Clone, Debug, Default)]
 pub struct Undone {
-    /// Access keys that had been removed and are good again.
+    /// Access keys that had been removed or deactivated and are good again.
     pub access_keys: Vec<AccessKeyFacts>,
     /// Users who had been removed, or whose policies had changed, and are again as they were.
     pub users: Vec<String>,
@@ -102,8 +102,15 @@ impl Undone {
         let mut walk = Walk::new(restored, replaced, keys::access_keys());
         while let Some(pair) = walk.next().await? {
             match pair {
-                (Some(entry), None) => {
+                (Some(entry), replaced) => {
                     let access_key = open::<AccessKey>(key, &entry)?;
+                    let was_good = match replaced {
+                        Some(replaced) => !open::<AccessKey>(key, &replaced)?.is_inactive,
+                        None => false,
+                    };
+                    if was_good || access_key.is_inactive {
+                        continue;
+                    }
                     let id = keys::parse_access_key(&entry.key).unwrap_or_default().to_owned();
                     if self.access_keys.len() < LISTED_MAX {
                         self.access_keys.push(AccessKeyFacts {
@@ -114,8 +121,7 @@ impl Undone {
                         });
                     }
                 }
-                (None, Some(_)) => self.lost_access_keys += 1,
-                _ => {}
+                (None, _) => self.lost_access_keys += 1,
             }
         }
         Ok(())
