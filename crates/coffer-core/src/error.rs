@@ -127,7 +127,7 @@ pub enum IamError {
     /// It makes no sense.
     #[error("{0}")]
     InvalidInput(String),
-    /// A policy that is to narrow a session is too long.
+    /// A policy that is to narrow a session is too long, or its policies and tags are together.
     #[error("{0}")]
     PackedPolicyTooLarge(String),
     /// It is for whoever has credentials that do not end.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::core::Inner;
+use crate::error::IamError;
 use crate::records::access::{Entity, IdOf, unique_id};
 use crate::records::view::View;
 use crate::records::{Role, User};
@@ -22,6 +23,8 @@ use crate::{AuthenticationError, Error, SigV4Claim, keys};
 
 /// What a token is sealed for.
 const PURPOSE: &str = "session";
+/// Longest token that is given out: it goes with every request as a header, and by default a server takes 8 KiB of those.
+const TOKEN_CHARS_ISSUED_MAX: usize = 6 * 1024;
 /// Longest token that is looked at.
 const TOKEN_CHARS_MAX: usize = 16 * 1024;
 
@@ -118,6 +121,12 @@ impl Inner {
             Sealed { access_key_id: access_key_id.clone(), secret: secret.expose_secret().to_vec(), terms };
         let plain = rmp_serde::to_vec_named(&sealed).map(Zeroizing::new).map_err(Error::unavailable)?;
         let token = STANDARD.encode(self.token_key.seal(&*self.random, PURPOSE, &plain));
+        if token.len() > TOKEN_CHARS_ISSUED_MAX {
+            let percent = (token.len() * 100).div_ceil(TOKEN_CHARS_ISSUED_MAX);
+            let text =
+                format!("Packed size of session policies and tags consumes {percent}% of allotted space.");
+            return Err(IamError::PackedPolicyTooLarge(text).into());
+        }
         Ok(Credentials { access_key_id, secret, token, expires })
     }
 

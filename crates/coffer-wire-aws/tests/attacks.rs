@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod common;
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -274,6 +275,35 @@ fn a_deleted_users_key_and_session_are_nobodys_and_stay_so() {
     assert_eq!(read(&world, &new, "app/db").status, StatusCode::OK);
     refused(&old);
     refused(&session);
+}
+
+#[test]
+fn no_session_is_given_a_token_that_no_server_takes() {
+    let (world, _) = world();
+    let trust = format!(
+        r#"{{"Effect": "Allow", "Principal": {{"AWS": "{ACCOUNT}"}}, "Action": ["sts:AssumeRole", "sts:TagSession"]}}"#
+    );
+    let trust = encoded(&policy(&[&trust]));
+    administrator(&world, "CreateRole", &format!("RoleName=tagged&AssumeRolePolicyDocument={trust}"));
+    let ask = |tags: usize| {
+        let mut body = format!("RoleArn={}&RoleSessionName=app", encoded(&role_arn("tagged")));
+        for number in 1..=tags {
+            let value = "v".repeat(256);
+            write!(body, "&Tags.member.{number}.Key={number:0>128}&Tags.member.{number}.Value={value}")
+                .unwrap();
+        }
+        Keys::administrator().call(&world, Sts, "AssumeRole", &body)
+    };
+    // What is given fits beside the other headers of a request, which take 2 KiB at most, into the 8 KiB that a server takes.
+    assert!(ask(9).done().element("SessionToken").len() <= 6 * 1024);
+    for tags in [12, 20, 50] {
+        let answer = ask(tags);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::BAD_REQUEST, "PackedPolicyTooLarge"),
+            "{tags}"
+        );
+    }
 }
 
 #[test]
