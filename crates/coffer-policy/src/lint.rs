@@ -258,7 +258,7 @@ fn lint_resources(document: &Document, statement: &Statement, actions: &[&Action
         let part = |at: usize| parts.get(at).copied().unwrap_or_default();
         let service = part(2);
         let is_plain = !service.is_empty() && !service.contains(['*', '?', '$']);
-        let is_about_other = is_plain && !services.iter().any(|of| of == service);
+        let is_about_other = is_plain && !services.iter().any(|of| has_resources_of(of, service));
         if names_services && !statement.actions.is_negated && !resources.is_negated && is_about_other {
             let message = format!("none of the actions is about resources of {service}");
             findings.add(
@@ -298,6 +298,11 @@ fn lint_resources(document: &Document, statement: &Statement, actions: &[&Action
     {
         sensitive::every_resource(statement, actions, findings);
     }
+}
+
+/// Whether actions of a service are about resources of another: sessions are of IAM's roles and users.
+fn has_resources_of(actions: &str, resource: &str) -> bool {
+    actions == resource || (actions, resource) == ("sts", "iam")
 }
 
 /// Services have resources with a region and an account, or without.

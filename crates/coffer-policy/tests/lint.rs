@@ -163,6 +163,20 @@ fn conditions() {
 }
 
 #[test]
+fn sessions_are_of_roles_of_iam() {
+    let of = |service: &str, action: &str| {
+        format!(
+            r#""Effect": "Allow", "Action": "{service}:{action}", "Resource": "arn:aws:iam::123456789012:role/app""#
+        )
+    };
+    statement(&of("sts", "AssumeRole"), &[]);
+    statement(
+        &of("secretsmanager", "GetSecretValue"),
+        &[("never-matches", "arn:aws:iam::123456789012:role/app")],
+    );
+}
+
+#[test]
 fn missing_conditions() {
     let pass = r#""Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::123456789012:role/rotator""#;
     statement(pass, &[("missing-condition", "iam:PassRole")]);
