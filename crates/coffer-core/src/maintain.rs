@@ -19,9 +19,9 @@ use crate::records::view::View;
 use crate::records::{DueDeletion, OutboxEntry, Secret, StoredCheckpoint, SweepJob, Version, view};
 use crate::{Error, keys};
 
-/// How many outbox entries go into the log at a time.
+/// How many outbox entries are read at a time.
 const DRAIN_BATCH: usize = 512;
-/// How many go out of the outbox in one change, beside the checkpoint.
+/// How many go into the log, and then out of the outbox in one change, beside the checkpoint.
 const REMOVE_BATCH: usize = 90;
 /// How long a checkpoint may stay behind the log.
 const CHECKPOINT_MILLIS: i64 = 1000;
@@ -125,18 +125,21 @@ impl Inner {
             if entries.is_empty() {
                 return Ok(());
             }
-            let (keys, bodies): (Vec<Bytes>, Vec<Option<RecordBody>>) = entries.into_iter().unzip();
-            let mut bodies: Vec<RecordBody> = bodies.into_iter().flatten().collect();
-            if maintenance.may_repeat {
-                // An entry leaves the outbox together with a checkpoint, so one that is in the log already is
-                // after the last checkpoint.
-                let after = maintenance.checkpointed.sequence;
-                let known = self.audit.event_ids_after(after).map_err(Error::unavailable)?;
-                bodies.retain(|body| !known.contains(&body.event_id()));
-            }
-            let head = self.audit.append_synced(bodies).await.map_err(Error::unavailable)?;
-            for removed in keys.chunks(REMOVE_BATCH) {
-                self.write_checkpoint(maintenance, head, removed).await?;
+            // As many at a time as leave the outbox together: a checkpoint must not be past an entry that stays.
+            let mut entries = entries.into_iter().peekable();
+            while entries.peek().is_some() {
+                let (keys, bodies): (Vec<Bytes>, Vec<Option<RecordBody>>) =
+                    entries.by_ref().take(REMOVE_BATCH).unzip();
+                let mut bodies: Vec<RecordBody> = bodies.into_iter().flatten().collect();
+                if maintenance.may_repeat {
+                    // An entry leaves the outbox together with a checkpoint, so one that is in the log already is
+                    // after the last checkpoint.
+                    let after = maintenance.checkpointed.sequence;
+                    let known = self.audit.event_ids_after(after).map_err(Error::unavailable)?;
+                    bodies.retain(|body| !known.contains(&body.event_id()));
+                }
+                let head = self.audit.append_synced(bodies).await.map_err(Error::unavailable)?;
+                self.write_checkpoint(maintenance, head, &keys).await?;
             }
             maintenance.may_repeat = false;
         }

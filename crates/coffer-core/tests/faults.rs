@@ -837,3 +837,20 @@ fn a_checkpoint_never_goes_back() {
         assert!(sequence() >= before, "{number}");
     }
 }
+
+#[test]
+fn more_records_than_leave_the_outbox_together_are_recorded_once() {
+    for (landed, reopens) in [(1, true), (1, false), (2, true), (2, false)] {
+        let Run { world, faulty, .. } = Run::new(nothing);
+        for number in 0..250 {
+            world.create(&format!("s/{number}"), number, Some("v")).unwrap();
+        }
+        // The checkpoint of those that left must not be past those that stayed.
+        faulty.inject(vec![Fault::None; landed].into_iter().chain([Fault::Refused]));
+        maintain(&world, 1);
+        let world = if reopens { world.reopen().unwrap() } else { world };
+        maintain(&world, 2);
+        let created = Tally::take(&world).done.len();
+        assert!(created >= 250, "{created} of 250, {landed} landed, reopened: {reopens}");
+    }
+}
