@@ -18,7 +18,7 @@ use crate::records::access::Entity;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
 use crate::records::{ManagedPolicy, Role};
-use crate::session::{Holder, Terms, assumed_role_arn, role_session_id};
+use crate::session::{Holder, Session, Terms, assumed_role_arn, role_session_id};
 use crate::transaction::Transaction;
 use crate::{Context, Error, Principal, keys};
 
@@ -74,8 +74,10 @@ impl Operation for AssumeRole {
                 break;
             }
         }
-        let source_identity =
-            inherited_identity(context).or(self.source_identity.as_deref()).map(str::to_owned);
+        let source_identity = calling_session(context)
+            .and_then(|session| session.terms.source_identity.as_deref())
+            .or(self.source_identity.as_deref())
+            .map(str::to_owned);
         let trust = Arc::new(Policy::compile(self.role.as_str(), &document));
         Ok(Found { trust, role, source_identity, missing_policy })
     }
@@ -126,10 +128,7 @@ impl Operation for AssumeRole {
         // Nobody is trusted where there is no role, so nobody comes here without one.
         let role =
             found.role.ok_or_else(|| Error::unavailable("a role that is not there was granted"))?.record;
-        let from = match &context.principal {
-            Principal::Session(session) => Some(session),
-            Principal::User { .. } | Principal::Local { .. } => None,
-        };
+        let from = calling_session(context);
         let is_chained = from.is_some_and(|session| session.terms.holder == Holder::Role);
         let seconds = self.seconds.unwrap_or(SECONDS_DEFAULT);
         if is_chained && seconds > CHAINED_SECONDS_MAX {
@@ -200,9 +199,10 @@ impl Operation for AssumeRole {
     }
 }
 
-fn inherited_identity(context: &Context) -> Option<&str> {
+/// The session that asks, if one does.
+fn calling_session(context: &Context) -> Option<&Session> {
     match &context.principal {
-        Principal::Session(session) => session.terms.source_identity.as_deref(),
+        Principal::Session(session) => Some(session),
         Principal::User { .. } | Principal::Local { .. } => None,
     }
 }
