@@ -2,9 +2,10 @@
 //!
 //! Pure. The rules where a request lacks the key are AWS's: a plain operator does not hold, a negated one does, `…IfExists` and
 //! `ForAllValues:` do, `ForAnyValue:` does not. Of several values a policy gives, one suffices; negated, none may fit.
+//! Invariant: what AWS leaves open is answered by what the statement does, so that it denies rather than allows.
 
 use crate::context::{Context, Values};
-use crate::document::Condition;
+use crate::document::{Condition, Effect};
 use crate::operator::{Comparison, Operator, Quantifier};
 use crate::pattern::{ArnPattern, Pattern, Syntax};
 use crate::scalar::{self, Moment, Network, Number};
@@ -69,7 +70,10 @@ impl Check {
         Self { key: condition.key.text.to_ascii_lowercase().into(), operator, wanted }
     }
 
-    pub(crate) fn holds(&self, context: &dyn Context) -> bool {
+    /// Whether it holds in a statement that has this effect. AWS leaves two things open. A list under an operator that has no
+    /// `ForAllValues:` and no `ForAnyValue:` is denied by one of its values, and allowed by none. A value whose variable has none
+    /// itself is not known to be another than the request's, which allows nothing; for a denial it is another.
+    pub(crate) fn holds(&self, effect: Effect, context: &dyn Context) -> bool {
         let values = context.get(&self.key);
         let is_absent = is_absent(&values);
         if self.operator.comparison == Comparison::Null {
@@ -83,11 +87,16 @@ impl Check {
                 Quantifier::Any => false,
             };
         }
+        if self.operator.is_negated && effect == Effect::Allow && !self.is_resolved(context) {
+            return false;
+        }
         let holds = |value: &str| self.fits(value, context) != self.operator.is_negated;
         match (values, self.operator.quantifier) {
             (Values::Absent, _) => false,
             (Values::One(value), _) => holds(&value),
-            (Values::Many(_), Quantifier::One) => false,
+            (Values::Many(values), Quantifier::One) => {
+                effect == Effect::Deny && values.iter().any(|value| holds(value))
+            }
             (Values::Many(values), Quantifier::All) => values.iter().all(|value| holds(value)),
             (Values::Many(values), Quantifier::Any) => values.iter().any(|value| holds(value)),
         }
@@ -148,6 +157,19 @@ impl Check {
             | Comparison::IpAddress
             | Comparison::Arn
             | Comparison::Null => false,
+        }
+    }
+
+    /// Whether each variable among the policy's values has a value.
+    fn is_resolved(&self, context: &dyn Context) -> bool {
+        match &self.wanted {
+            Wanted::Texts(patterns) => patterns.iter().all(|pattern| pattern.is_resolved(context)),
+            Wanted::Arns(patterns) => patterns.iter().all(|pattern| pattern.is_resolved(context)),
+            Wanted::Numbers(_)
+            | Wanted::Moments(_)
+            | Wanted::Truths(_)
+            | Wanted::Bytes(_)
+            | Wanted::Networks(_) => true,
         }
     }
 

@@ -39,8 +39,9 @@
 //! ```
 //!
 //! Where AWS's documentation leaves something open, the answer here is the closed one. `NotPrincipal` denies all but those it names
-//! themselves, and allows nobody whose role or account it names. `NotResource` with a variable that has no value allows nothing. Not
-//! closed, under a denial: an operator without `ForAllValues:` or `ForAnyValue:` does not hold where a key has a list of values.
+//! themselves, and allows nobody whose role or account it names. `NotResource` with a variable that has no value allows nothing, nor does
+//! a negated condition with one. An operator without `ForAllValues:` or `ForAnyValue:` allows nothing where a key has a list of values,
+//! and denies where it would hold for one of them.
 //!
 //! Invariants: nothing is allowed unless a statement allows it, and a denying statement always wins; no text makes any of it panic,
 //! recurse without bound, or take more time than its length times a pattern's.

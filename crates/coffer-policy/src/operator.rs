@@ -48,7 +48,7 @@ pub enum Comparison {
 /// Over which of the values that a request has for the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Quantifier {
-    /// No prefix: over the one value. It never holds where a request has a list.
+    /// No prefix: over the one value. Where a request has a list it allows nothing, and denies by one of its values.
     One,
     /// `ForAllValues:`; it holds over none.
     All,

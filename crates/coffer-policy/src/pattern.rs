@@ -362,6 +362,11 @@ impl ArnPattern {
         }
     }
 
+    /// Whether each of its variables has a value.
+    pub(crate) fn is_resolved(&self, context: &dyn Context) -> bool {
+        self.parts.iter().flatten().all(|part| part.is_resolved(context))
+    }
+
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().flat_map(|parts| parts.iter().flat_map(Pattern::variables))
     }

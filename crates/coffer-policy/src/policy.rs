@@ -178,7 +178,7 @@ impl Rule {
                 .reach(self.effect, &question.principal, question.has_boundary)
                 .ok_or(Mismatch::Principal)?,
         };
-        match self.checks.iter().position(|check| !check.holds(question.context)) {
+        match self.checks.iter().position(|check| !check.holds(self.effect, question.context)) {
             Some(failed) => Err(Mismatch::Condition(failed)),
             None => Ok(reach),
         }

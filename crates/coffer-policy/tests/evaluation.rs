@@ -346,9 +346,9 @@ fn operators_over_an_absent_key() {
         (r#""ForAnyValue:StringEquals": {"c:none": "x"}"#, false),
         (r#""ForAnyValue:StringNotEquals": {"c:none": "x"}"#, false),
         (r#""ForAnyValue:StringEqualsIfExists": {"c:none": "x"}"#, true),
-        // A variable without a value is like no text.
+        // A variable without a value is like no text, and not known to differ from any.
         (r#""StringEquals": {"c:empty": "${c:none}"}"#, false),
-        (r#""StringNotEquals": {"c:text": "${c:none}"}"#, true),
+        (r#""StringNotEquals": {"c:text": "${c:none}"}"#, false),
         (r#""StringEquals": {"c:text": "${c:none, 'text'}"}"#, true),
     ] {
         let mut context = ContextMap::new();

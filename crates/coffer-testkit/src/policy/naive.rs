@@ -130,7 +130,8 @@ fn statement_matches(case: &Case, statement: &Value, effect: &str, variables: bo
     let conditions = statement["Condition"].as_object().cloned().unwrap_or_default();
     let hold = conditions.iter().all(|(operator, keys)| {
         let keys = keys.as_object().cloned().unwrap_or_default();
-        keys.iter().all(|(key, wanted)| condition_holds(case, operator, key, &texts(wanted), variables))
+        keys.iter()
+            .all(|(key, wanted)| condition_holds(case, effect, operator, key, &texts(wanted), variables))
     });
     hold.then_some(named)
 }
@@ -162,7 +163,14 @@ fn names<'a>(case: &'a Case, principals: &'a Value) -> impl Iterator<Item = Name
     })
 }
 
-fn condition_holds(case: &Case, operator: &str, key: &str, wanted: &[String], variables: bool) -> bool {
+fn condition_holds(
+    case: &Case,
+    effect: &str,
+    operator: &str,
+    key: &str,
+    wanted: &[String],
+    variables: bool,
+) -> bool {
     let (set, rest) = operator.split_once(':').unwrap_or(("", operator));
     let if_exists = rest.ends_with("IfExists");
     let operator = rest.trim_end_matches("IfExists");
@@ -176,14 +184,21 @@ fn condition_holds(case: &Case, operator: &str, key: &str, wanted: &[String], va
     if values.is_empty() {
         return if_exists || set == "ForAllValues" || set.is_empty() && is_negated;
     }
+    let takes_variables = ["String", "Arn"].iter().any(|comparison| positive.starts_with(comparison));
+    let is_open = |wanted: &String| takes_variables && expand(case, wanted, variables, true).is_none();
+    // Left open by the guide: a variable without value that nothing may be equal to. Nothing is allowed by it.
+    if is_negated && effect == "Allow" && wanted.iter().any(is_open) {
+        return false;
+    }
     let one = |value: &String| {
         wanted.iter().any(|wanted| compare(case, &positive, value, wanted, variables)) != is_negated
     };
     match set {
         "ForAllValues" => values.iter().all(one),
         "ForAnyValue" => values.iter().any(one),
-        // A key of several values needs one of the two.
-        _ => !value.is_array() && values.iter().all(one),
+        // A key of several values needs one of the two. Left open by the guide: what is without. It denies rather than allows.
+        _ if value.is_array() => effect == "Deny" && values.iter().any(one),
+        _ => values.iter().all(one),
     }
 }
 
