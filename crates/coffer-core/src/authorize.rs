@@ -38,7 +38,7 @@ const BYTES_PER_CHAR: u64 = 8;
 /// What a principal may do, by the policies of one moment.
 pub(crate) struct Permissions {
     /// The count of changes of access when they were read; what was counted since makes them old.
-    generation: u64,
+    generation: Option<u64>,
     /// The policy epoch they are of.
     epoch: Option<Revision>,
     identity: Vec<Arc<Policy>>,
@@ -74,14 +74,14 @@ impl Default for PermissionsCache {
 struct UnreadablePolicy(String);
 
 impl Permissions {
-    fn of_nobody(generation: u64, epoch: Option<Revision>) -> Self {
+    fn of_nobody(generation: Option<u64>, epoch: Option<Revision>) -> Self {
         let (identity, tags) = (Vec::new(), Vec::new());
         Self { generation, epoch, identity, boundary: None, session: None, tags, weight: 1024 }
     }
 
     async fn of_user(
         view: &mut View,
-        generation: u64,
+        generation: Option<u64>,
         account: AccountId,
         name: &str,
     ) -> Result<Self, Error> {
@@ -103,7 +103,7 @@ impl Permissions {
         Ok(permissions)
     }
 
-    async fn of_session(view: &mut View, generation: u64, session: &Session) -> Result<Self, Error> {
+    async fn of_session(view: &mut View, generation: Option<u64>, session: &Session) -> Result<Self, Error> {
         let Terms { account, holder, name, policy, policy_arns, .. } = &session.terms;
         let mut permissions = match holder {
             Holder::User => Self::of_user(view, generation, *account, name).await?,
@@ -126,7 +126,7 @@ impl Permissions {
 
     async fn of_role(
         view: &mut View,
-        generation: u64,
+        generation: Option<u64>,
         account: AccountId,
         name: &str,
     ) -> Result<Self, Error> {
@@ -209,7 +209,7 @@ impl Inner {
         if let Some(known) = self.permissions.0.get(key) {
             let is_current = match guarded {
                 Some(epoch) => known.epoch == epoch,
-                None => known.generation == generation,
+                None => generation.is_some() && known.generation == generation,
             };
             if is_current {
                 return Ok(known);
@@ -229,7 +229,10 @@ impl Inner {
             }
         };
         let permissions = Arc::new(permissions);
-        self.permissions.0.insert(key.into(), Arc::clone(&permissions));
+        // While access changes, another may have read what is newer; nothing is kept then.
+        if generation.is_some() {
+            self.permissions.0.insert(key.into(), Arc::clone(&permissions));
+        }
         Ok(permissions)
     }
 }

@@ -106,18 +106,23 @@ impl Inner {
     async fn commit_and_settle(&self, change: Change, outbox_key: &Bytes) -> Committed {
         let written: Vec<Bytes> = change.writes.iter().map(written_key).cloned().collect();
         let guarded: Vec<Bytes> = change.guards.iter().map(guarded_key).cloned().collect();
+        self.cache.begin_change(&written);
         match self.store.commit(change).await {
             Ok(revision) => {
-                self.cache.invalidate(&written, revision);
+                self.cache.end_change(&written, Some(revision));
                 self.check_acknowledged(outbox_key).await
             }
             Err(CommitError::Conflict) => {
+                self.cache.end_change(&written, None);
                 // What it stood on may have been read from the cache, and changed by nobody here: by a change of an
                 // earlier run that landed late.
                 self.cache.forget(&guarded);
                 Committed::Conflict
             }
-            Err(CommitError::Determinate(cause)) => Committed::Failed(Box::new(cause)),
+            Err(CommitError::Determinate(cause)) => {
+                self.cache.end_change(&written, None);
+                Committed::Failed(Box::new(cause))
+            }
             Err(CommitError::Indeterminate(_)) => self.settle(&written, outbox_key).await,
         }
     }
@@ -149,10 +154,11 @@ impl Inner {
             let is_acknowledged = self.store.commit(change).await.is_ok();
             match self.outbox_entry(outbox_key).await {
                 Ok(Some((OutboxEntry::Tombstone { .. }, _))) => {
+                    self.cache.end_change(written, None);
                     return Committed::Failed(Box::new(NeverLanded));
                 }
                 Ok(Some((OutboxEntry::Record { .. }, revision))) if !is_acknowledged => {
-                    self.cache.invalidate(written, revision);
+                    self.cache.end_change(written, Some(revision));
                     return Committed::Landed;
                 }
                 Ok(_) if is_acknowledged => return self.broken(StoreBroken::AcknowledgedButMissing),

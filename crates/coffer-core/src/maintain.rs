@@ -323,9 +323,10 @@ impl Inner {
                 continue;
             }
             let removed: Vec<Bytes> = writes.iter().map(crate::commit::written_key).cloned().collect();
-            let revision =
-                self.store.commit(Change { guards: Vec::new(), writes }).await.map_err(Error::unavailable)?;
-            self.cache.invalidate(&removed, revision);
+            self.cache.begin_change(&removed);
+            let committed = self.store.commit(Change { guards: Vec::new(), writes }).await;
+            self.cache.end_change(&removed, committed.as_ref().ok().copied());
+            committed.map_err(Error::unavailable)?;
             if let Some(key) = removed.first()
                 && self.written_at(key).await?.is_some()
             {

@@ -33,7 +33,7 @@ fn in_memory() {
 #[test]
 fn on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    for seed in 1..=5 {
+    for seed in 1..=8 {
         let path = folder.path().join(format!("{seed}.redb"));
         let store = RedbStore::create(&path, RedbOptions::default()).unwrap();
         run(Arc::new(store), seed);
