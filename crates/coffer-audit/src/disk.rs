@@ -46,6 +46,12 @@ pub trait LogFile: Send + Sync + 'static {
     /// Reads at an offset; fewer bytes than asked for near the end.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
 
+    /// Where the first byte at or after an offset may lie that is not zero; `None` if only zeros follow. Files that can't
+    /// tell answer with the offset.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
+
     /// Writes at an offset, possibly fewer bytes than given.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
@@ -185,6 +191,16 @@ impl Disk for RealDisk {
 impl LogFile for File {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         std::os::unix::fs::FileExt::read_at(self, out, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        // Space that was allocated and never written counts as a hole. This moves the cursor, which nobody uses.
+        match rustix::fs::seek(self, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data.max(offset))),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {

@@ -77,7 +77,7 @@ pub(crate) fn read_segment(file: &dyn LogFile, limit: Option<u64>) -> io::Result
 }
 
 /// All bytes of a segment but the zeros at its end, which is space that was not written yet. Reads in pieces, so that
-/// this space takes no memory.
+/// this space takes no memory, and passes over what the file system knows to be empty.
 pub(crate) fn read_written(file: &dyn LogFile) -> io::Result<Vec<u8>> {
     if file.length()? > SEGMENT_FILE_BYTES_MAX {
         return Err(io::Error::other("a segment is larger than any coffer writes"));
@@ -97,6 +97,12 @@ pub(crate) fn read_written(file: &dyn LogFile) -> io::Result<Vec<u8>> {
             bytes.extend_from_slice(written);
         }
         offset += read;
+        if written.len() < read {
+            match file.next_data(offset as u64)? {
+                Some(data) => offset = usize::try_from(data).map_err(io::Error::other)?,
+                None => return Ok(bytes),
+            }
+        }
     }
 }
 
@@ -377,6 +383,19 @@ mod tests {
                 let more = [&written[..], &vec![0; zeros], b"y"].concat();
                 assert_eq!(read(&[&more[..], &[0; 7]].concat()), more, "{before}, {zeros}, and one more");
             }
+        }
+    }
+
+    #[test]
+    fn a_file_with_holes_is_read_as_if_they_were_zeros() {
+        let file = tempfile::tempfile().unwrap();
+        LogFile::allocate(&file, 8 * 1024 * 1024).unwrap();
+        let mut expected = vec![0; 5 * 1024 * 1024];
+        for (offset, text) in [(0, "first"), (70_000, "second"), (3_000_001, "third")] {
+            crate::disk::write_all_at(&file, offset, text.as_bytes()).unwrap();
+            let start = usize::try_from(offset).unwrap();
+            expected[start..start + text.len()].copy_from_slice(text.as_bytes());
+            assert_eq!(read_written(&file).unwrap(), expected[..start + text.len()], "{text}");
         }
     }
 

@@ -194,3 +194,27 @@ fn a_log_that_is_dropped_has_closed_its_full_segments() {
     let verified = log.verify(None, &key().public_key()).unwrap();
     assert_eq!((verified.records, verified.digests), (60, verified.segments - 1));
 }
+
+#[test]
+fn a_log_whose_thread_panics_is_closed_with_an_error_and_takes_nothing_more() {
+    for sync in [SyncMode::Always, SyncMode::Interval(Duration::from_millis(3))] {
+        let gate = Arc::new(RwLock::new(()));
+        let gated = GatedDisk { disk: VolatileDisk::new(), gate: Arc::clone(&gate) };
+        let log = FileLog::open(Arc::new(gated), options(sync), key(), None).unwrap();
+        // Whoever reads a file now panics; the closer does, at the first full segment.
+        let poisoned = std::panic::catch_unwind(|| {
+            let _held = gate.write().unwrap();
+            panic!("on purpose");
+        });
+        assert!(poisoned.is_err());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let refused = (0..).find_map(|number| {
+            assert!(Instant::now() < deadline, "{sync:?}: appends go on");
+            block_on(log.append(body(number))).err()
+        });
+        assert!(matches!(refused, Some(AuditError::Unwritable(_))), "{sync:?}: {refused:?}");
+        assert!(log.health().failure.unwrap().contains("panicked"));
+        let closed = block_on(log.close(Timestamp::from_millis(0)));
+        assert!(matches!(closed, Err(AuditError::Unwritable(_))), "{sync:?}: {closed:?}");
+    }
+}

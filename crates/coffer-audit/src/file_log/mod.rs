@@ -17,6 +17,7 @@ mod syncer;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -274,6 +275,9 @@ impl Batch {
 
 impl State {
     fn failure(&self) -> Option<AuditError> {
+        if let Some(Err(error)) = &self.closed {
+            return Some(error.clone());
+        }
         if self.close_wanted.is_some() || self.closed.is_some() || self.shutdown {
             return Some(AuditError::Closed);
         }
@@ -338,7 +342,12 @@ impl FileLog {
     fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<JoinHandle<()>, LogOpenError> {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        thread.spawn(move || run(&shared)).map_err(LogOpenError::Io)
+        let run = move || {
+            if std::panic::catch_unwind(AssertUnwindSafe(|| run(&shared))).is_err() {
+                shared.end_after_panic();
+            }
+        };
+        thread.spawn(run).map_err(LogOpenError::Io)
     }
 
     /// What opening had to repair.
@@ -373,6 +382,11 @@ impl Drop for FileLog {
         }
     }
 }
+
+/// In place of the panic's own message, which was reported where it happened.
+#[derive(Debug, thiserror::Error)]
+#[error("a thread of the audit log panicked")]
+struct Panicked;
 
 enum Bodies {
     One(RecordBody),
@@ -534,6 +548,26 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing between locking and unlocking leaves the state half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of the threads is gone: nobody who waits for it waits for ever, and nothing more is appended.
+    fn end_after_panic(&self) {
+        let error = Arc::new(io::Error::other(Panicked));
+        let mut wake = Vec::new();
+        let mut state = self.state();
+        state.closed.get_or_insert_with(|| Err(AuditError::Unwritable(Arc::clone(&error))));
+        state.roll_back(&error, &mut wake);
+        for unsynced in &state.unsynced {
+            unsynced.batch.reach(Phase::Failed(Arc::clone(&error)), &mut wake);
+        }
+        state.take_waiting_for_space(&mut wake);
+        wake.append(&mut state.waiting_for_close);
+        // What is left of the log is for whoever drops it.
+        state.shutdown = true;
+        drop(state);
+        wake.into_iter().for_each(Waker::wake);
+        self.wake_syncer.notify_one();
+        self.wake_closer.notify_one();
     }
 
     fn want_sync(&self, state: &mut State) {
@@ -748,7 +782,12 @@ impl AuditSink for FileLog {
     fn health(&self) -> AuditHealth {
         let free_bytes = self.shared.disk.free_bytes().ok();
         let state = self.shared.state();
-        let failure = match (&state.altered, state.sync_failure.as_ref().or(state.write_failure.as_ref())) {
+        let ended_by = match &state.closed {
+            Some(Err(AuditError::Unwritable(error))) => Some(error),
+            Some(_) | None => None,
+        };
+        let unwritable = ended_by.or(state.sync_failure.as_ref()).or(state.write_failure.as_ref());
+        let failure = match (&state.altered, unwritable) {
             (Some(segment), _) => Some(format!("segment `{segment}` was altered")),
             (None, Some(error)) => Some(error.to_string()),
             (None, None) => None,
