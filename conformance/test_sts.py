@@ -6,7 +6,7 @@ import json
 import pytest
 import serving
 import signing
-from access import allow, client, deny, new_user, policy, refused, unique
+from access import allow, client, deny, new_keys, new_user, policy, refused, unique
 
 GET = "secretsmanager:GetSecretValue"
 
@@ -90,7 +90,8 @@ def test_a_role_that_names_a_user_is_taken_on_and_reads_its_own_secret_and_nothi
 
 def test_who_is_not_trusted_does_not_get_in_and_learns_nothing(target):
     user, keys = new_user(target, allow("sts:AssumeRole"))
-    _, arn = new_role(target, trust(f"arn:aws:iam::{target.account}:user/somebody-else"))
+    other, _ = new_user(target)
+    _, arn = new_role(target, trust(f"arn:aws:iam::{target.account}:user/{other}"))
     for role in (arn, arn + "x"):
         with refused("AccessDenied", 403) as caught:
             assume(target, keys, role)
@@ -99,6 +100,32 @@ def test_who_is_not_trusted_does_not_get_in_and_learns_nothing(target):
             f"User: arn:aws:iam::{target.account}:user/{user} is not authorized to perform: sts:AssumeRole on resource: "
             f"{role} because no resource-based policy allows the sts:AssumeRole action"
         )
+
+
+def test_who_is_deleted_and_made_anew_is_not_trusted(target):
+    user, keys = new_user(target)
+    principal = f"arn:aws:iam::{target.account}:user/{user}"
+    name, arn = new_role(target, trust(principal))
+    assert assume(target, keys, arn)
+    iam = client(target, "iam")
+
+    def trusted():
+        return iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"]
+
+    user_id = iam.get_user(UserName=user)["User"]["UserId"]
+    assert trusted() == principal
+    iam.delete_access_key(UserName=user, AccessKeyId=keys[0])
+    iam.delete_user(UserName=user)
+    assert trusted() == user_id
+    with refused("MalformedPolicyDocument", 400, f'Invalid principal in policy: "AWS":"{principal}"'):
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust(principal))
+    iam.create_user(UserName=user)
+    keys = new_keys(target, user)
+    with refused("AccessDenied", 403):
+        assume(target, keys, arn)
+    assert trusted() == user_id
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust(principal))
+    assert assume(target, keys, arn)
 
 
 def test_a_role_that_trusts_the_account_leaves_it_to_the_callers_policies(target):

@@ -18,6 +18,7 @@ mod inline;
 mod policies;
 mod roles;
 mod tags;
+pub(crate) mod trust;
 mod users;
 
 pub(crate) use aws_policies::find as find_aws_policy;

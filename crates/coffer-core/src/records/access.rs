@@ -182,12 +182,18 @@ pub(crate) struct Role {
     pub(crate) boundary: Option<String>,
     /// Who may take it on: the document as written.
     pub(crate) trust: String,
+    /// The unique ids of the users and roles that the document names, by ARN, as they were when it was written. Whoever it
+    /// names and is not here is not trusted.
+    #[serde(default)]
+    pub(crate) trusted: BTreeMap<String, String>,
     pub(crate) description: Option<String>,
     pub(crate) session_seconds_max: u32,
 }
 
 impl Record for Role {
     const KIND: &'static str = "role";
+    /// 2: whom it trusts, by id, which format 1 would pass over.
+    const FORMAT: u8 = 2;
 }
 
 /// A policy of its own, that users, groups and roles can have.
@@ -284,7 +290,7 @@ pub(crate) enum IdOf {
 }
 
 impl IdOf {
-    fn prefix(self) -> &'static str {
+    pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::User => "AIDA",
             Self::Group => "AGPA",

@@ -406,7 +406,7 @@ pub trait DirectoryOperation: Send + Sync + 'static {
     type Output: Send + 'static;
     /// Its name, and that of the action it needs the permission for.
     const NAME: OperationName;
-    /// What it has to look through.
+    /// What it may have to look through.
     const THROUGH: &'static [Through] = &[];
     /// Whether conditions are told the boundary of the user or role it is about, as AWS tells them.
     const TELLS_BOUNDARY: bool = false;
@@ -417,6 +417,16 @@ pub trait DirectoryOperation: Send + Sync + 'static {
     /// What else it names.
     fn also(&self, _context: &Context) -> Vec<(Kind, String)> {
         Vec::new()
+    }
+
+    /// What else it names that is more than a few records: read only for whoever is allowed to.
+    fn names(&self, _found: &Directory) -> Vec<(Kind, String)> {
+        Vec::new()
+    }
+
+    /// Whether it has to look through a kind after all, now that what it names was found.
+    fn has_to_look_through(&self, _through: Through, _found: &Directory) -> bool {
+        true
     }
 
     /// As [`Operation::parameters`].
@@ -533,8 +543,13 @@ impl<T: DirectoryOperation> Operation for T {
     }
 
     async fn find_more(&self, _: &Context, view: &mut View, found: &mut Directory) -> Result<(), Error> {
+        for (kind, name) in self.names(found) {
+            found.read(view, kind, &name).await?;
+        }
         for through in T::THROUGH {
-            found.read_all(view, *through).await?;
+            if self.has_to_look_through(*through, found) {
+                found.read_all(view, *through).await?;
+            }
         }
         Ok(())
     }

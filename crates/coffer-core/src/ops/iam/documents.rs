@@ -7,8 +7,13 @@ use crate::error::IamError;
 
 /// Whether a text is a policy document that can be stored, in AWS's words if not.
 pub(crate) fn check(document: &str, kind: DocumentKind) -> Result<(), Error> {
+    parse(document, kind).map(drop)
+}
+
+/// A policy document that can be stored.
+pub(crate) fn parse(document: &str, kind: DocumentKind) -> Result<Document, Error> {
     let error = match Document::parse(document, kind) {
-        Ok(_) => return Ok(()),
+        Ok(document) => return Ok(document),
         Err(error) => error,
     };
     Err(match (error.size_limit(), kind) {

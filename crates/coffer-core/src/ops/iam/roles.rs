@@ -3,15 +3,15 @@
 use coffer_audit::Members;
 use coffer_policy::{DocumentKind, Values};
 use coffer_types::iam_limits::ROLES_MAX;
-use coffer_types::{PolicyArn, Tag};
+use coffer_types::{EntityName, PolicyArn, Tag};
 
 use super::directory::{About, Directory, DirectoryOperation, Kind, Through, check_free, paginate};
-use super::documents;
 use super::users::{check_unused, facts, under, write_described, write_tags};
 use super::{
     CreateRole, DeleteRole, DescribedRole, Done, GetRole, ListRoles, Paged, UpdateAssumeRolePolicy,
     UpdateRole, UpdateRoleDescription,
 };
+use super::{documents, trust};
 use crate::gate::OperationName;
 use crate::records::Role;
 use crate::records::access::{IdOf, Policies};
@@ -22,17 +22,22 @@ impl Directory {
     fn describe_role(&self, role: &Role) -> DescribedRole {
         DescribedRole {
             entity: self.describe(role, role.boundary.as_ref()),
-            trust: role.trust.clone(),
+            trust: trust::shown(role, self),
             description: role.description.clone(),
             session_seconds_max: role.session_seconds_max,
         }
+    }
+
+    /// Whom a role trusts, as far as it is known.
+    fn trusted_by(&self, role: &EntityName) -> Vec<(Kind, String)> {
+        self.roles.get(role.as_str()).map(|role| trust::bound_names(role, self.account)).unwrap_or_default()
     }
 }
 
 impl DirectoryOperation for CreateRole {
     type Output = DescribedRole;
     const NAME: OperationName = OperationName { name: "CreateRole", read_only: false };
-    const THROUGH: &'static [Through] = &[Through::Roles];
+    const THROUGH: &'static [Through] = &[Through::Roles, Through::Users];
 
     fn about(&self, _: &Context) -> About {
         About::New(Kind::Role, self.path.clone(), self.name.clone())
@@ -40,6 +45,14 @@ impl DirectoryOperation for CreateRole {
 
     fn also(&self, _: &Context) -> Vec<(Kind, String)> {
         self.boundary.iter().map(|arn| (Kind::Policy, arn.name.to_string())).collect()
+    }
+
+    fn names(&self, found: &Directory) -> Vec<(Kind, String)> {
+        trust::names(&self.trust, found.account)
+    }
+
+    fn has_to_look_through(&self, through: Through, _: &Directory) -> bool {
+        through == Through::Roles || trust::names_an_id(&self.trust, through)
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -70,12 +83,13 @@ impl DirectoryOperation for CreateRole {
         transaction: &mut Transaction<'_>,
     ) -> Result<DescribedRole, Error> {
         check_free(&directory.roles, self.name.as_str(), "RolesPerAccount", ROLES_MAX)?;
-        documents::check(&self.trust, DocumentKind::Trust)?;
+        let trusted = trust::bind(&documents::parse(&self.trust, DocumentKind::Trust)?, directory)?;
         let role = Role {
             facts: facts(transaction, IdOf::Role, &self.name, &self.path, &self.tags)?,
             policies: Policies::default(),
             boundary: super::boundaries::check(directory, self.boundary.as_ref())?,
             trust: self.trust.clone(),
+            trusted,
             description: self.description.clone(),
             session_seconds_max: self.session_seconds_max,
         };
@@ -92,9 +106,18 @@ impl DirectoryOperation for GetRole {
     type Output = DescribedRole;
     const NAME: OperationName = OperationName { name: "GetRole", read_only: true };
     const TELLS_BOUNDARY: bool = true;
+    const THROUGH: &'static [Through] = &[Through::Users];
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
+    }
+
+    fn names(&self, found: &Directory) -> Vec<(Kind, String)> {
+        found.trusted_by(&self.name)
+    }
+
+    fn has_to_look_through(&self, _: Through, found: &Directory) -> bool {
+        trust::misses_a_user(found)
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -114,10 +137,14 @@ impl DirectoryOperation for GetRole {
 impl DirectoryOperation for ListRoles {
     type Output = Paged<DescribedRole>;
     const NAME: OperationName = OperationName { name: "ListRoles", read_only: true };
-    const THROUGH: &'static [Through] = &[Through::Roles];
+    const THROUGH: &'static [Through] = &[Through::Roles, Through::Users];
 
     fn about(&self, _: &Context) -> About {
         About::All(Kind::Role)
+    }
+
+    fn has_to_look_through(&self, through: Through, found: &Directory) -> bool {
+        through == Through::Roles || trust::misses_a_user(found)
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -172,9 +199,18 @@ impl DirectoryOperation for UpdateRoleDescription {
     type Output = DescribedRole;
     const NAME: OperationName = OperationName { name: "UpdateRoleDescription", read_only: false };
     const TELLS_BOUNDARY: bool = true;
+    const THROUGH: &'static [Through] = &[Through::Users];
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
+    }
+
+    fn names(&self, found: &Directory) -> Vec<(Kind, String)> {
+        found.trusted_by(&self.name)
+    }
+
+    fn has_to_look_through(&self, _: Through, found: &Directory) -> bool {
+        trust::misses_a_user(found)
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -199,9 +235,18 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
     type Output = Done;
     const NAME: OperationName = OperationName { name: "UpdateAssumeRolePolicy", read_only: false };
     const TELLS_BOUNDARY: bool = true;
+    const THROUGH: &'static [Through] = &[Through::Users, Through::Roles];
 
     fn about(&self, _: &Context) -> About {
         About::role(&self.name)
+    }
+
+    fn names(&self, found: &Directory) -> Vec<(Kind, String)> {
+        trust::names(&self.trust, found.account)
+    }
+
+    fn has_to_look_through(&self, through: Through, _: &Directory) -> bool {
+        trust::names_an_id(&self.trust, through)
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -216,8 +261,8 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
         transaction: &mut Transaction<'_>,
     ) -> Result<Done, Error> {
         let role = directory.role(self.name.as_str())?;
-        documents::check(&self.trust, DocumentKind::Trust)?;
-        directory.put(transaction, &Role { trust: self.trust.clone(), ..role.as_ref().clone() });
+        let trusted = trust::bind(&documents::parse(&self.trust, DocumentKind::Trust)?, directory)?;
+        directory.put(transaction, &Role { trust: self.trust.clone(), trusted, ..role.as_ref().clone() });
         Ok(Done)
     }
 }

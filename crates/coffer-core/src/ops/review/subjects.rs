@@ -5,7 +5,7 @@ use coffer_policy::{Document, DocumentKind, Effect};
 use coffer_types::Tag;
 
 use crate::Error;
-use crate::ops::iam::{Directory, find_aws_policy};
+use crate::ops::iam::{Directory, find_aws_policy, trust};
 use crate::records::access::{Entity, Policies};
 use crate::records::{Role, User};
 
@@ -61,14 +61,12 @@ impl Subject {
 
     pub(super) fn of_role(directory: &Directory, role: &Role) -> Result<Self, Error> {
         let name = &role.facts.name;
-        let trust = parse(name, &role.trust, DocumentKind::Trust)?;
-        let allowing = trust.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        let document = parse(name, &role.trust, DocumentKind::Trust)?;
+        let allowing = document.statements.iter().filter(|statement| statement.effect == Effect::Allow);
         let named = allowing.filter_map(|statement| statement.principals.as_ref());
         let mut trusted: Vec<String> = named
-            .flat_map(|listed| {
-                let but = if listed.is_negated { "all but " } else { "" };
-                listed.entries.iter().map(move |entry| format!("{but}{}", entry.name.text))
-            })
+            .flat_map(|listed| &listed.entries)
+            .map(|entry| trust::name_now(entry, role, directory))
             .collect();
         trusted.sort();
         trusted.dedup();

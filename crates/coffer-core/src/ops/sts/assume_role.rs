@@ -13,7 +13,7 @@ use super::{AssumeRole, AssumedRole};
 use crate::authorize::{one, request_tags, tag_value};
 use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
-use crate::ops::iam::{check_tag_keys, find_aws_policy};
+use crate::ops::iam::{check_tag_keys, find_aws_policy, trust};
 use crate::records::access::Entity;
 use crate::records::cache::Loaded;
 use crate::records::view::View;
@@ -65,8 +65,11 @@ impl Operation for AssumeRole {
     async fn find(&self, context: &Context, view: &mut View) -> Result<Found, Error> {
         let found = view.get::<Role>(&keys::role(context.account, self.role.name.as_str())).await?;
         let role = found.filter(|role| role.record.arn(context.account) == self.role.as_str());
-        let trust = role.as_ref().map_or(NOBODY, |role| role.record.trust.as_str());
-        let document = Document::parse(trust, DocumentKind::Trust).map_err(Error::unavailable)?;
+        let document = match &role {
+            Some(role) => trust::as_bound(&role.record, context),
+            None => Document::parse(NOBODY, DocumentKind::Trust),
+        };
+        let document = document.map_err(Error::unavailable)?;
         let mut missing_policy = None;
         for arn in &self.policy_arns {
             if !is_there(context, view, arn).await? {
