@@ -278,6 +278,8 @@ pub(crate) fn authorize<O: Operation>(
             action: requirement.action,
             resource: requirement.as_supplied.to_string(),
             reason,
+            // It would tell which roles there are that trust the caller's account.
+            is_reason_told: requirement.trust.is_none(),
         })));
     }
     Ok(())

@@ -156,10 +156,10 @@ impl std::fmt::Display for Selected {
     }
 }
 
-/// A refusal by policy: who lacked which permission on what. The resource is named as the caller named it, so
-/// that a denial tells nobody whether it exists.
+/// A refusal by policy: who lacked which permission on what. The resource is named as the caller named it, and the reason is
+/// left out where it would depend on what is there, so that a denial tells nobody whether it exists.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("User: {principal} is not authorized to perform: {action}{} {}", self.on_resource(), self.because())]
+#[error("{}", self.sentence(self.is_reason_told))]
 pub struct Denial {
     /// The caller's ARN.
     pub principal: String,
@@ -171,9 +171,24 @@ pub struct Denial {
     pub resource: String,
     /// Why: no statement allows it, or one denies it.
     pub reason: DenialReason,
+    /// Whether the caller may know the reason. The record always has it.
+    pub is_reason_told: bool,
 }
 
 impl Denial {
+    /// The sentence of the record, with the reason.
+    fn recorded(&self) -> String {
+        self.sentence(true)
+    }
+
+    fn sentence(&self, with_reason: bool) -> String {
+        let Self { principal, action, .. } = self;
+        let on_resource =
+            if self.resource == "*" { String::new() } else { format!(" on resource: {}", self.resource) };
+        let because = if with_reason { format!(" {}", self.because()) } else { String::new() };
+        format!("User: {principal} is not authorized to perform: {action}{on_resource}{because}")
+    }
+
     /// The end of the sentence: what was missing.
     pub fn because(&self) -> String {
         let action = self.action;
@@ -184,10 +199,6 @@ impl Denial {
             }
             DenialReason::ExplicitlyDenied(kind) => format!("with an explicit deny in a {kind}"),
         }
-    }
-
-    fn on_resource(&self) -> String {
-        if self.resource == "*" { String::new() } else { format!(" on resource: {}", self.resource) }
     }
 }
 
@@ -204,6 +215,34 @@ impl Error {
     /// A failure of coffer itself, with its cause.
     pub fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(cause.into())
+    }
+
+    /// The text of the audit record: that of the answer, and the reason where the answer keeps it back.
+    pub(crate) fn record_message(&self) -> String {
+        match self {
+            Self::Denied(denial) => denial.recorded(),
+            Self::SecretNotFound
+            | Self::ValueNotFound(_)
+            | Self::VersionNotFound(_)
+            | Self::SecretExists(_)
+            | Self::TokenInUse { .. }
+            | Self::MarkedForDeletion { .. }
+            | Self::NameScheduledForDeletion
+            | Self::AlreadyScheduledForDeletion
+            | Self::StageNotOnVersion
+            | Self::StageElsewhere { .. }
+            | Self::StageNotThere { .. }
+            | Self::CurrentCannotBeRemoved
+            | Self::LimitExceeded(_)
+            | Self::InvalidParameter(_)
+            | Self::InvalidRequest(_)
+            | Self::InvalidNextToken
+            | Self::EncryptionFailure
+            | Self::DecryptionFailure
+            | Self::Iam(_)
+            | Self::Busy
+            | Self::Unavailable(_) => self.to_string(),
+        }
     }
 
     /// The error code of the audit record, in CloudTrail's vocabulary.

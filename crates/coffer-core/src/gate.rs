@@ -238,7 +238,7 @@ impl Inner {
         operation: &O,
         error: Error,
     ) -> Result<O::Output, Error> {
-        let message = error.to_string();
+        let message = error.record_message();
         let event = Event { failure: Some((error.record_code(), &message)), ..O::NAME.into() };
         let record = self.record(context, event, &|members| operation.parameters(members), &|_| {});
         self.append(record).await?;

@@ -530,13 +530,14 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
         ),
         Error::Denied(denial) => (
             FailureKind::Denied,
-            format!(
-                "`{}` may not do `{}` on `{}` {}",
-                denial.principal,
-                denial.action,
-                denial.resource,
-                denial.because()
-            ),
+            {
+                let because =
+                    if denial.is_reason_told { format!(" {}", denial.because()) } else { String::new() };
+                format!(
+                    "`{}` may not do `{}` on `{}`{because}",
+                    denial.principal, denial.action, denial.resource
+                )
+            },
             None,
         ),
         Error::SecretExists(name) => (

@@ -140,6 +140,56 @@ fn what_is_denied_to_a_name_is_denied_to_whom_it_meant() {
 }
 
 #[test]
+fn a_denial_does_not_tell_which_roles_there_are() {
+    let world = World::new();
+    let any = statement("Allow", "sts:AssumeRole", "*", "");
+    let denied = statement("Deny", "sts:AssumeRole", "*", "");
+    let administrator = user_arn("administrator");
+    for (role, trusted) in [("account", ACCOUNT), ("other", &administrator)] {
+        new_role(&world, role, trusted, "", &[]);
+    }
+    for (name, statements) in [("none", vec![]), ("denied", vec![&*any, &*denied]), ("some", vec![&*any])] {
+        let keys = new_user(&world, name, &statements);
+        for (role, reason) in [
+            (
+                "account",
+                [("none", "because no identity-based policy allows"), ("denied", "with an explicit deny")],
+            ),
+            (
+                "other",
+                [("none", "because no resource-based policy allows"), ("denied", "with an explicit deny")],
+            ),
+            (
+                "absent",
+                [("none", "because no resource-based policy allows"), ("denied", "with an explicit deny")],
+            ),
+        ] {
+            if (name, role) == ("some", "account") {
+                assert!(may_assume(&world, &keys, role));
+                continue;
+            }
+            let arn = role_arn(role);
+            let answer = keys.call(
+                &world,
+                Sts,
+                "AssumeRole",
+                &format!("RoleArn={}&RoleSessionName=app", encoded(&arn)),
+            );
+            let user = user_arn(name);
+            let expected =
+                format!("User: {user} is not authorized to perform: sts:AssumeRole on resource: {arn}");
+            assert_eq!((answer.code(), answer.element("Message")), ("AccessDenied", &*expected));
+            // Whoever reads the log is told.
+            let records = world.records();
+            let mut of_it = records.iter().rev().filter(|record| record.contains("AssumeRole\""));
+            let record = of_it.next().unwrap();
+            let (_, reason) = reason.iter().find(|(of, _)| *of == name).unwrap_or(&reason[0]);
+            assert!(record.contains(&format!("{expected} {reason}")), "{record}");
+        }
+    }
+}
+
+#[test]
 fn who_is_not_there_can_not_be_trusted() {
     let world = World::new();
     new_user(&world, "alice", &[]);

@@ -1,7 +1,7 @@
 //! Taking on a role.
 //!
 //! Its trust policy says who may; what else the caller's own policies must allow follows the language's rules for a policy that is
-//! required. A role that is not there is refused in the same words as one that trusts others.
+//! required. A role that is not there is refused in the same words as one that trusts others, or trusts the account and not the caller.
 
 use std::sync::Arc;
 
