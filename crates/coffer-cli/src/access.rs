@@ -69,7 +69,7 @@ impl Place {
         self.passphrase.get().map_err(|stop| match stop {
             Stop::Failure(failure) => io::Error::other(failure),
             Stop::Usage { message, .. } => io::Error::other(message),
-            Stop::ClosedPipe => io::ErrorKind::Other.into(),
+            Stop::ClosedPipe | Stop::Ended(_) => io::ErrorKind::Other.into(),
         })
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod reference;
+pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod tag;

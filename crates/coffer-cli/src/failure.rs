@@ -22,6 +22,8 @@ pub(crate) enum Stop {
     },
     /// Whoever read the output has gone. Nothing is said.
     ClosedPipe,
+    /// A program that was run for somebody has ended with this code. It has said itself what it had to say.
+    Ended(u8),
 }
 
 /// What `--json` prints of a stop.
@@ -53,7 +55,7 @@ impl Stop {
         match self {
             Self::Failure(failure) => Self::Failure(failure.with_hint(hint)),
             Self::Usage { message, .. } => Self::Usage { message, hint: hint.into() },
-            Self::ClosedPipe => Self::ClosedPipe,
+            Self::ClosedPipe | Self::Ended(_) => self,
         }
     }
 
@@ -62,7 +64,7 @@ impl Stop {
         match &mut self {
             Self::Failure(failure) => failure.hint = failure.hint.as_deref().map(change),
             Self::Usage { hint, .. } => *hint = change(hint),
-            Self::ClosedPipe => {}
+            Self::ClosedPipe | Self::Ended(_) => {}
         }
         self
     }
@@ -73,6 +75,7 @@ impl Stop {
             Self::Failure(failure) => failure.kind.exit_code(),
             Self::Usage { .. } => 2,
             Self::ClosedPipe => 0,
+            Self::Ended(code) => *code,
         }
     }
 
@@ -81,7 +84,7 @@ impl Stop {
         match self {
             Self::Failure(failure) => Some((&failure.message, failure.hint.as_deref())),
             Self::Usage { message, hint } => Some((message, Some(hint))),
-            Self::ClosedPipe => None,
+            Self::ClosedPipe | Self::Ended(_) => None,
         }
     }
 
@@ -90,7 +93,7 @@ impl Stop {
         let (message, hint) = self.texts()?;
         let kind = match self {
             Self::Failure(failure) => kind_name(failure.kind),
-            Self::Usage { .. } | Self::ClosedPipe => "usage",
+            Self::Usage { .. } | Self::ClosedPipe | Self::Ended(_) => "usage",
         };
         Some(ErrorObject { error: ErrorBody { kind, message, hint } })
     }

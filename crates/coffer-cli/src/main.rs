@@ -35,6 +35,7 @@ mod profile;
 mod progress;
 mod scratch;
 mod shell;
+mod supervise;
 mod terminal;
 mod transport;
 mod version;
@@ -107,7 +108,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Status => commands::status::status(place, output),
         Command::Backup(arguments) => commands::backup::backup(place, &arguments, output),
         Command::RestoreBackup(arguments) => commands::backup::restore(place, &arguments, output),
-        Command::Run(arguments) => commands::wanted::run(place, &arguments, output),
+        Command::Run(arguments) => commands::run::run(place, &arguments, output),
         Command::Check(arguments) => commands::wanted::check(place, &arguments, output),
         Command::Explain(arguments) => commands::wanted::explain(place, &arguments, output),
         Command::Export(arguments) => commands::wanted::export(place, &arguments, output),

@@ -1,6 +1,6 @@
-//! A file in memory that only this user can read, for an editor: never on a disk, wiped when dropped.
+//! Files in memory that only this user can read, for an editor or a program: never on a disk, wiped when dropped.
 //!
-//! I/O: a folder in a file system without a disk. Invariant: the folder is gone when [`Scratch`] is, with all that
+//! I/O: a folder in a file system without a disk. Invariant: the folder is gone when [`ScratchFolder`] is, with all that
 //! lies in it, whatever an editor has put beside the file. Memory may still be swapped by the kernel.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -20,58 +20,97 @@ use crate::terminal;
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
+/// A folder of this user's alone, in memory.
+pub(crate) struct ScratchFolder {
+    path: PathBuf,
+}
+
+impl ScratchFolder {
+    /// An empty one in the first place that is kept in memory; `purpose` is part of its name, `hint` says what to do where
+    /// there is no such place.
+    pub(crate) fn new(purpose: &str, hint: &str) -> Result<Self, Stop> {
+        let places =
+            [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(PathBuf::from("/dev/shm"))];
+        let place = places.into_iter().flatten().find(|place| place.is_absolute() && is_in_memory(place));
+        let Some(place) = place else {
+            let what = "there is no folder in memory: neither XDG_RUNTIME_DIR nor /dev/shm is a tmpfs";
+            return Err(Stop::new(FailureKind::Unavailable, what)
+                .with_hint(format!("mount a tmpfs of your own and name it in XDG_RUNTIME_DIR, or {hint}")));
+        };
+        Self::make(&place, purpose).map_err(|error| {
+            Stop::new(FailureKind::Other, format!("cannot make a folder in `{}`: {error}", place.display()))
+        })
+    }
+
+    fn make(place: &Path, purpose: &str) -> io::Result<Self> {
+        let mut random = [0; 8];
+        SystemRandom.fill(&mut random);
+        let path = place.join(format!("coffer-{purpose}-{:016x}", u64::from_ne_bytes(random)));
+        // Fails if somebody was there first.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the file `name` hold `contents`, all at once: who opens it sees the one before or this one.
+    pub(crate) fn put(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        let (path, new) = (self.path.join(name), self.path.join(format!(".{name}.new")));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(contents)?;
+        fs::rename(&new, &path)
+    }
+
+    /// Wipes the file `name` and takes it away, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path.join(name);
+        match fs::metadata(&path) {
+            Ok(metadata) => {
+                wipe_file(&path, metadata.len())?;
+                fs::remove_file(&path)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for ScratchFolder {
+    fn drop(&mut self) {
+        // What can't be wiped is removed all the same; what can't be removed lies in memory, readable by its owner.
+        let _ = wipe_folder(&self.path);
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 /// A file in a folder of its own.
 pub(crate) struct Scratch {
-    folder: PathBuf,
-    file: PathBuf,
+    folder: ScratchFolder,
+    name: String,
 }
 
 impl Scratch {
     /// A file that holds `contents`, in the first place that is kept in memory.
     pub(crate) fn new(name: &str, contents: &[u8]) -> Result<Self, Stop> {
-        let places =
-            [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(PathBuf::from("/dev/shm"))];
-        let place = places.into_iter().flatten().find(|place| place.is_absolute() && is_in_memory(place));
-        let Some(place) = place else {
-            return Err(Stop::new(
-                FailureKind::Unavailable,
-                "there is no folder in memory for the editor's file: neither XDG_RUNTIME_DIR nor /dev/shm is a tmpfs",
-            )
-            .with_hint("mount a tmpfs of your own and name it in XDG_RUNTIME_DIR, or give the value with `coffer put`"));
-        };
-        Self::make(&place, name, contents).map_err(|error| {
-            Stop::new(FailureKind::Other, format!("cannot make a file in `{}`: {error}", place.display()))
-        })
-    }
-
-    fn make(place: &Path, name: &str, contents: &[u8]) -> io::Result<Self> {
-        let mut random = [0; 8];
-        SystemRandom.fill(&mut random);
-        let folder = place.join(format!("coffer-edit-{:016x}", u64::from_ne_bytes(random)));
-        // Fails if somebody was there first.
-        DirBuilder::new().mode(0o700).create(&folder)?;
-        let scratch = Self { file: folder.join(name), folder };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch.file)?;
-        file.write_all(contents)?;
-        Ok(scratch)
+        let folder = ScratchFolder::new("edit", "give the value with `coffer put`")?;
+        folder.put(name, contents).map_err(|error| {
+            let file = folder.path().join(name);
+            Stop::new(FailureKind::Other, format!("cannot write `{}`: {error}", file.display()))
+        })?;
+        Ok(Self { folder, name: name.to_owned() })
     }
 
     /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.file
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
     }
 
     /// What it holds now; `None` if that is more than `bytes_max`.
     pub(crate) fn read(&self, bytes_max: u64) -> io::Result<Option<SecretBytes>> {
-        terminal::read(File::open(&self.file)?, bytes_max)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What can't be wiped is removed all the same; what can't be removed lies in memory, readable by its owner.
-        let _ = wipe_folder(&self.folder);
-        let _ = fs::remove_dir_all(&self.folder);
+        terminal::read(File::open(self.path())?, bytes_max)
     }
 }
 
@@ -121,15 +160,15 @@ mod tests {
     fn nothing_is_left_of_it() {
         let Ok(scratch) = Scratch::new("value.json", b"hunter2") else { return };
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
-        assert_eq!((mode(&scratch.folder), mode(scratch.path())), (0o700, 0o600));
+        assert_eq!((mode(scratch.folder.path()), mode(&scratch.path())), (0o700, 0o600));
         assert_eq!(scratch.read(7).unwrap().unwrap().expose_secret(), b"hunter2");
         assert!(scratch.read(6).unwrap().is_none());
         // As editors do: a copy beside it, a folder of its own, and another file in place of the first.
-        fs::create_dir(scratch.folder.join("undo")).unwrap();
-        fs::write(scratch.folder.join("undo/1"), "hunter2").unwrap();
-        fs::hard_link(scratch.path(), scratch.folder.join("linked")).unwrap();
+        fs::create_dir(scratch.folder.path().join("undo")).unwrap();
+        fs::write(scratch.folder.path().join("undo/1"), "hunter2").unwrap();
+        fs::hard_link(scratch.path(), scratch.folder.path().join("linked")).unwrap();
         let mut still_open = File::open(scratch.path()).unwrap();
-        let folder = scratch.folder.clone();
+        let folder = scratch.folder.path().to_owned();
         drop(scratch);
         assert!(!folder.exists());
         let mut left = Vec::new();

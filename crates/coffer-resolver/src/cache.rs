@@ -11,6 +11,7 @@ use std::time::Duration;
 use coffer_types::SecretBytes;
 
 use crate::error::{ErrorKind, FetchError};
+use crate::provider::Facts;
 
 /// How long documents are kept, and how many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,23 +44,41 @@ pub(crate) struct Cache {
     uses: u64,
 }
 
+/// A document as it is kept: shared by all who ask.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) value: Arc<SecretBytes>,
+    pub(crate) facts: Arc<Facts>,
+}
+
 struct Entry {
-    value: Arc<SecretBytes>,
+    kept: Kept,
     read_at: Duration,
+    /// When it was asked for: what changed in its store before that is in it.
+    asked_at: Duration,
     used: u64,
+}
+
+/// How old a document may be for a caller.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct AgeMax {
+    /// So old; as the policy says unless given.
+    pub(crate) fresh: Option<Duration>,
+    /// Not from before then, however fresh.
+    pub(crate) asked_since: Option<Duration>,
 }
 
 /// What to do for a caller.
 pub(crate) enum Look {
     /// Give it this. If `refresh`, fetch it anew behind its back.
-    Fresh { value: Arc<SecretBytes>, refresh: bool },
+    Fresh { kept: Kept, refresh: bool },
     /// Fetch it; the caller waits.
     Fetch,
 }
 
 /// What a caller gets after a fetch.
 pub(crate) struct Given {
-    pub(crate) value: Arc<SecretBytes>,
+    pub(crate) kept: Kept,
     /// How old it is, if it should not be as old.
     pub(crate) stale: Option<Duration>,
 }
@@ -69,30 +88,34 @@ impl Cache {
         Self { policy, identities: HashMap::new(), entries: HashMap::new(), uses: 0 }
     }
 
-    /// What is there for `reference`, if it may be as old as `fresh`.
-    pub(crate) fn look(&mut self, now: Duration, reference: &str, fresh: Option<Duration>) -> Look {
-        let fresh = fresh.unwrap_or(self.policy.fresh);
+    /// What is there for `reference`, if it is no older than `age` allows.
+    pub(crate) fn look(&mut self, now: Duration, reference: &str, age: AgeMax) -> Look {
+        let fresh = age.fresh.unwrap_or(self.policy.fresh);
         self.uses += 1;
         let uses = self.uses;
         let Some(entry) = self.entries.get_mut(identity_of(&self.identities, reference)) else {
             return Look::Fetch;
         };
         entry.used = uses;
+        if age.asked_since.is_some_and(|since| entry.asked_at < since) {
+            return Look::Fetch;
+        }
         let age = now.saturating_sub(entry.read_at);
         if age >= fresh {
             return Look::Fetch;
         }
         // In its last fifth it is fetched anew, so that nobody who asks often ever waits.
-        Look::Fresh { value: Arc::clone(&entry.value), refresh: age >= fresh - fresh / 5 }
+        Look::Fresh { kept: entry.kept.clone(), refresh: age >= fresh - fresh / 5 }
     }
 
-    /// A document was read.
+    /// A document was read that was asked for at `asked_at`.
     pub(crate) fn read(
         &mut self,
         now: Duration,
+        asked_at: Duration,
         reference: &str,
         identity: Option<String>,
-        value: Arc<SecretBytes>,
+        kept: Kept,
     ) -> Given {
         let identity = identity.unwrap_or_else(|| reference.to_owned());
         let before = self.identities.insert(reference.to_owned(), identity.clone());
@@ -101,10 +124,10 @@ impl Cache {
             self.drop_unnamed(&before);
         }
         self.uses += 1;
-        let entry = Entry { value: Arc::clone(&value), read_at: now, used: self.uses };
+        let entry = Entry { kept: kept.clone(), read_at: now, asked_at, used: self.uses };
         self.entries.insert(identity, entry);
         self.shrink();
-        Given { value, stale: None }
+        Given { kept, stale: None }
     }
 
     /// A document could not be read: what is served in its place, if anything may be.
@@ -121,12 +144,12 @@ impl Cache {
                 let fresh = fresh.unwrap_or(self.policy.fresh);
                 let entry = self.entries.get(&identity).ok_or_else(|| error.clone())?;
                 let age = now.saturating_sub(entry.read_at);
-                let value = Arc::clone(&entry.value);
+                let kept = entry.kept.clone();
                 if age < fresh {
-                    return Ok(Given { value, stale: None });
+                    return Ok(Given { kept, stale: None });
                 }
                 let limit = fresh.saturating_add(self.policy.stale_if_error);
-                if age < limit { Ok(Given { value, stale: Some(age) }) } else { Err(error) }
+                if age < limit { Ok(Given { kept, stale: Some(age) }) } else { Err(error) }
             }
             ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed => {
                 self.evict(reference);
@@ -135,6 +158,17 @@ impl Cache {
             // It says nothing of the value; but nobody can say that it still counts.
             ErrorKind::Malformed | ErrorKind::Misconfigured => Err(error),
         }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.identities.clear();
+    }
+
+    /// How many documents are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Forgets a document, by whatever name.

@@ -23,11 +23,40 @@ pub struct Fetched {
     /// What the store itself calls it, if that is more exact than the reference: an ARN. Two references to the same
     /// identity are the same document.
     pub identity: Option<String>,
+    /// What the store says of it besides.
+    pub facts: Facts,
+}
+
+/// What a store says of a document besides its value, as far as it does. Nothing in it is secret.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// What it is called there.
+    pub name: Option<String>,
+    /// Its ARN.
+    pub arn: Option<String>,
+    /// Which version it is.
+    pub version_id: Option<String>,
+    /// That version's labels.
+    pub stages: Vec<String>,
+    /// When that version was made, in milliseconds since 1970.
+    pub created_millis: Option<i64>,
+    /// Whether the store keeps it as bytes rather than as text.
+    pub is_binary: bool,
 }
 
 impl Fetched {
     /// A document that has no other name.
     pub fn new(value: SecretBytes) -> Self {
-        Self { value, identity: None }
+        Self { value, identity: None, facts: Facts::default() }
+    }
+
+    /// The same by the name that its store calls it.
+    pub fn identified(self, identity: Option<String>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same with what its store says of it.
+    pub fn with_facts(self, facts: Facts) -> Self {
+        Self { facts, ..self }
     }
 }

@@ -13,16 +13,17 @@ use std::time::Duration;
 use coffer_types::SecretBytes;
 
 use crate::breaker::BreakerState;
+use crate::cache::AgeMax;
 use crate::chain::{Layer, by_switches};
 use crate::clock::{Clock, MachineClock};
 use crate::error::{ErrorKind, FetchError};
 use crate::field::{NoField, field};
 use crate::manifest::{Manifest, Need};
-use crate::provider::Provider;
+use crate::provider::{Facts, Provider};
 use crate::providers::{Coffer, Dotenv, Env, Exec, File};
 use crate::reference::{Reference, Scheme};
 use crate::report::{Answer, Asked, Fault, Problem, Problems};
-use crate::sources::{Counts, Document, Policy, Sources};
+use crate::sources::{Counts, Policy, Sources};
 use crate::surroundings::Surroundings;
 
 /// The profile where nobody names one.
@@ -82,7 +83,13 @@ pub struct Resolved {
     pub place: String,
     /// How old it is, if it is older than it should be because its store can't be asked.
     pub stale: Option<Duration>,
+    /// What its store says of the document it is in.
+    pub facts: Arc<Facts>,
 }
+
+/// A moment of a resolver's clock: what is read after it knows of everything before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Moment(Duration);
 
 /// The values of all names that have one.
 pub struct Credentials {
@@ -100,6 +107,7 @@ struct Held {
     value: Arc<SecretBytes>,
     place: String,
     stale: Option<Duration>,
+    facts: Arc<Facts>,
     /// Whether somebody wrote it here, rather than a store: only then may it be a reference.
     by_hand: bool,
 }
@@ -168,6 +176,33 @@ impl Resolver {
         self.walk(name).result
     }
 
+    /// The same, read after `since`: nothing that was kept stands in, not even while its store can't be asked.
+    pub fn get_since(&self, name: &str, since: Moment) -> Result<Option<Resolved>, Box<Problem>> {
+        self.walk_aged(name, Some(since)).result
+    }
+
+    /// Now, to ask for what is read after it.
+    pub fn moment(&self) -> Moment {
+        Moment(self.sources.now())
+    }
+
+    /// What `reference` names, which need not be in the manifest; read after `since`, if that is given.
+    pub fn ask_for(&self, reference: &Reference, since: Option<Moment>) -> Result<Resolved, FetchError> {
+        let age = AgeMax { fresh: None, asked_since: since.map(|moment| moment.0) };
+        let held = self.fetch(reference, age)?;
+        Ok(held.resolved())
+    }
+
+    /// Forgets everything that was read, so that the next callers read it anew.
+    pub fn forget_all(&self) {
+        self.sources.forget_all();
+    }
+
+    /// How many documents are kept.
+    pub fn kept(&self) -> usize {
+        self.sources.kept()
+    }
+
     /// Forgets what was read from `reference`, so that the next caller reads it anew.
     pub fn forget(&self, reference: &Reference) {
         self.sources.forget(reference);
@@ -199,12 +234,21 @@ impl Resolver {
 
     /// Every name of the manifest, followed through its layers, in their order.
     pub fn walk_all(&self) -> Vec<(String, Walk)> {
+        self.walk_all_aged(None)
+    }
+
+    /// The same, read after `since`.
+    pub fn walk_all_since(&self, since: Moment) -> Vec<(String, Walk)> {
+        self.walk_all_aged(Some(since))
+    }
+
+    fn walk_all_aged(&self, since: Option<Moment>) -> Vec<(String, Walk)> {
         let needs: Vec<&Need> = self.manifest.needs().collect();
         let next = AtomicUsize::new(0);
         let work = || {
             let mut walks = Vec::new();
             while let Some(need) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                walks.push((need.name.clone(), self.walk_for(need)));
+                walks.push((need.name.clone(), self.walk_for(need, since)));
             }
             walks
         };
@@ -237,22 +281,27 @@ impl Resolver {
 
     /// One name, followed through its layers.
     pub fn walk(&self, name: &str) -> Walk {
+        self.walk_aged(name, None)
+    }
+
+    fn walk_aged(&self, name: &str, since: Option<Moment>) -> Walk {
         match self.manifest.need(name) {
-            Some(need) => self.walk_for(need),
+            Some(need) => self.walk_for(need, since),
             None => match Manifest::of_names([name]) {
                 Ok(alone) => {
-                    alone.need(name).map(|need| self.walk_for(need)).unwrap_or_else(|| unnamed(name))
+                    alone.need(name).map(|need| self.walk_for(need, since)).unwrap_or_else(|| unnamed(name))
                 }
                 Err(_) => unnamed(name),
             },
         }
     }
 
-    fn walk_for(&self, need: &Need) -> Walk {
+    fn walk_for(&self, need: &Need, since: Option<Moment>) -> Walk {
         let mut asked = Vec::new();
-        let result = self.find(need, &mut asked);
+        let age = AgeMax { fresh: need.fresh, asked_since: since.map(|moment| moment.0) };
+        let result = self.find(need, age, &mut asked);
         let result = match result {
-            Ok(Some(held)) => Ok(Some(Resolved { value: held.value, place: held.place, stale: held.stale })),
+            Ok(Some(held)) => Ok(Some(held.resolved())),
             Ok(None) if !need.required => Ok(None),
             Ok(None) => Err(Fault::Missing),
             Err(fault) => Err(fault),
@@ -270,19 +319,20 @@ impl Resolver {
         Walk { asked, result }
     }
 
-    fn find(&self, need: &Need, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn find(&self, need: &Need, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         for place in self.places(need) {
             let held = match place {
-                Place::Ask(reference) => self.ask(&reference, need.fresh, asked)?,
+                Place::Ask(reference) => self.ask(&reference, age, asked)?,
                 Place::Default(text) => {
                     asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
                     let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
-                    Some(Held { value, place: "default".to_owned(), stale: None, by_hand: true })
+                    let place = "default".to_owned();
+                    Some(Held { value, place, stale: None, facts: Arc::default(), by_hand: true })
                 }
             };
             let Some(held) = held else { continue };
             // What somebody wrote by hand may say where the value is.
-            let Some(held) = self.meant(held, need.fresh, asked)? else { continue };
+            let Some(held) = self.meant(held, age, asked)? else { continue };
             if held.value.is_empty() {
                 return Err(Fault::Empty { place: held.place });
             }
@@ -322,16 +372,11 @@ impl Resolver {
     }
 
     /// The value itself, or the one it refers to; `None` if that is definitely not there.
-    fn meant(
-        &self,
-        held: Held,
-        fresh: Option<Duration>,
-        asked: &mut Vec<Asked>,
-    ) -> Result<Option<Held>, Fault> {
+    fn meant(&self, held: Held, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| held.by_hand);
         match text.and_then(Reference::in_place_of_value) {
             None => Ok(Some(held)),
-            Some(Ok(reference)) => self.ask(&reference, fresh, asked),
+            Some(Ok(reference)) => self.ask(&reference, age, asked),
             Some(Err(error)) => Err(Fault::Malformed {
                 place: held.place,
                 expected: format!("a reference that can be read: {error}"),
@@ -340,37 +385,36 @@ impl Resolver {
     }
 
     /// What is there; `None` if it is definitely not.
-    fn ask(
-        &self,
-        reference: &Reference,
-        fresh: Option<Duration>,
-        asked: &mut Vec<Asked>,
-    ) -> Result<Option<Held>, Fault> {
+    fn ask(&self, reference: &Reference, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         let place = reference.to_string();
-        let result = self.fetch(reference, fresh);
+        let result = self.fetch(reference, age);
         let answer = match &result {
-            Ok((_, None)) => Answer::Found,
-            Ok((_, Some(age))) => Answer::Stale(*age),
+            Ok(Held { stale: None, .. }) => Answer::Found,
+            Ok(Held { stale: Some(age), .. }) => Answer::Stale(*age),
             Err(error) if error.kind() == ErrorKind::NotFound => Answer::NotFound,
             Err(error) => Answer::Failed(error.kind()),
         };
         asked.push(Asked { place: place.clone(), answer });
         match result {
-            Ok((value, stale)) => {
-                let by_hand = matches!(reference.scheme(), Scheme::Env | Scheme::Dotenv);
-                Ok(Some(Held { value, place, stale, by_hand }))
-            }
+            Ok(held) => Ok(Some(held)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::Failed { place, error }),
         }
     }
 
-    fn fetch(&self, reference: &Reference, fresh: Option<Duration>) -> Result<Document, FetchError> {
+    fn fetch(&self, reference: &Reference, age: AgeMax) -> Result<Held, FetchError> {
         let scheme = reference.scheme();
-        let (document, stale) = self.sources.document(reference, fresh)?;
-        let Some(name) = reference.field() else { return Ok((document, stale)) };
-        match field(document.expose_secret(), name) {
-            Ok(value) => Ok((Arc::new(value), stale)),
+        let document = self.sources.document(reference, age)?;
+        let held = |value| Held {
+            value,
+            place: reference.to_string(),
+            stale: document.stale,
+            facts: Arc::clone(&document.kept.facts),
+            by_hand: matches!(scheme, Scheme::Env | Scheme::Dotenv),
+        };
+        let Some(name) = reference.field() else { return Ok(held(Arc::clone(&document.kept.value))) };
+        match field(document.kept.value.expose_secret(), name) {
+            Ok(value) => Ok(held(Arc::new(value))),
             Err(NoField::Absent) => Err(FetchError::new(
                 ErrorKind::NotFound,
                 scheme,
@@ -384,6 +428,12 @@ impl Resolver {
                 "write {name} into the layer, where each secret is one name, or store an object",
             )),
         }
+    }
+}
+
+impl Held {
+    fn resolved(self) -> Resolved {
+        Resolved { value: self.value, place: self.place, stale: self.stale, facts: self.facts }
     }
 }
 

@@ -11,10 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coffer_types::SecretBytes;
-
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
-use crate::cache::{Cache, CachePolicy, Given, Look};
+use crate::cache::{AgeMax, Cache, CachePolicy, Given, Kept, Look};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, FetchError};
 use crate::per_process::PerProcess;
@@ -86,20 +84,27 @@ struct Table {
 }
 
 /// A fetch under way, and those who wait for it.
-#[derive(Default)]
 struct Flight {
+    /// When it set off.
+    began: Duration,
     landed: Mutex<Option<Result<Landed, FetchError>>>,
     signal: Condvar,
 }
 
 #[derive(Clone)]
 struct Landed {
-    value: Arc<SecretBytes>,
-    stale: Option<Duration>,
+    document: Document,
+    /// Why what was kept stands in for what was asked for.
+    failure: Option<FetchError>,
 }
 
-/// A document and how old it is, if it is older than it should be.
-pub(crate) type Document = (Arc<SecretBytes>, Option<Duration>);
+/// A document.
+#[derive(Clone)]
+pub(crate) struct Document {
+    pub(crate) kept: Kept,
+    /// How old it is, if it is older than it should be.
+    pub(crate) stale: Option<Duration>,
+}
 
 impl Sources {
     pub(crate) fn new(
@@ -116,20 +121,16 @@ impl Sources {
     }
 
     /// The document that `reference` names, its field left out.
-    pub(crate) fn document(
-        &self,
-        reference: &Reference,
-        fresh: Option<Duration>,
-    ) -> Result<Document, FetchError> {
+    pub(crate) fn document(&self, reference: &Reference, age: AgeMax) -> Result<Document, FetchError> {
         let reference = reference.document();
         let provider = self.shared.provider(reference.scheme())?;
         match reference.scheme() {
             // Their own machine answers faster than a cache is worth, and changes show at once.
             Scheme::Env | Scheme::Dotenv | Scheme::File => {
-                provider.fetch(&reference).map(|fetched| (Arc::new(fetched.value), None))
+                provider.fetch(&reference).map(|fetched| Document { kept: Kept::from(fetched), stale: None })
             }
             Scheme::Exec | Scheme::Coffer | Scheme::Aws | Scheme::Gcp | Scheme::Vault => {
-                self.cached(reference, provider, fresh)
+                self.cached(reference, provider, age)
             }
         }
     }
@@ -138,51 +139,68 @@ impl Sources {
         &self,
         reference: Reference,
         provider: Arc<dyn Provider>,
-        fresh: Option<Duration>,
+        age: AgeMax,
     ) -> Result<Document, FetchError> {
         let counters = &self.shared.counters;
         let state = self.state();
         let key = reference.to_string();
-        let (flight, found) = {
+        loop {
             let mut table = state.lock();
-            let found = match table.cache.look(self.shared.clock.now(), &key, fresh) {
-                Look::Fresh { value, refresh: false } => {
+            let now = self.shared.clock.now();
+            let found = match table.cache.look(now, &key, age) {
+                Look::Fresh { kept, refresh: false } => {
                     count(&counters.hits);
-                    return Ok((value, None));
+                    return Ok(Document { kept, stale: None });
                 }
-                Look::Fresh { value, refresh: true } => Some(value),
+                Look::Fresh { kept, refresh: true } => Some(kept),
                 Look::Fetch => None,
             };
-            match table.flights.get(&key) {
-                Some(flight) => (Arc::clone(flight), found),
+            let flight = match table.flights.get(&key) {
+                Some(flight) => {
+                    let flight = Arc::clone(flight);
+                    drop(table);
+                    flight
+                }
                 None => {
-                    let flight = Arc::new(Flight::default());
+                    let flight = Arc::new(Flight::begun_at(now));
                     table.flights.insert(key.clone(), Arc::clone(&flight));
                     drop(table);
                     let fetch = Fetch {
                         shared: Arc::clone(&self.shared),
                         state: Arc::clone(state),
-                        provider,
-                        reference,
-                        key,
-                        fresh,
+                        provider: Arc::clone(&provider),
+                        reference: reference.clone(),
+                        key: key.clone(),
+                        fresh: age.fresh,
                     };
                     fetch.set_off(Arc::clone(&flight));
-                    (flight, found)
+                    flight
                 }
+            };
+            if let Some(kept) = found {
+                count(&counters.hits);
+                return Ok(Document { kept, stale: None });
             }
-        };
-        if let Some(value) = found {
-            count(&counters.hits);
-            return Ok((value, None));
+            // What set off before may not know what this caller wants to see; the next one does.
+            let is_too_early = age.asked_since.is_some_and(|since| flight.began < since);
+            if !is_too_early {
+                count(&counters.misses);
+            }
+            let landed = flight.wait(self.shared.policy.retry.budget + GRACE);
+            let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, age.fresh));
+            if is_too_early {
+                continue;
+            }
+            let Landed { document, failure } = landed?;
+            // Whoever wants it as it is now has no use for what it was.
+            if let Some(failure) = failure.filter(|_| age.asked_since.is_some()) {
+                return Err(failure);
+            }
+            if document.stale.is_some() {
+                count(&counters.stale);
+            }
+            return Ok(document);
         }
-        count(&counters.misses);
-        let landed = flight.wait(self.shared.policy.retry.budget + GRACE);
-        let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, fresh))?;
-        if landed.stale.is_some() {
-            count(&counters.stale);
-        }
-        Ok((landed.value, landed.stale))
     }
 
     /// What a caller gets whose fetch does not come back in time.
@@ -205,12 +223,28 @@ impl Sources {
         // The next caller begins anew, and this one's provider has failed once more.
         table.flights.remove(&key);
         self.shared.breaker(&mut table, scheme).failed(now);
-        table.cache.failed(now, &key, fresh, late(scheme)).map(Landed::from)
+        let failure = late(scheme);
+        table.cache.failed(now, &key, fresh, failure.clone()).map(|given| Landed::instead(given, failure))
     }
 
     /// Forgets a document, so that the next caller reads it anew.
     pub(crate) fn forget(&self, reference: &Reference) {
         self.state().lock().cache.evict(&reference.document().to_string());
+    }
+
+    /// Forgets all documents.
+    pub(crate) fn forget_all(&self) {
+        self.state().lock().cache.clear();
+    }
+
+    /// How many documents are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.state().lock().cache.len()
+    }
+
+    /// The time, as documents' ages are told by.
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.clock.now()
     }
 
     /// What has been counted.
@@ -307,15 +341,20 @@ impl Fetch {
             return flight.land(result.map(Landed::from));
         }
         let given = match result {
-            Ok(Fetched { value, identity }) => {
+            Ok(mut fetched) => {
+                let identity = fetched.identity.take();
                 let identity = identity.map(|name| self.reference.identified_by(&name).to_string());
-                Ok(table.cache.read(now, &self.key, identity, Arc::new(value)))
+                let given = table.cache.read(now, flight.began, &self.key, identity, fetched.into());
+                Ok(Landed::from(given))
             }
-            Err(error) => table.cache.failed(now, &self.key, self.fresh, error),
+            Err(error) => {
+                let given = table.cache.failed(now, &self.key, self.fresh, error.clone());
+                given.map(|given| Landed::instead(given, error))
+            }
         };
         table.flights.remove(&self.key);
         drop(table);
-        flight.land(given.map(Landed::from));
+        flight.land(given);
     }
 
     fn with_retries(&self) -> Result<Fetched, FetchError> {
@@ -377,19 +416,36 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+impl Landed {
+    /// What was kept, in the place of what can't be had.
+    fn instead(given: Given, failure: FetchError) -> Self {
+        Self { failure: Some(failure), ..Self::from(given) }
+    }
+}
+
 impl From<Given> for Landed {
     fn from(given: Given) -> Self {
-        Self { value: given.value, stale: given.stale }
+        Self { document: Document { kept: given.kept, stale: given.stale }, failure: None }
     }
 }
 
 impl From<Fetched> for Landed {
     fn from(fetched: Fetched) -> Self {
-        Self { value: Arc::new(fetched.value), stale: None }
+        Self { document: Document { kept: fetched.into(), stale: None }, failure: None }
+    }
+}
+
+impl From<Fetched> for Kept {
+    fn from(fetched: Fetched) -> Self {
+        Self { value: Arc::new(fetched.value), facts: Arc::new(fetched.facts) }
     }
 }
 
 impl Flight {
+    fn begun_at(now: Duration) -> Self {
+        Self { began: now, landed: Mutex::default(), signal: Condvar::new() }
+    }
+
     fn land(&self, result: Result<Landed, FetchError>) {
         *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         self.signal.notify_all();

@@ -73,7 +73,7 @@ impl Provider for Door {
             Some(kind) => Err(FetchError::new(kind, Scheme::Aws, "as told", "nothing")),
             None => {
                 let value = SecretBytes::copy_from(store.value.lock().unwrap().as_bytes());
-                Ok(Fetched { value, identity })
+                Ok(Fetched::new(value).identified(identity))
             }
         }
     }

@@ -4,8 +4,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use rustix::process::Signal;
 
 /// What an application needs, and where that is looked for.
 #[derive(Args)]
@@ -26,6 +28,22 @@ pub(crate) struct Run {
     /// TMPDIR.
     #[arg(long)]
     pub(crate) pristine: bool,
+    /// Give the values as files in memory: for each secret the variable NAME_FILE names one, and NAME is not set.
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Keep looking, and when a secret changes, end the program and start it anew with the new values.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Send this signal when a secret changes, such as HUP, rather than start the program anew. With --files the files
+    /// hold the new values before.
+    #[arg(long, value_name = "SIGNAL", requires = "watch", value_parser = signal)]
+    pub(crate) on_change: Option<Signal>,
+    /// How often stores are asked whether something changed; files are looked at all the time.
+    #[arg(long, value_name = "TIME", default_value = "1m", requires = "watch", value_parser = pause)]
+    pub(crate) poll: Duration,
+    /// How long the program may take to end before it is killed, where it is started anew.
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "watch", value_parser = coffer_resolver::span)]
+    pub(crate) grace: Duration,
     /// The program and its arguments.
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -74,4 +92,24 @@ pub(crate) enum ExportFormat {
     Docker,
     /// A manifest of a Kubernetes Secret.
     K8s,
+}
+
+/// The signals that programs take for "look again".
+fn signal(text: &str) -> Result<Signal, &'static str> {
+    match text.strip_prefix("SIG").unwrap_or(text) {
+        "HUP" => Ok(Signal::HUP),
+        "INT" => Ok(Signal::INT),
+        "QUIT" => Ok(Signal::QUIT),
+        "TERM" => Ok(Signal::TERM),
+        "USR1" => Ok(Signal::USR1),
+        "USR2" => Ok(Signal::USR2),
+        "WINCH" => Ok(Signal::WINCH),
+        _ => Err("write HUP, INT, QUIT, TERM, USR1, USR2 or WINCH"),
+    }
+}
+
+/// A span of time that is none too short.
+pub(super) fn pause(text: &str) -> Result<Duration, String> {
+    let pause = coffer_resolver::span(text).map_err(|error| error.to_string())?;
+    if pause < Duration::from_secs(1) { Err("write 1s or more".to_owned()) } else { Ok(pause) }
 }

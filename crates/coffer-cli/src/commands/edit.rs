@@ -99,7 +99,7 @@ fn edited(name: &str, old: &SecretBytes, form: Form, output: Output) -> Result<S
     let mut signals = Signals::catch().map_err(|error| Stop::of(FailureKind::Other, &error))?;
     let scratch = Scratch::new(file_name, shown.expose_secret())?;
     loop {
-        run_editor(scratch.path(), &mut signals)?;
+        run_editor(&scratch.path(), &mut signals)?;
         let edited = scratch
             .read(FILE_BYTES_MAX)
             .map_err(|error| {

@@ -1,14 +1,9 @@
-//! `run`, `check`, `explain` and `export`: an application's secrets.
+//! `check`, `explain` and `export`: an application's secrets.
 //!
-//! I/O: the resolver's; `run` becomes the program. Invariant: a value goes into the program's environment, or to where
-//! `export` was told to print it, and nowhere else.
+//! I/O: the resolver's. Invariant: a value goes to where `export` was told to print it, and nowhere else.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 use std::sync::Arc;
 
 use coffer_resolver::providers::Coffer;
@@ -20,13 +15,10 @@ use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
 use crate::access::Place;
-use crate::arguments::{Check, Explain, Export, Run, Wanting};
+use crate::arguments::{Check, Explain, Export, Wanting};
 use crate::export;
 use crate::failure::{Stop, with_causes};
 use crate::output::{Output, counted, plain, stdout_is_terminal};
-
-/// What `--pristine` hands on besides the secrets.
-const PRISTINE: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
 
 /// `check --json` and `explain --json`.
 #[derive(Serialize)]
@@ -58,48 +50,6 @@ struct AskedEntry {
     place: String,
     /// `found`, `stale`, `not found`, or the kind of error.
     answer: &'static str,
-}
-
-/// Becomes the program, with the secrets in its environment.
-pub(crate) fn run(place: &Place, arguments: &Run, output: Output) -> Result<(), Stop> {
-    let resolver = resolver(place, &arguments.wanting)?;
-    let credentials = load(&resolver, output)?;
-    let Some((program, rest)) = arguments.command.split_first() else {
-        return Err(Stop::Usage {
-            message: "no program is named".into(),
-            hint: "coffer run -- PROGRAM".into(),
-        });
-    };
-    let mut command = Command::new(program);
-    command.args(rest);
-    if arguments.pristine {
-        command.env_clear();
-        command.envs(std::env::vars_os().filter(|(name, _)| is_pristine(name)));
-    }
-    for (name, resolved) in credentials.iter() {
-        let value = resolved.value.expose_secret();
-        if value.contains(&0) {
-            let message = format!("`{name}` holds a null byte, which no environment can");
-            return Err(
-                Stop::new(FailureKind::Refused, message).with_hint("give it to the program as a file")
-            );
-        }
-        command.env(name, OsStr::from_bytes(value));
-    }
-    // Only comes back if there is no such program.
-    let error = command.exec();
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => FailureKind::NotFound,
-        io::ErrorKind::PermissionDenied => FailureKind::Denied,
-        _ => FailureKind::Other,
-    };
-    let program = plain(&OsString::from_vec(program.as_bytes().to_vec()).to_string_lossy());
-    Err(Stop::new(kind, format!("cannot run `{program}`: {error}"))
-        .with_hint("name a program on the search path, or its path"))
-}
-
-fn is_pristine(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| PRISTINE.contains(&name) || name.starts_with("LC_"))
 }
 
 /// Tells of every name whether it has a usable value, and what to do about those that have none.
@@ -168,7 +118,7 @@ pub(crate) fn export(place: &Place, arguments: &Export, output: Output) -> Resul
 }
 
 /// All values; what is stale is warned of.
-fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
+pub(crate) fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
     let credentials = resolver.load().map_err(|problems| stop(&problems, true))?;
     for (name, resolved) in credentials.iter() {
         if let Some(age) = resolved.stale {
@@ -179,7 +129,8 @@ fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
     Ok(credentials)
 }
 
-fn resolver(place: &Place, wanting: &Wanting) -> Result<Resolver, Stop> {
+/// The resolver of the manifest that is meant.
+pub(crate) fn resolver(place: &Place, wanting: &Wanting) -> Result<Resolver, Stop> {
     let surroundings = Surroundings::of_process()
         .map_err(|error| Stop::new(FailureKind::Other, format!("there is no current folder: {error}")))?;
     let manifest = match &wanting.manifest {
@@ -227,7 +178,7 @@ fn unreadable(error: &ManifestError) -> Stop {
 }
 
 /// Why the command stops: with what is wrong with each, or where to read that.
-fn stop(problems: &Problems, whole: bool) -> Stop {
+pub(crate) fn stop(problems: &Problems, whole: bool) -> Stop {
     let kind = problems.0.first().map_or(FailureKind::Other, |problem| match problem.kind() {
         ErrorKind::NotFound => FailureKind::NotFound,
         ErrorKind::Denied => FailureKind::Denied,

@@ -12,8 +12,9 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn value(number: u32) -> Arc<SecretBytes> {
-    Arc::new(SecretBytes::copy_from(&number.to_be_bytes()))
+fn value(number: u32) -> Kept {
+    let value = Arc::new(SecretBytes::copy_from(&number.to_be_bytes()));
+    Kept { value, facts: Arc::default() }
 }
 
 fn number(value: &SecretBytes) -> u32 {
@@ -25,8 +26,8 @@ fn error(kind: ErrorKind) -> FetchError {
 }
 
 fn looked(cache: &mut Cache, seconds: u64, reference: &str) -> Option<(u32, bool)> {
-    match cache.look(at(seconds), reference, None) {
-        Look::Fresh { value, refresh } => Some((number(&value), refresh)),
+    match cache.look(at(seconds), reference, AgeMax::default()) {
+        Look::Fresh { kept, refresh } => Some((number(&kept.value), refresh)),
         Look::Fetch => None,
     }
 }
@@ -35,7 +36,7 @@ fn looked(cache: &mut Cache, seconds: u64, reference: &str) -> Option<(u32, bool
 fn ages() {
     let mut cache = Cache::new(POLICY);
     assert_eq!(looked(&mut cache, 0, "a"), None);
-    cache.read(at(100), "a", None, value(1));
+    cache.read(at(100), at(100), "a", None, value(1));
     for (seconds, expected) in [
         (100, Some((1, false))),
         (107, Some((1, false))),
@@ -57,7 +58,7 @@ fn ages() {
         (112, ErrorKind::Unavailable, None),
     ] {
         let given = cache.failed(at(seconds), "a", None, error(kind)).ok();
-        let given = given.map(|given| (number(&given.value), given.stale.map(|age| age.as_secs())));
+        let given = given.map(|given| (number(&given.kept.value), given.stale.map(|age| age.as_secs())));
         assert_eq!(given, expected, "{seconds} {kind}");
     }
 }
@@ -66,26 +67,26 @@ fn ages() {
 fn a_name_and_its_arn_are_one_entry() {
     let mut cache = Cache::new(POLICY);
     let arn = || Some("arn".to_owned());
-    cache.read(at(0), "name", arn(), value(1));
+    cache.read(at(0), at(0), "name", arn(), value(1));
     assert_eq!(looked(&mut cache, 1, "arn"), Some((1, false)));
-    cache.read(at(2), "arn", arn(), value(2));
+    cache.read(at(2), at(2), "arn", arn(), value(2));
     assert_eq!(looked(&mut cache, 3, "name"), Some((2, false)));
     assert_eq!(cache.entries.len(), 1);
     assert!(cache.failed(at(4), "name", None, error(ErrorKind::Denied)).is_err());
     assert_eq!(looked(&mut cache, 4, "arn"), None);
     // Deleted and made anew, the name leads to another ARN, and nothing is left of the first.
-    cache.read(at(5), "name", arn(), value(3));
-    cache.read(at(6), "name", Some("other".to_owned()), value(4));
+    cache.read(at(5), at(5), "name", arn(), value(3));
+    cache.read(at(6), at(6), "name", Some("other".to_owned()), value(4));
     assert_eq!((looked(&mut cache, 6, "arn"), looked(&mut cache, 6, "name")), (None, Some((4, false))));
 }
 
 #[test]
 fn the_one_not_used_for_longest_goes() {
     let mut cache = Cache::new(CachePolicy { entries_max: 2, ..POLICY });
-    cache.read(at(0), "a", None, value(1));
-    cache.read(at(0), "b", None, value(2));
+    cache.read(at(0), at(0), "a", None, value(1));
+    cache.read(at(0), at(0), "b", None, value(2));
     assert!(looked(&mut cache, 1, "a").is_some());
-    cache.read(at(1), "c", None, value(3));
+    cache.read(at(1), at(1), "c", None, value(3));
     assert_eq!(["a", "b", "c"].map(|name| looked(&mut cache, 1, name).is_some()), [true, false, true]);
     assert_eq!(cache.identities.len(), 2);
 }
@@ -133,7 +134,7 @@ proptest! {
                 }
                 Step::Read(name, document) => {
                     next += 1;
-                    cache.read(at(now), &name_of(name), Some(format!("document-{document}")), value(next));
+                    cache.read(at(now), at(now), &name_of(name), Some(format!("document-{document}")), value(next));
                     let before = naive.names.insert(name, document);
                     naive.values.insert(document, (next, now));
                     if let Some(before) = before && !naive.names.values().any(|known| *known == before) {
@@ -142,7 +143,7 @@ proptest! {
                 }
                 Step::Fail(name, kind) => {
                     let given = cache.failed(at(now), &name_of(name), None, error(kind)).ok()
-                        .map(|given| (number(&given.value), given.stale.map(|age| age.as_secs())));
+                        .map(|given| (number(&given.kept.value), given.stale.map(|age| age.as_secs())));
                     let known = naive.known(name);
                     let expected = match kind {
                         ErrorKind::Throttled | ErrorKind::Unavailable => known

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::{ErrorKind, FetchError};
 use crate::per_process::PerProcess;
-use crate::provider::{Fetched, Provider};
+use crate::provider::{Facts, Fetched, Provider};
 use crate::reference::{Reference, Scheme};
 
 /// How long one call may take to connect.
@@ -137,6 +137,14 @@ impl Provider for Aws {
 }
 
 fn fetched(output: GetSecretValueOutput) -> Result<Fetched, FetchError> {
+    let facts = Facts {
+        name: output.name,
+        arn: output.arn.clone(),
+        version_id: output.version_id,
+        stages: output.version_stages.unwrap_or_default(),
+        created_millis: output.created_date.and_then(|date| date.to_millis().ok()),
+        is_binary: output.secret_string.is_none(),
+    };
     let value = match (output.secret_string, output.secret_binary) {
         (Some(text), _) => SecretBytes::from(text),
         (None, Some(bytes)) => SecretBytes::new(bytes.into_inner()),
@@ -149,7 +157,7 @@ fn fetched(output: GetSecretValueOutput) -> Result<Fetched, FetchError> {
             ));
         }
     };
-    Ok(Fetched { value, identity: output.arn })
+    Ok(Fetched::new(value).identified(output.arn).with_facts(facts))
 }
 
 /// The table of what AWS refuses with.

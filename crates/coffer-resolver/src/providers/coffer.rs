@@ -10,7 +10,7 @@ use coffer_types::{Region, SecretValue, VersionId};
 use coffer_wire_local::{CallError, Client, ConnectError, Failure, FailureKind, Request, Response};
 
 use crate::error::{ErrorKind, FetchError};
-use crate::provider::{Fetched, Provider};
+use crate::provider::{Facts, Fetched, Provider};
 use crate::providers::Exec;
 use crate::reference::{Reference, Scheme};
 
@@ -83,8 +83,17 @@ impl Provider for Coffer {
         let secret_id = document.path().to_owned();
         match client.call(&Request::GetSecretValue { secret_id, version_id, stage }) {
             Ok(Response::GetSecretValue(read)) => {
+                let is_binary = matches!(read.value.0, SecretValue::Binary(_));
                 let (SecretValue::String(value) | SecretValue::Binary(value)) = read.value.0;
-                Ok(Fetched { value, identity: Some(read.arn) })
+                let facts = Facts {
+                    name: Some(read.name.to_string()),
+                    arn: Some(read.arn.clone()),
+                    version_id: Some(read.version_id.to_string()),
+                    stages: read.stages.iter().map(ToString::to_string).collect(),
+                    created_millis: Some(read.created.as_millis()),
+                    is_binary,
+                };
+                Ok(Fetched::new(value).identified(Some(read.arn)).with_facts(facts))
             }
             Ok(_) => Err(FetchError::new(
                 ErrorKind::Malformed,

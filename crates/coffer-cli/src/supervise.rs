@@ -1,0 +1,211 @@
+//! Looks after a program as if nobody did: its signals, its terminal, how it ends.
+//!
+//! I/O: a child process, signals. Where this process has the terminal, the program shares its process group, so that the
+//! keyboard reaches both and job control works as without coffer; elsewhere it leads a group of its own, and what is sent to this
+//! process goes to all of that group. As process 1 it takes in what others leave behind. Invariant: it ends only once the
+//! program has.
+
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::{Instant, interval, sleep_until};
+
+/// What a change means for the program.
+pub(crate) enum Next {
+    /// Nothing.
+    GoOn,
+    /// It is told.
+    Send(Signal),
+    /// It is ended, and this is run in its place.
+    Restart(Box<Command>),
+}
+
+/// How often process 1 looks for what others left behind.
+const REAP_EVERY: Duration = Duration::from_secs(1);
+/// The signals that are handed on.
+const HANDED_ON: [Signal; 8] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::CONT,
+    Signal::WINCH,
+];
+/// Those of them that the kernel sends to everybody at the terminal.
+const OF_TERMINAL: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::CONT, Signal::WINCH];
+
+/// A program that runs.
+struct Running {
+    pid: Pid,
+    /// Whether it leads a group of its own.
+    leads: bool,
+}
+
+/// What is going to happen to it.
+enum Fate {
+    /// Nothing: when it ends, that is the end.
+    Runs,
+    /// It was asked to end, and is killed then; afterwards this is run.
+    Replaced { by: Box<Command>, kill_at: Instant },
+    /// Somebody else asked it to end: it is not run again.
+    Ending,
+}
+
+/// Runs the program until it ends for good; the exit code to end with: its own, or 128 and the number of its signal.
+pub(crate) fn run<C: Send>(
+    first: Command,
+    grace: Duration,
+    changes: &mut UnboundedReceiver<C>,
+    mut on_change: impl FnMut(C) -> Next,
+) -> io::Result<u8> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Caught before the program runs: none is lost, and none ends this process.
+        let mut children = signal(SignalKind::child())?;
+        let mut arrivals = arrivals()?;
+        let shares_terminal = has_terminal();
+        let is_first = std::process::id() == 1;
+        let mut reaping = interval(REAP_EVERY);
+        let mut left_behind = Vec::new();
+        let mut running = spawn(first, shares_terminal)?;
+        let mut fate = Fate::Runs;
+        loop {
+            if let Some(code) = running.ended()? {
+                match std::mem::replace(&mut fate, Fate::Runs) {
+                    Fate::Replaced { by, .. } => running = spawn(*by, shares_terminal)?,
+                    Fate::Runs | Fate::Ending => return Ok(code),
+                }
+            }
+            let kill_at = match &fate {
+                Fate::Replaced { kill_at, .. } => Some(*kill_at),
+                Fate::Runs | Fate::Ending => None,
+            };
+            tokio::select! {
+                _ = children.recv() => {}
+                Some(arrived) = arrivals.recv() => {
+                    let asks_to_end = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&arrived);
+                    fate = match fate {
+                        Fate::Replaced { .. } if asks_to_end => Fate::Ending,
+                        // Of the others it may have a mind of its own.
+                        Fate::Runs if arrived == Signal::TERM => Fate::Ending,
+                        fate => fate,
+                    };
+                    if !(shares_terminal && OF_TERMINAL.contains(&arrived)) {
+                        running.send(arrived);
+                    }
+                }
+                Some(change) = changes.recv() => match on_change(change) {
+                    Next::GoOn => {}
+                    Next::Send(signal) => running.send(signal),
+                    Next::Restart(by) => {
+                        fate = match fate {
+                            Fate::Runs => {
+                                running.send(Signal::TERM);
+                                Fate::Replaced { by, kill_at: Instant::now() + grace }
+                            }
+                            Fate::Replaced { kill_at, .. } => Fate::Replaced { by, kill_at },
+                            Fate::Ending => Fate::Ending,
+                        };
+                    }
+                },
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                    running.send(Signal::KILL);
+                    if let Fate::Replaced { kill_at, .. } = &mut fate {
+                        *kill_at = Instant::now() + grace.max(REAP_EVERY);
+                    }
+                }
+                _ = reaping.tick(), if is_first => left_behind = reap(&left_behind, running.pid),
+            }
+        }
+    })
+}
+
+/// Every signal that is handed on, as it arrives.
+fn arrivals() -> io::Result<UnboundedReceiver<Signal>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    for kind in HANDED_ON {
+        let mut caught: Signals = signal(SignalKind::from_raw(kind.as_raw()))?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while caught.recv().await.is_some() {
+                if sender.send(kind).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(receiver)
+}
+
+/// Whether the keyboard of the terminal is this process group's.
+fn has_terminal() -> bool {
+    // In this order: in a container this process's group may be one outside, which has no number here.
+    rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+}
+
+fn spawn(mut command: Command, shares_terminal: bool) -> io::Result<Running> {
+    use std::os::unix::process::CommandExt as _;
+    if !shares_terminal {
+        command.process_group(0);
+    }
+    let child = command.spawn()?;
+    Ok(Running { pid: Pid::from_child(&child), leads: !shares_terminal })
+}
+
+impl Running {
+    /// Sends it a signal; all of its group, if it leads one.
+    fn send(&self, signal: Signal) {
+        // It may have ended a moment ago.
+        let _ =
+            if self.leads { kill_process_group(self.pid, signal) } else { kill_process(self.pid, signal) };
+    }
+
+    /// The exit code it ended with, if it has.
+    fn ended(&self) -> io::Result<Option<u8>> {
+        let Some((_, status)) = waitpid(Some(self.pid), WaitOptions::NOHANG)? else { return Ok(None) };
+        let of_signal = || status.terminating_signal().map(|number| 128 + number);
+        let code = status.exit_status().or_else(of_signal);
+        Ok(code.map(|code| u8::try_from(code).unwrap_or(u8::MAX)))
+    }
+}
+
+/// Takes in ended processes that are nobody's, and tells those that it saw. Only what was there a look before is taken: this
+/// process's own short-lived children are waited for by whoever began them.
+fn reap(seen: &[Pid], main: Pid) -> Vec<Pid> {
+    let mut waiting = Vec::new();
+    for pid in ended_children() {
+        if pid == main {
+            continue;
+        }
+        if seen.contains(&pid) {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        } else {
+            waiting.push(pid);
+        }
+    }
+    waiting
+}
+
+/// This process's children that have ended and that nobody has waited for.
+fn ended_children() -> Vec<Pid> {
+    let own = std::process::id().to_string();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let is_ours = |stat: &str| {
+        // After the name, which may hold anything, in parentheses: the state, the parent.
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        fields.next() == Some("Z") && fields.next() == Some(own.as_str())
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| is_ours(&stat)))
+        .filter_map(Pid::from_raw)
+        .collect()
+}

@@ -1,0 +1,175 @@
+//! `coffer run` where it looks after the program: files, changes, signals, the terminal, how it ends.
+
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::Folder;
+
+const MANIFEST: &str = "[secrets.API_KEY]\n[secrets.EXTRA]\nrequired = false\n[profiles.development]\nchain = [\"env\", \"dotenv:.env\"]\n";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("coffer.toml", MANIFEST);
+    folder.write(".env", "API_KEY=first\n");
+    folder
+}
+
+fn running(folder: &Folder, arguments: &[&str]) -> Child {
+    let mut command = folder.command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// What the file holds once it has that many lines.
+fn lines(folder: &Folder, name: &str, count: usize) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let lines: Vec<String> = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| line.trim_end().to_owned())
+            .collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{lines:?}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn files_in_memory_hold_the_values_while_the_program_runs() {
+    let folder = folder();
+    let script = r#"cat "$API_KEY_FILE"; echo; stat -c %a "$API_KEY_FILE" "${API_KEY_FILE%/*}"; echo "${API_KEY-unset} ${EXTRA_FILE-unset}"; echo "${API_KEY_FILE%/*}"; exit 9"#;
+    let mut command = folder.command(&["run", "--files", "--", "sh", "-c", script]);
+    let output = command.env("API_KEY", "inherited").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[..4], ["inherited", "600", "700", "unset unset"], "{printed}");
+    assert_eq!(output.status.code(), Some(9));
+    assert!(Path::new(lines[4]).is_absolute() && !Path::new(lines[4]).exists(), "{printed}");
+}
+
+#[test]
+fn it_ends_as_the_program_does() {
+    let folder = folder();
+    for (script, code) in [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143)] {
+        assert_eq!(folder.run(&["run", "--files", "--", "sh", "-c", script]).code, code, "{script}");
+    }
+    let ran = folder.run(&["run", "--watch", "--", "nothing-of-that-name"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("cannot run `nothing-of-that-name`"), "{}", ran.stderr);
+}
+
+#[test]
+fn signals_reach_the_program_and_those_it_began() {
+    let folder = folder();
+    // The one in the background has a mind of its own, too.
+    let script = "trap 'echo told >> log; wait; exit 7' TERM; \
+        sh -c 'trap \"echo told too >> log; exit\" TERM; echo up >> log; while :; do sleep 0.05; done' & \
+        echo up >> log; while :; do sleep 0.05; done";
+    let mut child = running(&folder, &["run", "--watch", "--", "sh", "-c", script]);
+    lines(&folder, "log", 2);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    let mut said = lines(&folder, "log", 4);
+    said.sort();
+    assert_eq!(said, ["told", "told too", "up", "up"]);
+}
+
+#[test]
+fn a_changed_secret_starts_the_program_anew() {
+    let folder = folder();
+    let script =
+        "trap 'echo ended >> log; exit 0' TERM; echo \"$API_KEY\" >> log; while :; do sleep 0.05; done";
+    let mut child = running(&folder, &["run", "--watch", "--", "sh", "-c", script]);
+    assert_eq!(lines(&folder, "log", 1), ["first"]);
+    folder.write(".env", "API_KEY=second\n");
+    assert_eq!(lines(&folder, "log", 3), ["first", "ended", "second"]);
+    // What is gone is warned of, and the program goes on with what it has.
+    folder.write(".env", "\n");
+    sleep(Duration::from_millis(1200));
+    folder.write(".env", "API_KEY=third\n");
+    assert_eq!(lines(&folder, "log", 5)[3..], ["ended", "third"]);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(lines(&folder, "log", 6).len(), 6);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("`API_KEY` is missing; the program goes on with what it has"), "{said}");
+    assert!(!said.contains("second") && !said.contains("third"), "{said}");
+}
+
+#[test]
+fn a_program_that_does_not_end_in_time_is_killed() {
+    let folder = folder();
+    // It ends by itself one day, whatever becomes of this test.
+    let script = "trap '' TERM; echo \"$API_KEY\" >> log; for i in $(seq 200); do sleep 0.05; done";
+    let mut child = running(&folder, &["run", "--watch", "--grace", "1s", "--", "sh", "-c", script]);
+    lines(&folder, "log", 1);
+    folder.write(".env", "API_KEY=second\n");
+    assert_eq!(lines(&folder, "log", 2), ["first", "second"]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_changed_secret_is_told_by_a_signal_once_its_file_holds_it() {
+    let folder = folder();
+    let script = r#"trap 'cat "$API_KEY_FILE" >> log; echo >> log' HUP; trap 'exit 0' TERM; echo up >> log; while :; do sleep 0.05; done"#;
+    let arguments = ["run", "--files", "--watch", "--on-change", "HUP", "--", "sh", "-c", script];
+    let mut child = running(&folder, &arguments);
+    lines(&folder, "log", 1);
+    folder.write(".env", "API_KEY=second\n");
+    assert_eq!(lines(&folder, "log", 2), ["up", "second"]);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_program_has_the_terminal() {
+    let folder = folder();
+    let script = "printf ready; read answer; echo \"got $answer\"";
+    let asked = folder.asked(&["run", "--files", "--", "sh", "-c", script], "ready", b"hello\n");
+    if let Some((code, printed, _)) = asked {
+        assert!(code == 0 && printed.contains("got hello"), "{code} {printed}");
+    }
+    // The keyboard's signals come once.
+    let script = "trap 'echo interrupted; exit 5' INT; printf ready; while :; do sleep 0.05; done";
+    let asked = folder.asked(&["run", "--watch", "--", "sh", "-c", script], "ready", b"\x03");
+    if let Some((code, printed, _)) = asked {
+        assert_eq!((code, printed.matches("interrupted").count()), (5, 1), "{printed}");
+    }
+}
+
+#[test]
+fn as_process_1_it_takes_in_what_others_leave_behind() {
+    let folder = folder();
+    // The inner shell ends first, so that process 1 becomes the parent of what sleeps.
+    let script = "sh -c 'sleep 0.2 & exit'; sleep 3; ps -eo stat= | grep -c ^Z";
+    let plain = folder.command(&["run", "--files", "--", "sh", "-c", script]);
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]);
+    if !Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return;
+    }
+    command.arg(plain.get_program()).args(plain.get_args()).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", String::from_utf8_lossy(&output.stderr));
+}

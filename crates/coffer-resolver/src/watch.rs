@@ -1,0 +1,185 @@
+//! Follows values: says which have changed, and which can no longer be had.
+//!
+//! I/O: the resolver's; a thread, for those who subscribe. Invariant: a store that can't be asked is no change; what it last said
+//! still counts.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use coffer_types::SecretBytes;
+
+use crate::report::Problem;
+use crate::resolver::{Resolved, Resolver, Walk};
+
+/// How often is looked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WatchOptions {
+    /// At stores and programs.
+    pub poll: Duration,
+    /// At what this machine has itself: files, `.env`.
+    pub local: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self { poll: Duration::from_secs(60), local: Duration::from_millis(500) }
+    }
+}
+
+/// Follows the values of all names of a manifest. Nothing is looked at unless somebody waits.
+pub struct Watch {
+    resolver: Arc<Resolver>,
+    options: WatchOptions,
+    known: BTreeMap<String, Known>,
+    polled: Instant,
+}
+
+/// What was last told of a name.
+#[derive(Default)]
+struct Known {
+    value: Option<Arc<SecretBytes>>,
+    /// That it can't be had was told.
+    lost: bool,
+}
+
+/// What is different.
+#[derive(Default)]
+pub struct Change {
+    /// Names that have another value; `None` if they need not have one and no longer do.
+    pub changed: Vec<(String, Option<Resolved>)>,
+    /// Names whose value is definitely gone, or no longer what it must be. What it was before still counts for those who
+    /// have it. Told once each time.
+    pub lost: Vec<Problem>,
+}
+
+impl Change {
+    fn is_none(&self) -> bool {
+        self.changed.is_empty() && self.lost.is_empty()
+    }
+}
+
+impl Watch {
+    /// Follows from what the names are now.
+    pub fn new(resolver: Arc<Resolver>, options: WatchOptions) -> Self {
+        let mut watch = Self { resolver, options, known: BTreeMap::new(), polled: Instant::now() };
+        let walks = watch.resolver.walk_all();
+        watch.compare(walks);
+        watch
+    }
+
+    /// What changes, as soon as it is seen; `None` if nothing does for so long. A look that has begun is ended first.
+    pub fn wait(&mut self, time_max: Duration) -> Option<Change> {
+        let deadline = Instant::now() + time_max;
+        loop {
+            let change = self.look();
+            if !change.is_none() {
+                return Some(change);
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            let to_poll = self.options.poll.saturating_sub(self.polled.elapsed());
+            thread::sleep(self.options.local.min(to_poll).min(left).max(Duration::from_millis(1)));
+        }
+    }
+
+    /// Looks once: at stores too, if it is time to.
+    fn look(&mut self) -> Change {
+        let walks = if self.polled.elapsed() >= self.options.poll {
+            self.polled = Instant::now();
+            self.resolver.walk_all_since(self.resolver.moment())
+        } else {
+            // Files are read, and stores are asked for no more than what a cache has let go.
+            self.resolver.walk_all()
+        };
+        self.compare(walks)
+    }
+
+    fn compare(&mut self, walks: Vec<(String, Walk)>) -> Change {
+        let mut change = Change::default();
+        for (name, walk) in walks {
+            let known = self.known.entry(name.clone()).or_default();
+            match walk.result {
+                Ok(found) => {
+                    known.lost = false;
+                    let value = found.as_ref().map(|found| &found.value);
+                    if value.map(|value| value.expose_secret())
+                        != known.value.as_ref().map(|value| value.expose_secret())
+                    {
+                        known.value = value.map(Arc::clone);
+                        change.changed.push((name, found));
+                    }
+                }
+                Err(problem) if problem.kind().is_transient() => {}
+                Err(problem) => {
+                    if !std::mem::replace(&mut known.lost, true) {
+                        change.lost.push(*problem);
+                    }
+                }
+            }
+        }
+        change
+    }
+}
+
+/// Somebody who is told of changes until this is dropped. It belongs to the process that made it: a forked child has
+/// no part in it.
+pub struct Subscription {
+    ended: Arc<Ended>,
+    thread: Option<JoinHandle<()>>,
+    process: u32,
+}
+
+#[derive(Default)]
+struct Ended {
+    is_so: Mutex<bool>,
+    signal: Condvar,
+}
+
+impl Subscription {
+    /// Tells `on_change` of everything that changes from now on, on a thread of its own. Looking has begun when this
+    /// returns.
+    pub fn new(
+        resolver: Arc<Resolver>,
+        options: WatchOptions,
+        mut on_change: impl FnMut(Change) + Send + 'static,
+    ) -> io::Result<Self> {
+        let ended = Arc::new(Ended::default());
+        let until = Arc::clone(&ended);
+        let mut watch = Watch::new(resolver, options);
+        let work = move || {
+            loop {
+                let change = watch.look();
+                if !change.is_none() {
+                    on_change(change);
+                }
+                let is_so = until.is_so.lock().unwrap_or_else(PoisonError::into_inner);
+                let pause = options.local.min(options.poll).max(Duration::from_millis(1));
+                let waited = until.signal.wait_timeout_while(is_so, pause, |is_so| !*is_so);
+                if *waited.unwrap_or_else(PoisonError::into_inner).0 {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("coffer-watch".to_owned()).spawn(work)?;
+        Ok(Self { ended, thread: Some(thread), process: std::process::id() })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // In a forked child neither the thread nor the state of its lock came along.
+        if self.process != std::process::id() {
+            return;
+        }
+        *self.ended.is_so.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ended.signal.notify_all();
+        // The one who is told may drop this, and can't wait for itself.
+        if let Some(thread) =
+            self.thread.take().filter(|thread| thread.thread().id() != thread::current().id())
+        {
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What somebody who follows values is told, and when.
+
+#![expect(clippy::unwrap_used, reason = "in a test")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use coffer_resolver::{
+    Change, ErrorKind, FetchError, Fetched, Manifest, Provider, Reference, Resolver, ResolverOptions, Retry,
+    Scheme, Subscription, Surroundings, Watch, WatchOptions,
+};
+use coffer_types::SecretBytes;
+
+/// A store whose answer can be set.
+struct Store {
+    says: Mutex<Result<&'static str, ErrorKind>>,
+    asked: AtomicU32,
+}
+
+impl Provider for Store {
+    fn scheme(&self) -> Scheme {
+        Scheme::Aws
+    }
+
+    fn fetch(&self, _: &Reference) -> Result<Fetched, FetchError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        match *self.says.lock().unwrap() {
+            Ok(text) => Ok(Fetched::new(SecretBytes::copy_from(text.as_bytes()))),
+            Err(kind) => Err(FetchError::new(kind, Scheme::Aws, "as told", "nothing")),
+        }
+    }
+}
+
+const QUICK: WatchOptions = WatchOptions { poll: Duration::from_millis(20), local: Duration::from_millis(5) };
+const SELDOM: WatchOptions =
+    WatchOptions { poll: Duration::from_secs(3600), local: Duration::from_millis(5) };
+
+fn resolver(folder: &Path, chain: &str, says: &'static str) -> (Arc<Resolver>, Arc<Store>) {
+    let text =
+        format!("[secrets.A]\n[secrets.B]\nrequired = false\n[profiles.development]\nchain = [{chain}]\n");
+    let manifest = Manifest::parse(Path::new("x"), &text).unwrap();
+    let store = Arc::new(Store { says: Mutex::new(Ok(says)), asked: AtomicU32::new(0) });
+    let mut options = ResolverOptions {
+        providers: vec![Arc::clone(&store) as Arc<dyn Provider>],
+        ..ResolverOptions::default()
+    };
+    options.policy.retry = Retry { attempts_max: 1, ..Retry::default() };
+    let surroundings = Surroundings::of(&[], folder);
+    (Arc::new(Resolver::new(manifest, surroundings, options).unwrap()), store)
+}
+
+/// Names with their new values, and names that are lost.
+type Told = (Vec<(String, Option<String>)>, Vec<(String, ErrorKind)>);
+
+fn told(change: Option<Change>) -> Told {
+    let change = change.unwrap_or_default();
+    let text = |value: &SecretBytes| String::from_utf8(value.expose_secret().to_vec()).unwrap();
+    let changed =
+        change.changed.into_iter().map(|(name, found)| (name, found.map(|found| text(&found.value))));
+    let lost = change.lost.into_iter().map(|problem| (problem.name.clone(), problem.kind()));
+    (changed.collect(), lost.collect())
+}
+
+fn changed(name: &str, value: &str) -> Told {
+    (vec![(name.to_owned(), Some(value.to_owned()))], vec![])
+}
+
+#[test]
+fn files_show_at_once_however_seldom_stores_are_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "A=1\n").unwrap();
+    let mounted = folder.path().join("mounted");
+    std::fs::create_dir(&mounted).unwrap();
+    let chain = format!("\"dotenv:.env\", \"files:{}\"", mounted.display());
+    let (resolver, _) = resolver(folder.path(), &chain, "");
+    let mut watch = Watch::new(resolver, SELDOM);
+    assert_eq!(told(watch.wait(Duration::from_millis(30))), (vec![], vec![]));
+    std::fs::write(folder.path().join(".env"), "A=2\n").unwrap();
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), changed("A", "2"));
+    std::fs::write(mounted.join("B"), "new\n").unwrap();
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), changed("B", "new"));
+    std::fs::remove_file(mounted.join("B")).unwrap();
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), (vec![("B".to_owned(), None)], vec![]));
+    std::fs::write(folder.path().join(".env"), "").unwrap();
+    let lost = (vec![], vec![("A".to_owned(), ErrorKind::NotFound)]);
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), lost);
+    assert_eq!(told(watch.wait(Duration::from_millis(30))), (vec![], vec![]));
+    std::fs::write(folder.path().join(".env"), "A=2\n").unwrap();
+    assert_eq!(told(watch.wait(Duration::from_millis(30))), (vec![], vec![]), "it is as it was");
+}
+
+#[test]
+fn a_store_shows_within_the_interval_though_the_cache_is_fresh() {
+    let (resolver, store) = resolver(Path::new("/"), "\"aws:{name}\"", "1");
+    let mut watch = Watch::new(Arc::clone(&resolver), QUICK);
+    assert_eq!(store.asked.load(Ordering::Relaxed), 2);
+    *store.says.lock().unwrap() = Ok("2");
+    let both = (vec![("A".to_owned(), Some("2".to_owned())), ("B".to_owned(), Some("2".to_owned()))], vec![]);
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), both);
+    // Away is no change, and whoever asks gets what was there.
+    *store.says.lock().unwrap() = Err(ErrorKind::Unavailable);
+    assert_eq!(told(watch.wait(Duration::from_millis(60))), (vec![], vec![]));
+    assert_eq!(resolver.get("A").unwrap().unwrap().value.expose_secret(), b"2");
+}
+
+#[test]
+fn one_document_of_many_names_is_read_once_a_look() {
+    let (resolver, store) = resolver(Path::new("/"), "\"aws:bot\"", r#"{"A":"1","B":"2"}"#);
+    resolver.load().unwrap();
+    assert_eq!(store.asked.load(Ordering::Relaxed), 1);
+    let since = resolver.moment();
+    assert_eq!(resolver.walk_all_since(since).len(), 2);
+    assert_eq!(store.asked.load(Ordering::Relaxed), 2);
+    resolver.walk_all_since(since);
+    assert_eq!(store.asked.load(Ordering::Relaxed), 2, "it was read after that moment");
+}
+
+#[test]
+fn what_is_wanted_as_it_is_now_is_never_what_it_was() {
+    let (resolver, store) = resolver(Path::new("/"), "\"aws:{name}\"", "1");
+    assert!(resolver.get("A").is_ok());
+    *store.says.lock().unwrap() = Err(ErrorKind::Throttled);
+    assert!(resolver.get("A").is_ok(), "fresh");
+    let error = resolver.get_since("A", resolver.moment()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert!(resolver.get("A").is_ok(), "still fresh");
+    let reference: Reference = "aws:A".parse().unwrap();
+    assert!(resolver.ask_for(&reference, None).is_ok());
+    assert_eq!(resolver.kept(), 1);
+    resolver.forget_all();
+    assert_eq!(resolver.ask_for(&reference, None).err().unwrap().kind(), ErrorKind::Throttled);
+}
+
+#[test]
+fn a_subscriber_is_told_until_it_is_dropped() {
+    let (resolver, store) = resolver(Path::new("/"), "\"aws:{name}\"", "1");
+    let (sender, changes) = mpsc::channel();
+    let subscription = Subscription::new(resolver, QUICK, move |change| drop(sender.send(change))).unwrap();
+    *store.says.lock().unwrap() = Ok("2");
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.extend(told(changes.recv_timeout(Duration::from_secs(10)).ok()).0);
+    }
+    drop(subscription);
+    *store.says.lock().unwrap() = Ok("3");
+    // The sender went with the thread.
+    assert!(changes.recv_timeout(Duration::from_secs(10)).is_err());
+}
