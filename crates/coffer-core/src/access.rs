@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use coffer_store::{Change, CommitError, Write};
@@ -14,6 +13,7 @@ use coffer_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::core::Inner;
+use crate::noted::Noted;
 use crate::records::view::View;
 use crate::records::{Record, Secret, Uid, Version};
 use crate::{Error, keys};
@@ -62,15 +62,20 @@ impl Record for LastAccess {
 #[derive(Default)]
 pub(crate) struct NotedDay(AtomicU32);
 
-/// Reads that are noted and not written yet.
-#[derive(Default)]
-pub(crate) struct Accesses(Mutex<BTreeMap<(Uid, u64), Noted>>);
+/// Reads that are noted and not written yet, by secret and by version.
+pub(crate) struct Accesses(Noted<(Uid, u64), NotedRead>);
 
-#[derive(Clone)]
-struct Noted {
+#[derive(Clone, PartialEq)]
+struct NotedRead {
     day: Day,
     /// Where the secret lies: what was deleted since is not written.
     secret_key: Bytes,
+}
+
+impl Default for Accesses {
+    fn default() -> Self {
+        Self(Noted::new(NOTED_MAX))
+    }
 }
 
 impl Accesses {
@@ -80,39 +85,16 @@ impl Accesses {
         if version.noted_on.0.load(Ordering::Relaxed) == day.0 {
             return;
         }
-        // Whoever finds the table in use leaves it to a later read.
-        let Ok(mut noted) = self.0.try_lock() else { return };
-        let place = (uid, version.ordinal);
-        if noted.len() < NOTED_MAX || noted.contains_key(&place) {
-            noted.insert(place, Noted { day, secret_key: secret_key.clone() });
+        if self.0.note((uid, version.ordinal), NotedRead { day, secret_key: secret_key.clone() }) {
             version.noted_on.0.store(day.0, Ordering::Relaxed);
         }
     }
 
     /// The day noted for a version, or for any version of a secret.
     fn day_of(&self, uid: Uid, ordinal: u64) -> Option<Day> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ordinals = if ordinal == WHOLE_SECRET { 0..=u64::MAX } else { ordinal..=ordinal };
-        noted.range((uid, *ordinals.start())..=(uid, *ordinals.end())).map(|(_, noted)| noted.day).max()
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn some(&self) -> Vec<((Uid, u64), Noted)> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.iter().take(WRITE_BATCH).map(|(place, noted)| (*place, noted.clone())).collect()
-    }
-
-    /// Forgets what was written, unless it was noted anew since.
-    fn written(&self, batch: &[((Uid, u64), Noted)]) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, written) in batch {
-            if noted.get(place).is_some_and(|noted| noted.day <= written.day) {
-                noted.remove(place);
-            }
-        }
+        let table = self.0.table();
+        table.range((uid, *ordinals.start())..=(uid, *ordinals.end())).map(|(_, noted)| noted.day).max()
     }
 }
 
@@ -127,7 +109,7 @@ impl Inner {
     /// Writes what was noted, if that is due: a batch or a few, and the rest in the next round.
     pub(crate) async fn write_accesses_if_due(&self, written_at: &mut Timestamp) -> Result<(), Error> {
         let now = self.clock.now();
-        let is_due = now.millis_since(*written_at) >= WRITE_MILLIS || self.accesses.len() > NOTED_MAX / 2;
+        let is_due = now.millis_since(*written_at) >= WRITE_MILLIS || self.accesses.0.is_half_full();
         if !is_due || !self.has_headroom() {
             return Ok(());
         }
@@ -150,7 +132,7 @@ impl Inner {
 
     /// Writes a batch. `false` if there was nothing to write.
     async fn write_some_accesses(&self) -> Result<bool, Error> {
-        let batch = self.accesses.some();
+        let batch = self.accesses.0.some(WRITE_BATCH);
         if batch.is_empty() {
             return Ok(false);
         }
@@ -190,7 +172,7 @@ impl Inner {
                 ) => return Err(Error::unavailable(error)),
             }
         }
-        self.accesses.written(&batch);
+        self.accesses.0.forget_written(&batch);
         Ok(true)
     }
 }
@@ -223,32 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_what_found_no_room_is_noted_later() {
+    fn a_read_that_found_no_room_is_noted_later() {
         let (accesses, key, uid) = (Accesses::default(), Bytes::from_static(b"s"), Uid([7; 16]));
         let now = Timestamp::from_millis(20_000 * DAY_MILLIS);
         let versions: Vec<Version> = (1..=NOTED_MAX as u64 + 1).map(version).collect();
         versions.iter().for_each(|version| accesses.note(&key, uid, version, now));
-        assert_eq!(accesses.len(), NOTED_MAX);
         let last = NOTED_MAX as u64 + 1;
         assert_eq!((accesses.day_of(uid, last), accesses.day_of(uid, 1)), (None, Some(Day(20_000))));
         assert_eq!(accesses.day_of(uid, WHOLE_SECRET), Some(Day(20_000)));
         assert_eq!(accesses.day_of(Uid([8; 16]), WHOLE_SECRET), None);
-        accesses.written(&accesses.some());
-        assert_eq!(accesses.len(), NOTED_MAX - WRITE_BATCH);
+        accesses.0.forget_written(&accesses.0.some(WRITE_BATCH));
         versions.iter().for_each(|version| accesses.note(&key, uid, version, now));
         assert_eq!(accesses.day_of(uid, last), Some(Day(20_000)));
-        assert_eq!(accesses.len(), NOTED_MAX - WRITE_BATCH + 1, "the others were noted that day already");
-    }
-
-    #[test]
-    fn what_is_noted_anew_while_it_is_written_stays() {
-        let (accesses, key, uid) = (Accesses::default(), Bytes::from_static(b"s"), Uid([7; 16]));
-        let version = version(1);
-        let now = Timestamp::from_millis(20_000 * DAY_MILLIS);
-        accesses.note(&key, uid, &version, now);
-        let batch = accesses.some();
-        accesses.note(&key, uid, &version, now.plus_days(1));
-        accesses.written(&batch);
-        assert_eq!(accesses.day_of(uid, 1), Some(Day(20_001)));
+        let noted = accesses.0.some(usize::MAX).len();
+        assert_eq!(noted, NOTED_MAX - WRITE_BATCH + 1, "the others were noted that day already");
     }
 }

@@ -4,15 +4,15 @@
 //! for each key, and maintenance writes the table every minute, unguarded and as well as may be. Invariants: the table is bounded,
 //! and noting never waits.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_store::{Change, CommitError, Write};
 use coffer_types::{Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::core::Inner;
+use crate::noted::Noted;
 use crate::records::view::View;
 use crate::records::{AccessKey, Record};
 use crate::{Error, SigV4Claim, keys};
@@ -42,8 +42,13 @@ impl Record for LastUse {
 pub(crate) struct NotedAt(AtomicI64);
 
 /// Uses that are noted and not written yet, by access key id.
-#[derive(Default)]
-pub(crate) struct KeyUses(Mutex<BTreeMap<Arc<str>, LastUse>>);
+pub(crate) struct KeyUses(Noted<Arc<str>, LastUse>);
+
+impl Default for KeyUses {
+    fn default() -> Self {
+        Self(Noted::new(NOTED_MAX))
+    }
+}
 
 impl KeyUses {
     /// Notes that a key was used. Costs a comparison but for the first use of a quarter of an hour.
@@ -52,38 +57,17 @@ impl KeyUses {
         if now.as_millis().saturating_sub(noted_at.load(Ordering::Relaxed)) < NOTE_MILLIS {
             return;
         }
-        // Whoever finds the table in use leaves it to a later use.
-        let Ok(mut noted) = self.0.try_lock() else { return };
-        if noted.len() < NOTED_MAX || noted.contains_key(&claim.access_key_id) {
-            let (region, service) = (claim.region.clone(), claim.service.to_owned());
-            noted.insert(Arc::clone(&claim.access_key_id), LastUse { at: now, region, service });
+        let (region, service) = (claim.region.clone(), claim.service.to_owned());
+        if self.0.note(Arc::clone(&claim.access_key_id), LastUse { at: now, region, service }) {
             noted_at.store(now.as_millis(), Ordering::Relaxed);
-        }
-    }
-
-    fn of(&self, id: &str) -> Option<LastUse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    fn some(&self) -> Vec<(Arc<str>, LastUse)> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.iter().take(WRITE_BATCH).map(|(id, last_use)| (Arc::clone(id), last_use.clone())).collect()
-    }
-
-    /// Forgets what was written, unless it was noted anew since.
-    fn written(&self, batch: &[(Arc<str>, LastUse)]) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, written) in batch {
-            if noted.get(id) == Some(written) {
-                noted.remove(id);
-            }
         }
     }
 }
 
 /// The last use of a key, if there was one.
 pub(crate) async fn last_use(view: &mut View, id: &str) -> Result<Option<LastUse>, Error> {
-    match view.inner().key_uses.of(id) {
+    let noted = view.inner().key_uses.0.table().get(id).cloned();
+    match noted {
         Some(noted) => Ok(Some(noted)),
         None => {
             let stored = view.get_past_cache::<LastUse>(&keys::last_use(id)).await?;
@@ -95,7 +79,7 @@ pub(crate) async fn last_use(view: &mut View, id: &str) -> Result<Option<LastUse
 impl Inner {
     /// Writes a batch of what was noted. `false` if there was nothing to write.
     pub(crate) async fn write_some_key_uses(&self) -> Result<bool, Error> {
-        let batch = self.key_uses.some();
+        let batch = self.key_uses.0.some(WRITE_BATCH);
         if batch.is_empty() {
             return Ok(false);
         }
@@ -120,7 +104,7 @@ impl Inner {
                 ) => return Err(Error::unavailable(error)),
             }
         }
-        self.key_uses.written(&batch);
+        self.key_uses.0.forget_written(&batch);
         Ok(true)
     }
 }

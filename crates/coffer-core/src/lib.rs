@@ -23,6 +23,7 @@ mod key_use;
 mod labels;
 mod maintain;
 pub mod metrics;
+mod noted;
 pub mod password;
 mod rate;
 mod recorder;

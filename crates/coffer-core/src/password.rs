@@ -4,14 +4,9 @@
 //! other; characters are drawn by rejection, never by a remainder that favours some; what is drawn is wiped.
 //! AWS's rules (GetRandomPassword, and CloudFormation's `GenerateSecretString`).
 
-use std::borrow::Cow;
-use std::fmt;
-
 use coffer_crypto::Random;
+use coffer_types::raw_json::RawMembers;
 use coffer_types::{SecretBytes, limits};
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 const LOWERCASE: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
@@ -183,7 +178,7 @@ pub fn generate_secret_string(
         (Some(template), Some(key)) => (template, key),
         _ => return Err(TemplateError::HalfGiven),
     };
-    let Members(members) =
+    let RawMembers(members) =
         serde_json::from_slice(template.expose_secret()).map_err(|_| TemplateError::NotAnObject)?;
     let password = rules.make(random)?;
     let name = serde_json::Value::from(key).to_string();
@@ -212,35 +207,6 @@ pub fn generate_secret_string(
         return Err(TemplateError::TooLarge);
     }
     Ok(SecretBytes::from(value))
-}
-
-/// The members of a template, in order, values untouched.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnObject;
-        impl<'de> Visitor<'de> for AnObject {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Name(name), json)) = map.next_entry()? {
-                    members.push((name, json));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(AnObject)
-    }
 }
 
 #[cfg(test)]

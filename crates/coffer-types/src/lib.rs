@@ -14,6 +14,7 @@ mod iam;
 pub mod iam_limits;
 pub mod limits;
 mod name;
+pub mod raw_json;
 mod secret;
 mod tag;
 mod timestamp;

@@ -16,9 +16,10 @@ use coffer_types::limits::{
     STAGES_PER_REQUEST_MAX, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, VERSION_ID_CHARS_MAX,
     VERSION_ID_CHARS_MIN,
 };
+use coffer_types::raw_json::{RawMembers, RawText};
 use coffer_types::{SecretBytes, SecretValue, Stage, VersionId};
 use serde::Deserialize;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -100,7 +101,7 @@ impl<'a> Input<'a> {
             return Err(Malformed::Serialization("The request body is nested too deeply.".into()));
         }
         // serde_json's own message may quote the body, so it is not passed on.
-        let Members(members) = serde_json::from_slice(body)
+        let RawMembers(members) = serde_json::from_slice(body)
             .map_err(|_| Malformed::Serialization("The request body is not a valid JSON object.".into()))?;
         Ok(Self { members, violations: Violations::default() })
     }
@@ -391,11 +392,11 @@ fn wrong_type(json: &RawValue, name: &str, expected: &str) -> Malformed {
 }
 
 fn read_text<'a>(json: &'a RawValue, name: &str) -> Result<Cow<'a, str>, Malformed> {
-    serde_json::from_str(json.get()).map(|Text(text)| text).map_err(|_| wrong_type(json, name, "String"))
+    serde_json::from_str(json.get()).map(|RawText(text)| text).map_err(|_| wrong_type(json, name, "String"))
 }
 
 fn read_object(json: &RawValue) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Malformed> {
-    serde_json::from_str(json.get()).map(|Members(members)| members).map_err(|_| {
+    serde_json::from_str(json.get()).map(|RawMembers(members)| members).map_err(|_| {
         Malformed::Serialization("Unexpected token found where a structure was expected.".into())
     })
 }
@@ -480,35 +481,6 @@ fn is_deeper_than(body: &[u8], most: usize) -> bool {
         }
     }
     false
-}
-
-/// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The members of an object, in order, values untouched.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnObject;
-        impl<'de> Visitor<'de> for AnObject {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), json)) = map.next_entry()? {
-                    members.push((name, json));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(AnObject)
-    }
 }
 
 /// The elements of a list, untouched.
