@@ -84,4 +84,4 @@ pub use lint::{Finding, Lint, Severity, lint};
 pub use operator::{Comparison, OPERATORS, Operator, Quantifier};
 pub use policy::{Mismatch, Policy};
 pub use principal::Principal;
-pub use workload::{Needs, Workload, least_privilege, smallest_statement};
+pub use workload::{Needs, Workload, least_privilege, least_privilege_for_all, smallest_statement};

@@ -2,6 +2,7 @@
 //!
 //! Pure. Invariants: what is made is a valid managed policy; it allows no action that the kind does not name, and on no other secret.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// What a program does with its secrets.
@@ -37,6 +38,8 @@ pub struct Needs<'a> {
 }
 
 struct Grants {
+    /// What the statement about the secrets is called.
+    sid: &'static str,
     /// On the secrets as they are named before they are there, without the six characters.
     creation: &'static [&'static str],
     /// On the secrets.
@@ -51,18 +54,21 @@ impl Workload {
     fn grants(self) -> Grants {
         match self {
             Self::Reader => Grants {
+                sid: "Read",
                 creation: &[],
                 secrets: &["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"],
                 everything: &[],
                 key: &["kms:Decrypt"],
             },
             Self::Writer => Grants {
+                sid: "Write",
                 creation: &[],
                 secrets: &["secretsmanager:PutSecretValue", "secretsmanager:DescribeSecret"],
                 everything: &[],
                 key: &["kms:GenerateDataKey", "kms:Decrypt"],
             },
             Self::Rotator => Grants {
+                sid: "Rotate",
                 creation: &[],
                 secrets: &[
                     "secretsmanager:DescribeSecret",
@@ -74,6 +80,7 @@ impl Workload {
                 key: &["kms:GenerateDataKey", "kms:Decrypt"],
             },
             Self::Deployer => Grants {
+                sid: "Change",
                 creation: &["secretsmanager:CreateSecret", "secretsmanager:TagResource"],
                 secrets: &[
                     "secretsmanager:DescribeSecret",
@@ -86,6 +93,7 @@ impl Workload {
                 key: &["kms:GenerateDataKey", "kms:Decrypt"],
             },
             Self::Auditor => Grants {
+                sid: "Look",
                 creation: &[],
                 secrets: &[
                     "secretsmanager:DescribeSecret",
@@ -101,21 +109,41 @@ impl Workload {
 
 /// The policy of least privilege for a workload, as text with indentation.
 pub fn least_privilege(needs: &Needs<'_>) -> String {
-    let grants = needs.workload.grants();
-    let resources: Vec<String> = needs.secrets.iter().map(|secret| secret_arn(secret, needs)).collect();
+    least_privilege_for_all(std::slice::from_ref(needs))
+}
+
+/// The policy of least privilege for one who does several things, each with secrets of its own. What needs none adds nothing; no needs
+/// at all make no policy, since one has statements.
+pub fn least_privilege_for_all(needs: &[Needs<'_>]) -> String {
     let mut statements = Vec::new();
-    if !grants.creation.is_empty() {
-        let bare = |arn: &String| arn.strip_suffix("-??????").unwrap_or(arn).to_owned();
-        let bare: Vec<String> = resources.iter().map(bare).collect();
-        statements.push(statement("Create", grants.creation, &bare, None));
-    }
-    statements.push(statement("Secrets", grants.secrets, &resources, None));
-    if !grants.everything.is_empty() {
-        statements.push(statement("Everything", grants.everything, &["*".to_owned()], None));
-    }
-    if let Some(key) = needs.key.filter(|_| !grants.key.is_empty()) {
-        let region = arn_part(key, 3).filter(|region| !region.is_empty()).unwrap_or(needs.region);
-        statements.push(statement("Key", grants.key, &[key.to_owned()], Some(region)));
+    let mut sids: Vec<String> = Vec::new();
+    // A statement's id is one of its document's.
+    let mut sid_of = |sid: &str| {
+        let numbered = (2..).map(|number| format!("{sid}{number}"));
+        let sid = std::iter::once(sid.to_owned()).chain(numbered).find(|sid| !sids.contains(sid));
+        let sid = sid.unwrap_or_default();
+        sids.push(sid.clone());
+        sid
+    };
+    for needs in needs.iter().filter(|needs| !needs.secrets.is_empty()) {
+        let grants = needs.workload.grants();
+        let mut resources: Vec<String> =
+            needs.secrets.iter().map(|secret| secret_arn(secret, needs)).collect();
+        let mut seen = BTreeSet::new();
+        resources.retain(|resource| seen.insert(resource.clone()));
+        if !grants.creation.is_empty() {
+            let bare = |arn: &String| arn.strip_suffix("-??????").unwrap_or(arn).to_owned();
+            let bare: Vec<String> = resources.iter().map(bare).collect();
+            statements.push(statement(&sid_of("Create"), grants.creation, &bare, None));
+        }
+        statements.push(statement(&sid_of(grants.sid), grants.secrets, &resources, None));
+        if !grants.everything.is_empty() {
+            statements.push(statement(&sid_of("Everything"), grants.everything, &["*".to_owned()], None));
+        }
+        if let Some(key) = needs.key.filter(|_| !grants.key.is_empty()) {
+            let region = arn_part(key, 3).filter(|region| !region.is_empty()).unwrap_or(needs.region);
+            statements.push(statement(&sid_of("Key"), grants.key, &[key.to_owned()], Some(region)));
+        }
     }
     format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{}\n  ]\n}}\n", statements.join(",\n"))
 }
@@ -239,6 +267,24 @@ mod tests {
                 assert!(findings.is_empty(), "{findings:?}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn who_does_several_things_gets_one_policy() {
+        let needs = [
+            needs(Workload::Reader, &["app/db", "jobs/*", "app/db"], None),
+            needs(Workload::Writer, &["app/db"], None),
+            needs(Workload::Rotator, &["app/a"], None),
+            needs(Workload::Auditor, &["app/b"], None),
+            needs(Workload::Deployer, &[], None),
+        ];
+        let text = least_privilege_for_all(&needs);
+        let document = Document::parse(&text, DocumentKind::Managed).unwrap();
+        assert!(lint(&document).is_empty(), "{text}");
+        let sids = document.statements.iter().map(|statement| statement.sid.as_ref().unwrap().text.as_str());
+        let sids: Vec<&str> = sids.collect();
+        assert_eq!(sids, ["Read", "Write", "Rotate", "Everything", "Look", "Everything2"]);
+        assert_eq!(resources(&text).len(), 2, "each secret once: {text}");
     }
 
     #[test]
