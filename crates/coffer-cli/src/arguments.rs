@@ -15,7 +15,7 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
-pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, User, WhoCan};
+pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
 pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
@@ -452,6 +452,12 @@ pub(crate) struct Env {
     /// The region to export; the store's unless given.
     #[arg(long)]
     pub(crate) region: Option<Region>,
+    /// Rather than the administrator's key, use this profile, as `key create --profile` writes one.
+    #[arg(long, value_name = "NAME", conflicts_with = "region")]
+    pub(crate) profile: Option<String>,
+    /// Take back all that it sets.
+    #[arg(long, conflicts_with_all = ["region", "profile"])]
+    pub(crate) unset: bool,
 }
 
 /// An address and a port; a port alone is one of this machine's.

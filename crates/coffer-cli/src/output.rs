@@ -77,6 +77,13 @@ impl Output {
         }
     }
 
+    /// Lines made for people, beside what goes to standard output.
+    pub(crate) fn shown(self, text: &str) {
+        if !self.json {
+            let _ = anstream::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+
     /// A question, which the answer follows on the same line.
     pub(crate) fn question(self, text: &str) {
         let mut stderr = anstream::stderr().lock();

@@ -2,6 +2,7 @@
 //!
 //! No I/O but the store's.
 
+use coffer_policy::{Needs, Workload, least_privilege_for_all};
 use coffer_types::{SecretId, SecretName};
 use coffer_wire_local::{
     Able, AccessKey, AccessRequest, AccessResponse, Entity, Explanation, FailureKind, Holder, HolderKind,
@@ -19,11 +20,6 @@ use crate::output::Output;
 
 /// What the policy is called that `--reads` and `--writes` make.
 pub(crate) const SECRETS_POLICY: &str = "secrets";
-
-/// What reading a secret takes: the value, and that clients may look at what it is.
-const READ_ACTIONS: [&str; 2] = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"];
-/// What writing a secret takes. It does not let anybody read.
-const WRITE_ACTIONS: [&str; 2] = ["secretsmanager:PutSecretValue", "secretsmanager:DescribeSecret"];
 
 /// Somebody's policies.
 #[derive(Debug)]
@@ -92,6 +88,16 @@ impl Access {
         match self.access(AccessRequest::ListAccessKeys { user: user.to_owned() })? {
             AccessResponse::AccessKeys { keys } => Ok(keys),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// The user whose an access key is; `None` if there is no such key.
+    pub(crate) fn owner_of_key(&mut self, id: &str) -> Result<Option<String>, Stop> {
+        match self.access(AccessRequest::FindAccessKey { id: id.to_owned() }) {
+            Ok(AccessResponse::KeyOwner { user, last_used: _ }) => Ok(Some(user)),
+            Ok(_) => Err(unexpected()),
+            Err(Stop::Failure(failure)) if failure.kind == FailureKind::NotFound => Ok(None),
+            Err(stop) => Err(stop),
         }
     }
 
@@ -164,16 +170,16 @@ impl Access {
         permitted: &Permitted,
         output: Output,
     ) -> Result<Option<String>, Stop> {
+        if permitted.reads.is_empty() && permitted.writes.is_empty() {
+            return Ok(None);
+        }
         let status = self.status()?;
         let region = permitted.scope.region.as_ref().unwrap_or(&status.region);
-        let mut statements = Vec::new();
-        for (sid, secrets, actions) in
-            [("Read", &permitted.reads, READ_ACTIONS), ("Write", &permitted.writes, WRITE_ACTIONS)]
-        {
-            let mut resources = Vec::new();
+        let account = status.account.to_string();
+        let mut named_secrets = [Vec::new(), Vec::new()];
+        for (names, secrets) in named_secrets.iter_mut().zip([&permitted.reads, &permitted.writes]) {
             for secret in secrets {
-                let begun = format!("arn:aws:secretsmanager:{region}:{}:secret:", status.account);
-                let name = match secret.strip_suffix('*') {
+                names.push(match secret.strip_suffix('*') {
                     Some(prefix) => {
                         // With a letter in the place of the rest, it has to be a name.
                         named(secret, &format!("{prefix}x"))?;
@@ -182,27 +188,24 @@ impl Access {
                     None => {
                         let name = named(secret, secret)?;
                         self.warn_of_absence(secret, output)?;
-                        format!("{name}-??????")
+                        name.to_string()
                     }
-                };
-                resources.push(format!("{begun}{name}"));
-            }
-            resources.sort();
-            resources.dedup();
-            if !resources.is_empty() {
-                statements.push(WrittenStatement {
-                    sid: Some(sid),
-                    effect: "Allow",
-                    principal: None,
-                    action: actions.to_vec(),
-                    resource: resources,
                 });
             }
         }
-        if statements.is_empty() {
-            return Ok(None);
-        }
-        written(statements).map(Some)
+        let [reads, writes] =
+            named_secrets.each_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        let needs =
+            [(Workload::Reader, &reads), (Workload::Writer, &writes)].map(|(workload, secrets)| Needs {
+                workload,
+                secrets,
+                partition: "aws",
+                region: region.as_str(),
+                account: &account,
+                key: None,
+            });
+        let document = compact(least_privilege_for_all(&needs).as_bytes());
+        Ok(Some(String::from_utf8_lossy(document.expose_secret()).into_owned()))
     }
 
     fn warn_of_absence(&mut self, secret: &str, output: Output) -> Result<(), Stop> {
@@ -245,6 +248,9 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         | AccessRequest::DetachPolicy { holder: Holder { kind, name }, .. } => {
             (Some(format!("see what it has with `coffer policy list --{} {name}`", kind.noun())), None)
         }
+        AccessRequest::UpdateTrust { .. } => {
+            (Some("see what there is with `coffer role list`".to_owned()), None)
+        }
         AccessRequest::ListUsersOfGroup { .. } => {
             (Some("see what there is with `coffer group list`".to_owned()), None)
         }
@@ -258,6 +264,7 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         AccessRequest::List { .. }
         | AccessRequest::AddUserToGroup { .. }
         | AccessRequest::RemoveUserFromGroup { .. }
+        | AccessRequest::FindAccessKey { .. }
         | AccessRequest::ListPolicies { .. }
         | AccessRequest::CreatePolicy { .. }
         | AccessRequest::WhoCan { .. }

@@ -2,7 +2,7 @@
 //!
 //! Pure. Names and documents are read by the server, so that its error names what the caller wrote.
 
-use coffer_types::{Tag, Timestamp};
+use coffer_types::{Region, Tag, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::WireValue;
@@ -99,6 +99,18 @@ pub enum AccessRequest {
         user: String,
         /// Which.
         id: String,
+    },
+    /// Tells whose an access key is and when it was last used.
+    FindAccessKey {
+        /// Which.
+        id: String,
+    },
+    /// Gives a role another trust policy.
+    UpdateTrust {
+        /// Which role, by name.
+        role: String,
+        /// The document.
+        trust: String,
     },
     /// Puts a user into a group.
     AddUserToGroup {
@@ -241,6 +253,13 @@ pub enum AccessResponse {
         /// Oldest first.
         keys: Vec<AccessKey>,
     },
+    /// Whose an access key is.
+    KeyOwner {
+        /// The user.
+        user: String,
+        /// When it was last used, if ever.
+        last_used: Option<LastUse>,
+    },
     /// Names.
     Names {
         /// Sorted.
@@ -327,6 +346,19 @@ pub struct AccessKey {
     pub is_active: bool,
     /// When it was made.
     pub created: Timestamp,
+    /// When it was last used; `None` if never.
+    pub last_used: Option<LastUse>,
+}
+
+/// The last use of an access key, to a quarter of an hour.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastUse {
+    /// When.
+    pub at: Timestamp,
+    /// For which service.
+    pub service: String,
+    /// In which region.
+    pub region: Region,
 }
 
 /// A policy and its document.

@@ -40,7 +40,7 @@ pub(crate) enum User {
         /// The user's name.
         name: String,
     },
-    /// Delete a user, with its access keys and all that it has.
+    /// Delete a user, with its access keys, their profiles, and all that it has.
     Delete {
         /// The user's name.
         name: String,
@@ -95,6 +95,8 @@ pub(crate) enum Role {
         /// The role's name.
         name: String,
     },
+    /// Print who may take a role on, or change that.
+    Trust(RoleTrust),
     /// Delete a role, with its policies.
     Delete {
         /// The role's name.
@@ -131,6 +133,30 @@ pub(crate) struct RoleAdd {
     pub(crate) permitted: Permitted,
 }
 
+#[derive(Args)]
+pub(crate) struct RoleTrust {
+    /// The role's name.
+    pub(crate) name: String,
+    /// Trust this user of the store. Can be given more than once.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Vec<String>,
+    /// Trust this role of the store. Can be given more than once.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Vec<String>,
+    /// Trust everybody of this account whose policies allow it. Can be given more than once.
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Vec<AccountId>,
+    /// Or take the trust policy from this file; - for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "role", "account", "add"])]
+    pub(crate) document: Option<PathBuf>,
+    /// Trust them as well as those that are trusted, who otherwise no longer are.
+    #[arg(long)]
+    pub(crate) add: bool,
+    /// Do not ask before somebody loses the role.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Key {
     /// Make an access key and print, once, what a shell evaluates to be that user: eval "$(coffer key create USER)".
@@ -140,23 +166,24 @@ pub(crate) enum Key {
         /// Print the secret to a terminal too.
         #[arg(long, conflicts_with = "profile")]
         show: bool,
-        /// Print nothing; write a profile of this name into the files of the AWS tools.
+        /// Print nothing; write a profile of this name into the files of the AWS tools, in the place of one whose
+        /// key is gone.
         #[arg(long, value_name = "NAME")]
         profile: Option<String>,
         /// The region to export; the store's unless given.
         #[command(flatten)]
         scope: Scope,
     },
-    /// List a user's access keys.
+    /// List access keys and when each was last used: a user's, or everybody's.
     List {
         /// Whose.
-        user: String,
+        user: Option<String>,
     },
     /// Keep an access key and believe nobody who signs with it.
     Disable(KeyReference),
     /// Believe those again who sign with it.
     Enable(KeyReference),
-    /// Delete an access key.
+    /// Delete an access key, and the profile that `key create` wrote for it.
     Delete(KeyReference),
 }
 

@@ -161,6 +161,12 @@ pub(crate) enum PolicyDocuments {
         file: PathBuf,
         #[command(flatten)]
         holder: HolderArguments,
+        /// Do not ask before another document of this name is written over.
+        #[arg(long)]
+        replace: bool,
+        /// Write it although it does not do what it says: what `policy lint` calls errors.
+        #[arg(long)]
+        despite_errors: bool,
     },
     /// Print the document of a policy: one of the holder's own, or else a managed one.
     Show {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the secret access key is never printed to a terminal.
 
+use std::fmt::Write as _;
+
 use coffer_server::home::{Credentials, Home, data_dir};
 use coffer_types::Region;
 use coffer_wire_local::{Client, Failure, FailureKind};
@@ -11,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::arguments::Env;
 use crate::failure::Stop;
 use crate::output::{Output, stdout_is_terminal};
-use crate::shell;
+use crate::{profile, shell};
 
 /// `env --json`.
 #[derive(Serialize)]
@@ -33,7 +35,32 @@ struct Environment<'a> {
     no_proxy: Option<String>,
 }
 
+/// What is set here, and what of the AWS tools' own variables would get in its way.
+const VARIABLES: [&str; 9] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_PROFILE",
+];
+
+/// Whether this process was given an access key, which programs take before any profile.
+pub(crate) fn has_keys() -> bool {
+    std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|id| !id.is_empty())
+}
+
 pub(crate) fn env(home: &Home, arguments: &Env, output: Output) -> Result<(), Stop> {
+    if let Some(name) = &arguments.profile {
+        return of_profile(home, name, output);
+    }
+    if arguments.unset {
+        let object = serde_json::json!({ "unset": ([&VARIABLES[..], &["AWS_PROFILE"]].concat()) });
+        return output.data(&object, |text| writeln!(text, "unset {} AWS_PROFILE", VARIABLES.join(" ")));
+    }
     if stdout_is_terminal() {
         return Err(Stop::Usage {
             message: "a secret access key is not printed to a terminal".into(),
@@ -41,6 +68,24 @@ pub(crate) fn env(home: &Home, arguments: &Env, output: Output) -> Result<(), St
         });
     }
     print(home, &credentials(home)?, arguments.region.as_ref(), output)
+}
+
+/// Prints what makes programs use a profile: nothing of it is secret.
+fn of_profile(home: &Home, name: &str, output: Output) -> Result<(), Stop> {
+    if !profile::is_there(name)? {
+        return Err(Stop::new(FailureKind::NotFound, format!("there is no profile `{name}`"))
+            .with_hint(format!("make one with `coffer key create USER --profile {name}`")));
+    }
+    let no_proxy = no_proxy_for(&credentials(home)?.endpoint, |variable| std::env::var(variable).ok());
+    let mut object = serde_json::Map::from_iter([("AWS_PROFILE".to_owned(), name.into())]);
+    object.extend(no_proxy.iter().map(|hosts| ("NO_PROXY".to_owned(), hosts.as_str().into())));
+    output.data(&object, |text| {
+        writeln!(text, "export AWS_PROFILE={}", shell::quoted(name))?;
+        if let Some(hosts) = no_proxy.as_deref().map(shell::quoted) {
+            writeln!(text, "export NO_PROXY={hosts} no_proxy={hosts}")?;
+        }
+        writeln!(text, "unset {}", VARIABLES.join(" "))
+    })
 }
 
 /// How the server of a store is reached, with the store's first access key.

@@ -17,6 +17,8 @@ use crate::failure::Stop;
 use crate::output::{Output, age, now, plain, table};
 use crate::people::{PoliciesOf, SECRETS_POLICY, document_object, trust_policy};
 
+mod trust;
+
 /// Somebody, as every object has it.
 #[derive(Serialize)]
 struct EntityObject {
@@ -70,6 +72,9 @@ struct Shown {
 #[derive(Serialize)]
 struct Deleted<'a> {
     name: &'a str,
+    /// Of users: the profiles that were removed with their keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiles: Option<Vec<String>>,
 }
 
 pub(crate) fn user(place: &Place, command: &User, output: Output) -> Result<(), Stop> {
@@ -116,6 +121,7 @@ pub(crate) fn role(place: &Place, command: &Role, output: Output) -> Result<(), 
         }
         Role::List => list(place, HolderKind::Role, output),
         Role::Show { name } => show(place, holder(HolderKind::Role, name), output),
+        Role::Trust(arguments) => trust::trust(place, arguments, output),
         Role::Delete { name } => delete(place, &holder(HolderKind::Role, name), output),
     }
 }
@@ -144,7 +150,14 @@ fn add(
         let policy = access.permission(permitted, output)?;
         let trust = match (file, role) {
             (Some(document), _) => Some(document),
-            (None, Some(role)) => Some(trusting(access, role)?),
+            (None, Some(role)) => {
+                let named = trust::Named {
+                    users: &role.trust_user,
+                    roles: &role.trust_role,
+                    accounts: &role.trust_account,
+                };
+                Some(trust_policy(&named.principals(access)?)?)
+            }
             (None, None) => None,
         };
         let entity = access.entity(AccessRequest::Create {
@@ -176,22 +189,10 @@ fn add(
     })
 }
 
-fn read_trust(file: &Path) -> Result<String, Stop> {
+pub(super) fn read_trust(file: &Path) -> Result<String, Stop> {
     let document = read(file)?;
     Document::parse(&document, DocumentKind::Trust).map_err(|error| malformed(file, &error))?;
     Ok(document)
-}
-
-/// The trust policy that the arguments ask for.
-fn trusting(access: &mut Access, role: &RoleAdd) -> Result<String, Stop> {
-    let mut principals = Vec::new();
-    for (kind, names) in [(HolderKind::User, &role.trust_user), (HolderKind::Role, &role.trust_role)] {
-        for name in names {
-            principals.push(access.entity(AccessRequest::Get { holder: holder(kind, name) })?.arn);
-        }
-    }
-    principals.extend(role.trust_account.iter().map(|account| format!("arn:aws:iam::{account}:root")));
-    trust_policy(&principals)
 }
 
 fn list(place: &Place, kind: HolderKind, output: Output) -> Result<(), Stop> {
@@ -261,7 +262,7 @@ impl Shown {
         rows.push(("Id", self.entity.id.clone()));
         if let Some(role) = &self.entity.role {
             rows.extend(role.description.iter().map(|description| ("For", description.clone())));
-            rows.push(("Trust", role.trust.get().to_owned()));
+            rows.extend(several("Trusts", trust::in_words(role.trust.get()).into_iter()));
             rows.push(("Sessions", format!("of {} seconds at most", role.max_session)));
         }
         rows.extend(several("Tags", self.tags.iter().map(|(key, value)| format!("{key}={value}"))));
@@ -295,11 +296,13 @@ fn several(
 /// Takes everything from somebody, access first, and then deletes them.
 fn delete(place: &Place, holder: &Holder, output: Output) -> Result<(), Stop> {
     let (noun, name) = (holder.kind.noun(), &holder.name);
+    let mut keys = Vec::new();
     Access::of(place, &format!("coffer {noun} delete"), |access| {
         access.entity(AccessRequest::Get { holder: holder.clone() })?;
         if holder.kind == HolderKind::User {
             for key in access.access_keys(name)? {
-                access.change(AccessRequest::DeleteAccessKey { user: name.clone(), id: key.id })?;
+                access.change(AccessRequest::DeleteAccessKey { user: name.clone(), id: key.id.clone() })?;
+                keys.push(key.id);
             }
             for group in access.names(AccessRequest::ListGroupsForUser { user: name.clone() })? {
                 access.change(AccessRequest::RemoveUserFromGroup { group, user: name.clone() })?;
@@ -319,5 +322,10 @@ fn delete(place: &Place, holder: &Holder, output: Output) -> Result<(), Stop> {
         }
         access.change(AccessRequest::Delete { holder: holder.clone() })
     })?;
-    output.data(&Deleted { name }, |text| writeln!(text, "deleted {noun} `{}`", plain(name)))
+    let profiles = (holder.kind == HolderKind::User).then(|| super::key::remove_profiles(&keys, output));
+    let object = Deleted { name, profiles };
+    output.data(&object, |text| {
+        writeln!(text, "deleted {noun} `{}`", plain(name))?;
+        super::key::tell_removed(text, object.profiles.as_deref().unwrap_or_default())
+    })
 }

@@ -12,11 +12,14 @@ use crate::failure::Stop;
 use crate::output::Output;
 use crate::terminal;
 
+mod change;
 mod documents;
 mod explain;
 mod generate;
 mod lint;
 mod simulate;
+
+pub(crate) use change::Change;
 
 /// Far more than a policy has.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -92,6 +92,8 @@ impl Folder {
             .current_dir(self.path())
             .env("PATH", std::env::join_paths(search_path).unwrap())
             .env("COFFER_DATA_DIR", self.data_dir())
+            // So that nothing is looked for, or written, in the files of whoever runs the tests.
+            .env("HOME", self.path())
             .stdin(Stdio::null());
         for name in [
             "COFFER_HOME",
@@ -103,6 +105,9 @@ impl Folder {
             "EDITOR",
             "NO_COLOR",
             "CLICOLOR_FORCE",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_CONFIG_FILE",
         ] {
             command.env_remove(name);
         }

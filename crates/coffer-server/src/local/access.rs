@@ -9,15 +9,15 @@ use coffer_core::ops::iam::{
     AddUserToGroup, AttachPolicy, CreateAccessKey, CreateGroup, CreatePolicy, CreatePolicyVersion,
     CreateRole, CreateUser, DeleteAccessKey, DeleteGroup, DeleteInlinePolicy, DeletePolicy,
     DeletePolicyVersion, DeleteRole, DeleteUser, Described, DescribedPolicy, DescribedRole, DetachPolicy,
-    GetGroup, GetInlinePolicy, GetPolicy, GetPolicyVersion, GetRole, GetUser, ListAccessKeys,
-    ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
+    GetAccessKeyLastUsed, GetGroup, GetInlinePolicy, GetPolicy, GetPolicyVersion, GetRole, GetUser,
+    ListAccessKeys, ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
     ListPolicyVersions, ListRoles, ListUsers, OfGroup, OfRole, OfUser, Page, Paged, PolicyScope, PutPolicy,
-    RemoveUserFromGroup, UpdateAccessKey,
+    RemoveUserFromGroup, UpdateAccessKey, UpdateAssumeRolePolicy,
 };
 use coffer_core::ops::review;
 use coffer_core::{Context, Core, Error};
 use coffer_types::iam_limits::{PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
-use coffer_types::{EntityName, EntityPath, PolicyArn, SecretValue};
+use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretValue, Timestamp};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
@@ -128,23 +128,36 @@ pub(super) async fn run(
         AccessRequest::ListAccessKeys { user } => {
             let user = Some(entity_name(&user)?);
             let listed = core.execute(context, ListAccessKeys { user, page: page(None) }).await?;
-            let keys = listed.items.into_iter().map(|key| wire::AccessKey {
-                id: key.id,
-                is_active: key.is_active,
-                created: key.created,
-            });
-            let mut keys: Vec<_> = keys.collect();
+            let mut keys = Vec::with_capacity(listed.items.len());
+            for key in listed.items {
+                let used = core.execute(context, GetAccessKeyLastUsed { id: key.id.clone() }).await?;
+                keys.push(wire::AccessKey {
+                    id: key.id,
+                    is_active: key.is_active,
+                    created: key.created,
+                    last_used: last_use(used.last),
+                });
+            }
             keys.sort_by_key(|key| key.created);
             AccessResponse::AccessKeys { keys }
         }
         AccessRequest::UpdateAccessKey { user, id, is_active } => {
             let user = Some(entity_name(&user)?);
-            core.execute(context, UpdateAccessKey { user, id, is_active }).await?;
+            core.execute(context, UpdateAccessKey { user, id: key_id(id)?, is_active }).await?;
             done
         }
         AccessRequest::DeleteAccessKey { user, id } => {
             let user = Some(entity_name(&user)?);
-            core.execute(context, DeleteAccessKey { user, id }).await?;
+            core.execute(context, DeleteAccessKey { user, id: key_id(id)? }).await?;
+            done
+        }
+        AccessRequest::FindAccessKey { id } => {
+            let found = core.execute(context, GetAccessKeyLastUsed { id: key_id(id)? }).await?;
+            AccessResponse::KeyOwner { user: found.user, last_used: last_use(found.last) }
+        }
+        AccessRequest::UpdateTrust { role, trust } => {
+            let operation = UpdateAssumeRolePolicy { name: entity_name(&role)?, trust };
+            core.execute(context, operation).await?;
             done
         }
         AccessRequest::AddUserToGroup { group, user } => {
@@ -309,6 +322,10 @@ fn entities<T>(page: Paged<T>, describe: impl Fn(T) -> wire::Entity) -> wire::En
     wire::EntityPage { entities: page.items.into_iter().map(describe).collect(), marker: page.marker }
 }
 
+fn last_use(last: Option<(Timestamp, Region, String)>) -> Option<wire::LastUse> {
+    last.map(|(at, region, service)| wire::LastUse { at, service, region })
+}
+
 fn names(described: Vec<Described>) -> AccessResponse {
     AccessResponse::Names { names: described.into_iter().map(|described| described.name).collect() }
 }
@@ -377,6 +394,20 @@ fn entity_name(text: &str) -> Result<EntityName, Failed> {
 
 fn policy_arn(text: &str) -> Result<PolicyArn, Failed> {
     legal(text, "no ARN of a policy")
+}
+
+/// The id of an access key, as far as its form goes: what has another, a value for one, comes into no record.
+fn key_id(text: String) -> Result<String, Failed> {
+    const CHARS_MAX: usize = 128;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if (1..=CHARS_MAX).contains(&text.len()) && text.bytes().all(is_word) {
+        return Ok(text);
+    }
+    const WHAT: &str = "no id of an access key";
+    let shown: String = text.chars().take(CHARS_MAX).collect();
+    let message = format!("`{}` is {WHAT}: one has letters and digits", shown.escape_debug());
+    let failure = Failure::new(FailureKind::Refused, message);
+    Err(Failed::Input { operation: OPERATION, failure, recorded: format!("what was given is {WHAT}") })
 }
 
 /// `text` as what it should be. The record says what it is not, and does not repeat it.

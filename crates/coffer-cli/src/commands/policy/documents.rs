@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use coffer_policy::{Document, DocumentKind};
+use coffer_policy::{Document, DocumentKind, Severity, lint};
 use coffer_wire_local::{AccessRequest, FailureKind, Holder, Policy as Found};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,10 +13,11 @@ use crate::access::{Access, Place, unexpected};
 use crate::arguments::PolicyDocuments;
 use crate::failure::Stop;
 use crate::layout::indented;
-use crate::output::{Output, age, now, table};
+use crate::output::{Output, age, counted, now, table};
 use crate::people::document_object;
+use crate::terminal;
 
-use super::{malformed, read};
+use super::{Change, malformed, read};
 
 /// `policy put` and `policy show --json`.
 #[derive(Serialize)]
@@ -29,7 +30,10 @@ struct PolicyObject {
 
 pub(super) fn documents(place: &Place, command: &PolicyDocuments, output: Output) -> Result<(), Stop> {
     match command {
-        PolicyDocuments::Put { name, file, holder } => put(place, name, file, holder.holder(), output),
+        PolicyDocuments::Put { name, file, holder, replace, despite_errors } => {
+            let put = Put { name, file, holder: holder.holder(), replace: *replace };
+            put.run(place, *despite_errors, output)
+        }
         PolicyDocuments::Show { name, holder } => show(place, name, holder.holder(), output),
         PolicyDocuments::List { holder, aws } => match holder.holder() {
             Some(holder) => list_of(place, &holder, output),
@@ -47,36 +51,135 @@ pub(super) fn documents(place: &Place, command: &PolicyDocuments, output: Output
     }
 }
 
-fn put(place: &Place, name: &str, file: &Path, holder: Option<Holder>, output: Output) -> Result<(), Stop> {
-    let document = read(file)?;
-    let kind = if holder.is_some() { DocumentKind::Inline } else { DocumentKind::Managed };
-    Document::parse(&document, kind).map_err(|error| malformed(file, &error))?;
-    let (found, said) = Access::of(place, "coffer policy put", |access| match &holder {
-        Some(holder) => {
-            let request = AccessRequest::PutPolicy {
-                holder: holder.clone(),
-                name: name.to_owned(),
-                document: document.clone(),
-            };
-            access.change(request)?;
-            let found = Found { name: name.to_owned(), arn: None, version: None, document };
-            Ok((found, format!("{} `{}` has policy `{name}`", holder.kind.noun(), holder.name)))
+/// What of `policy put`.
+struct Put<'a> {
+    name: &'a str,
+    file: &'a Path,
+    holder: Option<Holder>,
+    replace: bool,
+}
+
+impl Put<'_> {
+    fn run(&self, place: &Place, despite_errors: bool, output: Output) -> Result<(), Stop> {
+        const COMMAND: &str = "coffer policy put";
+        let document = read(self.file)?;
+        let kind = if self.holder.is_some() { DocumentKind::Inline } else { DocumentKind::Managed };
+        let parsed = Document::parse(&document, kind).map_err(|error| malformed(self.file, &error))?;
+        self.look_over(&parsed, despite_errors, output)?;
+        let known = Access::of(place, COMMAND, |access| self.known(access))?;
+        if let Some(known) = &known {
+            let change = Change::between(&known.document, &document);
+            if change.is_empty() {
+                let object = PolicyObject::of(known.clone());
+                return output.data(&object, |text| writeln!(text, "{} is so already", self.subject()));
+            }
+            if !self.replace {
+                self.ask(known, &change, output)?;
+            }
         }
-        None => {
-            let found = match resolve_known(access, name)? {
-                Some(arn) => {
-                    make_room(access, &arn)?;
-                    access.policy(AccessRequest::CreatePolicyVersion { arn, document })?
+        let found = Access::of(place, COMMAND, |access| self.write(access, known.as_ref(), document))?;
+        let version = found.version;
+        let said = match (version, &known) {
+            (Some(version), Some(Found { version: Some(before), .. })) => {
+                format!("{} is now version {version}, in the place of version {before}", self.subject())
+            }
+            (Some(version), _) => format!("{} is now version {version}", self.subject()),
+            (None, Some(_)) => format!("{} says something else now", self.subject()),
+            (None, None) => match &self.holder {
+                Some(holder) => {
+                    format!("{} `{}` has policy `{}`", holder.kind.noun(), holder.name, self.name)
                 }
-                None => access.policy(AccessRequest::CreatePolicy { name: name.to_owned(), document })?,
-            };
-            let said =
-                format!("policy `{}` is now version {}", found.name, found.version.unwrap_or_default());
-            Ok((found, said))
+                None => format!("made {}", self.subject()),
+            },
+        };
+        let object = PolicyObject::of(found);
+        output.data(&object, |text| writeln!(text, "{said}"))
+    }
+
+    fn subject(&self) -> String {
+        match &self.holder {
+            Some(holder) => format!("policy `{}` of {} `{}`", self.name, holder.kind.noun(), holder.name),
+            None => format!("policy `{}`", self.name),
         }
-    })?;
-    let object = PolicyObject::of(found);
-    output.data(&object, |text| writeln!(text, "{said}"))
+    }
+
+    /// Tells what the document says and hardly means. Errors are refused unless they are meant.
+    fn look_over(&self, document: &Document, despite_errors: bool, output: Output) -> Result<(), Stop> {
+        let mut errors = 0;
+        for finding in lint(document) {
+            let severity = finding.lint.severity();
+            if severity == Severity::Note {
+                continue;
+            }
+            errors += usize::from(severity == Severity::Error);
+            output.warning(&format!(
+                "{}:{}:{}: {} [{}]: {}",
+                self.file.display(),
+                finding.position.line,
+                finding.position.column,
+                finding.message,
+                finding.lint.name(),
+                finding.advice
+            ));
+        }
+        if errors == 0 || despite_errors {
+            return Ok(());
+        }
+        let message =
+            format!("`{}` does not do what it says: {}", self.file.display(), counted(errors, "error"));
+        Err(Stop::new(FailureKind::Refused, message)
+            .with_hint("correct it as the warnings say, or add --despite-errors if it is meant"))
+    }
+
+    /// The policy of this name, if there is one.
+    fn known(&self, access: &mut Access) -> Result<Option<Found>, Stop> {
+        let request = match &self.holder {
+            Some(holder) => {
+                let policies = access.policies_of(holder)?;
+                if !policies.inline.iter().any(|name| name == self.name) {
+                    return Ok(None);
+                }
+                AccessRequest::GetInlinePolicy { holder: holder.clone(), name: self.name.to_owned() }
+            }
+            None => match resolve_known(access, self.name)? {
+                Some(arn) => AccessRequest::GetPolicy { arn },
+                None => return Ok(None),
+            },
+        };
+        access.policy(request).map(Some)
+    }
+
+    /// Shows what would change, and goes on only if that is meant.
+    fn ask(&self, known: &Found, change: &Change, output: Output) -> Result<(), Stop> {
+        output.shown(&change.shown());
+        if terminal::can_ask(output) {
+            return terminal::confirm(output, &format!("write over {}?", self.subject()));
+        }
+        let holder = self.holder.as_ref();
+        let of =
+            holder.map(|holder| format!(" --{} {}", holder.kind.noun(), holder.name)).unwrap_or_default();
+        let message = format!("there is a {} already, and it says something else", self.subject());
+        Err(Stop::new(FailureKind::Conflict, message).with_hint(format!(
+            "add --replace to write over it; see it with `coffer policy show {}{of}`",
+            known.name
+        )))
+    }
+
+    fn write(&self, access: &mut Access, known: Option<&Found>, document: String) -> Result<Found, Stop> {
+        let name = self.name.to_owned();
+        match (&self.holder, known.and_then(|known| known.arn.clone())) {
+            (Some(holder), _) => {
+                let (holder, copy) = (holder.clone(), document.clone());
+                access.change(AccessRequest::PutPolicy { holder, name: name.clone(), document: copy })?;
+                Ok(Found { name, arn: None, version: None, document })
+            }
+            (None, Some(arn)) => {
+                make_room(access, &arn)?;
+                access.policy(AccessRequest::CreatePolicyVersion { arn, document })
+            }
+            (None, None) => access.policy(AccessRequest::CreatePolicy { name, document }),
+        }
+    }
 }
 
 /// A managed policy keeps five versions: the oldest that does not count makes room for another.
