@@ -6,7 +6,7 @@
 use crate::error::ParseError;
 use crate::json::Position;
 use crate::operator::Operator;
-use crate::parse;
+use crate::{parse, pattern};
 
 /// What a document is for, which decides what it may and must say and how long it may be.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,6 +86,8 @@ pub struct Document {
 pub struct Statement {
     /// Where it begins.
     pub position: Position,
+    /// The place after its last character.
+    pub end: Position,
     /// Its `Sid`, if it has one that is not empty.
     pub sid: Option<Spelled>,
     /// What it does.
@@ -163,5 +165,102 @@ impl Document {
     /// Reads a document.
     pub fn parse(text: &str, kind: DocumentKind) -> Result<Self, ParseError> {
         parse::document(text, kind)
+    }
+
+    /// Every context key its statements ask for, those of variables included, as it is first spelled; in order.
+    pub fn context_keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = Vec::new();
+        let mut add = |key| {
+            if !keys.iter().any(|known: &&str| known.eq_ignore_ascii_case(key)) {
+                keys.push(key);
+            }
+        };
+        for statement in &self.statements {
+            let mut variables_of = |text| {
+                if self.version == Version::V2012 {
+                    pattern::variables(text).into_iter().for_each(&mut add);
+                }
+            };
+            for resource in statement.resources.iter().flat_map(|listed| &listed.entries) {
+                variables_of(&resource.text);
+            }
+            for condition in &statement.conditions {
+                if condition.operator.takes_variables() {
+                    condition.values.iter().for_each(|value| variables_of(&value.text));
+                }
+            }
+            statement.conditions.iter().for_each(|condition| add(&condition.key.text));
+        }
+        keys
+    }
+}
+
+impl Statement {
+    /// Whether it allows any action of a service, such as `secretsmanager`, on whatever condition.
+    pub fn allows_some_of(&self, service: &str) -> bool {
+        let Listed { is_negated, entries, .. } = &self.actions;
+        let is_of = |action: &&Spelled| pattern::is_of_service(&action.text, service);
+        let mut of_service = entries.iter().filter(is_of);
+        let is_about = match is_negated {
+            false => of_service.next().is_some(),
+            // Unless it leaves all of them out.
+            true => !of_service.any(|action| action.text == "*" || action.text.ends_with(":*")),
+        };
+        self.effect == Effect::Allow && is_about
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(statement: &str) -> Document {
+        let text = format!(r#"{{"Version": "2012-10-17", "Statement": {statement}}}"#);
+        Document::parse(&text, DocumentKind::Inline).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    #[test]
+    fn a_statement_knows_where_it_ends() {
+        let document = document("[\n  {\"Effect\": \"Allow\", \"Action\": \"*\",\n  \"Resource\": \"*\"}\n]");
+        let statement = &document.statements[0];
+        assert_eq!(statement.position, Position { line: 2, column: 3 });
+        assert_eq!(statement.end, Position { line: 3, column: 19 });
+    }
+
+    #[test]
+    fn the_keys_of_a_document_are_those_of_conditions_and_variables() {
+        let document = document(
+            r#"[{"Effect": "Allow", "Action": "s:*", "Resource": "arn:aws:s:::${aws:username}/${*}/${aws:x, 'y'}",
+                 "Condition": {"StringEquals": {"aws:RequestTag/a": "${aws:PrincipalTag/a}"},
+                               "NumericEquals": {"s:Count": "1"}}},
+                {"Effect": "Deny", "Action": "s:*", "Resource": "arn:aws:s:::${AWS:UserName}", "Condition": {"Bool": {"s:count": "true"}}}]"#,
+        );
+        let expected = ["aws:username", "aws:x", "aws:PrincipalTag/a", "aws:RequestTag/a", "s:Count"];
+        assert_eq!(document.context_keys(), expected);
+        let old = document_of_2008();
+        assert_eq!(old.context_keys(), [] as [&str; 0], "no variables there");
+    }
+
+    fn document_of_2008() -> Document {
+        let text = r#"{"Statement": {"Effect": "Allow", "Action": "s:*", "Resource": "arn:aws:s:::${aws:username}"}}"#;
+        Document::parse(text, DocumentKind::Inline).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn which_services_a_statement_allows_something_of() {
+        for (effect, actions, expected) in [
+            ("Allow", r#""Action": "kms:Decrypt""#, true),
+            ("Allow", r#""Action": ["s3:*", "KMS:*"]"#, true),
+            ("Allow", r#""Action": "kms:Get*""#, true),
+            ("Allow", r#""Action": "*""#, true),
+            ("Allow", r#""Action": "s3:*""#, false),
+            ("Deny", r#""Action": "kms:*""#, false),
+            ("Allow", r#""NotAction": "s3:*""#, true),
+            ("Allow", r#""NotAction": "kms:Decrypt""#, true),
+            ("Allow", r#""NotAction": ["s3:*", "kms:*"]"#, false),
+        ] {
+            let document = document(&format!(r#"{{"Effect": "{effect}", {actions}, "Resource": "*"}}"#));
+            assert_eq!(document.statements[0].allows_some_of("kms"), expected, "{effect} {actions}");
+        }
     }
 }

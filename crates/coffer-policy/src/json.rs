@@ -23,10 +23,11 @@ impl fmt::Display for Position {
     }
 }
 
-/// A value and where it begins.
+/// A value, where it begins, and what follows where it ends.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Node {
     pub(crate) at: Position,
+    pub(crate) end: Position,
     pub(crate) value: Value,
 }
 
@@ -114,7 +115,7 @@ impl Reader<'_> {
             Some(_) => return Err(self.fault("expected a value")),
             None => return Err(self.fault("the document ends where a value is expected")),
         };
-        Ok(Node { at, value })
+        Ok(Node { at, end: self.at, value })
     }
 
     fn object(&mut self, depth: usize) -> Result<Vec<Member>, Fault> {

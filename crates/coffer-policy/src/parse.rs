@@ -92,7 +92,7 @@ fn read_statements(node: Node) -> Result<Vec<Statement>, ParseError> {
 }
 
 fn read_statement(node: Node) -> Result<Statement, ParseError> {
-    let position = node.at;
+    let (position, end) = (node.at, node.end);
     let Value::Object(members) = node.value else {
         return Err(syntax(position, "a statement is an object"));
     };
@@ -128,7 +128,7 @@ fn read_statement(node: Node) -> Result<Statement, ParseError> {
     })?;
     // What is absent is judged later, after everything that is no syntax at all.
     let actions = actions.unwrap_or(Listed { is_negated: false, position, entries: Vec::new() });
-    Ok(Statement { position, sid, effect, principals, actions, resources, conditions })
+    Ok(Statement { position, end, sid, effect, principals, actions, resources, conditions })
 }
 
 fn once<T>(place: &mut Option<T>, element: T, at: Position, name: &str) -> Result<(), ParseError> {

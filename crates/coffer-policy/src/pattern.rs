@@ -205,6 +205,31 @@ pub(crate) fn begins_with_variable(text: &str) -> bool {
     read_variable(text).is_some()
 }
 
+/// The keys of the variables in a text, as they are spelled.
+pub(crate) fn variables(text: &str) -> Vec<&str> {
+    let (mut keys, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find("${") {
+        let here = rest.get(at..).unwrap_or_default();
+        let Some((piece, after)) = read_variable(here) else {
+            rest = here.get(2..).unwrap_or_default();
+            continue;
+        };
+        if let Piece::Variable { .. } = piece {
+            let inside = here.get(2..).unwrap_or_default();
+            keys.extend(inside.split([',', '}']).next().map(str::trim));
+        }
+        rest = after;
+    }
+    keys
+}
+
+/// Whether an action, which may have wildcards, can be one of a service.
+pub(crate) fn is_of_service(action: &str, service: &str) -> bool {
+    let prefix = action.split_once(':').map_or(action, |(prefix, _)| prefix).to_ascii_lowercase();
+    let syntax = Syntax { wildcards: true, variables: false };
+    Pattern::parse(&prefix, syntax).matches(&service.to_ascii_lowercase(), &())
+}
+
 fn matches(pieces: &[Piece<'_>], text: &str) -> bool {
     match pieces {
         [Piece::Star] => return true,

@@ -30,6 +30,7 @@ const TRUST: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%7B
 const P: &str = "PolicyArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Apolicy%2Fp";
 const Q: &str = "PolicyArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Apolicy%2Fq";
 const BOUNDARY: &str = "PermissionsBoundary=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FAdministratorAccess";
+const TARGET: &str = "=arn%3Aaws%3Aiam%3A%3A123456789012%3Auser%2Ftarget";
 const TAGS: &str = "Tags.member.1.Key=k&Tags.member.1.Value=v";
 
 use Service::{Iam, SecretsManager, Sts};
@@ -91,6 +92,8 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "DetachUserPolicy", "UserName=target&P"),
     (Iam, "GetAccessKeyLastUsed", "AccessKeyId=KEY"),
     (Iam, "GetAccountSummary", ""),
+    (Iam, "GetContextKeysForCustomPolicy", "PolicyInputList.member.1=DOCUMENT"),
+    (Iam, "GetContextKeysForPrincipalPolicy", "PolicySourceArn=TARGET"),
     (Iam, "GetGroup", "GroupName=team"),
     (Iam, "GetGroupPolicy", "GroupName=team&PolicyName=own"),
     (Iam, "GetPolicy", "P"),
@@ -109,6 +112,7 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "ListGroups", ""),
     (Iam, "ListGroupsForUser", "UserName=target"),
     (Iam, "ListPolicies", ""),
+    (Iam, "ListPoliciesGrantingServiceAccess", "Arn=TARGET&ServiceNamespaces.member.1=iam"),
     (Iam, "ListPolicyTags", "P"),
     (Iam, "ListPolicyVersions", "P"),
     (Iam, "ListRolePolicies", "RoleName=job"),
@@ -124,6 +128,8 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "PutUserPolicy", "UserName=target&PolicyName=other&PolicyDocument=DOCUMENT"),
     (Iam, "RemoveUserFromGroup", "GroupName=team&UserName=target"),
     (Iam, "SetDefaultPolicyVersion", "Q&VersionId=v2; CreatePolicyVersion Q&PolicyDocument=DOCUMENT"),
+    (Iam, "SimulateCustomPolicy", "PolicyInputList.member.1=DOCUMENT&ActionNames.member.1=iam%3AGetUser"),
+    (Iam, "SimulatePrincipalPolicy", "PolicySourceArn=TARGET&ActionNames.member.1=iam%3AGetUser"),
     (Iam, "TagPolicy", "P&TAGS"),
     (Iam, "TagRole", "RoleName=job&TAGS"),
     (Iam, "TagUser", "UserName=target&TAGS"),
@@ -278,7 +284,7 @@ impl Scene {
                 other => other,
             })
             .collect();
-        let body = words.join("&").replace("=KEY", &format!("={}", self.key));
+        let body = words.join("&").replace("=TARGET", TARGET).replace("=KEY", &format!("={}", self.key));
         body.replace("TOKEN", "00000000-0000-4000-8000-000000000002")
             .replace("VERSION", "00000000-0000-4000-8000-000000000001")
     }
@@ -406,7 +412,7 @@ fn cell(operation: &str, answer: &Answer, world: &World) -> String {
 const COLUMN: usize = 9;
 
 fn row(first: &str, cells: &[String]) -> String {
-    let mut row = format!("{first:<31}");
+    let mut row = format!("{first:<35}");
     for cell in cells {
         write!(row, "{cell:<COLUMN$}").unwrap();
     }

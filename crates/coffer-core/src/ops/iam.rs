@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 
+use coffer_types::iam_limits::PAGE_ITEMS_DEFAULT;
 use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretBytes, Tag, Timestamp};
 
 mod access_keys;
@@ -17,13 +18,21 @@ mod groups;
 mod inline;
 mod policies;
 mod roles;
+mod simulation;
 mod tags;
 pub(crate) mod trust;
 mod users;
 
 pub(crate) use aws_policies::find as find_aws_policy;
+pub use coffer_policy::{PolicyKind, Position};
 pub use directory::{
     About, Directory, DirectoryOperation, Kind, OfGroup, OfKind, OfPolicy, OfRole, OfUser, Through,
+};
+pub use simulation::{
+    ContextEntry, ContextKeys, GetContextKeysForCustomPolicy, GetContextKeysForPrincipalPolicy,
+    GrantingPolicies, GrantingPolicy, ListPoliciesGrantingServiceAccess, MatchedStatement,
+    SimulateCustomPolicy, SimulatePrincipalPolicy, Simulated, SimulatedDecision, SimulationResult,
+    SimulationResults,
 };
 pub(crate) use users::check_tag_keys;
 
@@ -34,6 +43,12 @@ pub struct Page {
     pub max_items: u32,
     /// What the page before ended with.
     pub marker: Option<String>,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { max_items: PAGE_ITEMS_DEFAULT, marker: None }
+    }
 }
 
 /// Entries, and what asks for the next page if there is one.

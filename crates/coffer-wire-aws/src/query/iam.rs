@@ -15,6 +15,7 @@ mod access_keys;
 mod account;
 mod entities;
 mod policies;
+mod simulation;
 
 /// Longest cursor taken.
 const MARKER_CHARS_MAX: usize = 1024;

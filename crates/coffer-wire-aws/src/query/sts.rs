@@ -36,7 +36,7 @@ impl ToXml for CallerIdentity {
 
 impl Parameters {
     /// Refuses parameters that coffer knows and does not serve.
-    fn refuse_unserved(&self, names: &[&str]) {
+    pub(super) fn refuse_unserved(&self, names: &[&str]) {
         for name in names {
             if self.raw(name).is_some() {
                 self.violate(name, "", "Member is not served".to_owned());
