@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::progress::{Overdue, Progress, TLS_HANDSHAKE, WatchedStream};
-use crate::route::{self, Early};
+use crate::route::{self, Early, Protocol};
 use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::{Limits, body};
@@ -93,12 +93,13 @@ pub(crate) async fn run(
         Ended::Http(Err(error)) => {
             if let Some(early) = what_was_wrong(&error, &progress) {
                 // hyper has answered it.
-                drop(route::refuse_early(&worker.core(), early, source).await);
+                drop(route::refuse_early(&worker.core(), early, Protocol::unknown(), source).await);
                 linger(stream).await;
             }
         }
         Ended::Overdue(Overdue::Receiving) => {
-            let response = route::refuse_early(&worker.core(), Early::TooSlow, source).await;
+            let response =
+                route::refuse_early(&worker.core(), Early::TooSlow, Protocol::unknown(), source).await;
             if !progress.is_write_blocked() {
                 last_word(stream, response).await;
             }
@@ -148,7 +149,7 @@ async fn shake_hands(
     };
     let (early, stream) = failure;
     worker.metrics().handshake_failed(early);
-    let response = route::refuse_early(&worker.core(), early, source).await;
+    let response = route::refuse_early(&worker.core(), early, Protocol::unknown(), source).await;
     if let Some(stream) = stream {
         last_word(Stream::Plain(stream), response).await;
     }
@@ -205,7 +206,8 @@ async fn answer(
         Err(early) => {
             progress.received();
             progress.refuse_unread();
-            closing(route::refuse_early(&worker.core(), early, source).await)
+            let protocol = Protocol::of(&parts.headers);
+            closing(route::refuse_early(&worker.core(), early, protocol, source).await)
         }
     };
     progress.answered();

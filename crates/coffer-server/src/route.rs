@@ -15,7 +15,7 @@ use crate::worker::Worker;
 
 use coffer_wire_aws::OverTls;
 
-pub(crate) use coffer_wire_aws::EarlyRefusal as Early;
+pub(crate) use coffer_wire_aws::{EarlyRefusal as Early, Protocol};
 
 /// Where the health is.
 pub(crate) const HEALTH_PATH: &str = "/health";
@@ -49,18 +49,24 @@ pub(crate) async fn answer(worker: &Worker, source: IpAddr, mut request: Request
             if worker.tls().is_some() {
                 request.extensions_mut().insert(OverTls);
             }
+            let protocol = Protocol::of(request.headers());
             match panic::catch(coffer_wire_aws::answer(&core, request, source)).await {
                 Ok(response) => response,
                 // Its payload may hold anything, and goes nowhere.
-                Err(Panicked) => refuse_early(&core, Early::Failed, source).await,
+                Err(Panicked) => refuse_early(&core, Early::Failed, protocol, source).await,
             }
         }
     }
 }
 
 /// Answers, and records, a request that does not get as far as a door.
-pub(crate) async fn refuse_early(core: &Core, early: Early, source: IpAddr) -> Response<Bytes> {
-    panic::catch(coffer_wire_aws::refuse_early(core, early, source))
+pub(crate) async fn refuse_early(
+    core: &Core,
+    early: Early,
+    protocol: Protocol,
+    source: IpAddr,
+) -> Response<Bytes> {
+    panic::catch(coffer_wire_aws::refuse_early(core, early, protocol, source))
         .await
         .unwrap_or_else(|Panicked| plain(StatusCode::INTERNAL_SERVER_ERROR, "{}"))
 }

@@ -110,7 +110,8 @@ pub struct OverTls;
 /// The body is wiped afterwards, also if the caller stops waiting, unless somebody else still holds a part of it.
 pub async fn answer(core: &Core, request: Request<Bytes>, source: IpAddr) -> Response<Bytes> {
     if request.body().len() > BODY_BYTES_MAX {
-        return refuse_early(core, EarlyRefusal::BodyTooLarge, source).await;
+        let protocol = Protocol::of(request.headers());
+        return refuse_early(core, EarlyRefusal::BodyTooLarge, protocol, source).await;
     }
     let (head, body) = request.into_parts();
     let body = WipedBody(body);
@@ -335,20 +336,45 @@ impl EarlyRefusal {
     }
 }
 
+/// The protocol a request speaks, as far as its headers have come: a refusal is to be read by whoever wrote the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol(Option<query::Service>);
+
+impl Protocol {
+    /// That of a request with these headers.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(query::speaks_query(headers).then(|| query::Service::of(headers)))
+    }
+
+    /// What is spoken where no headers have come.
+    pub fn unknown() -> Self {
+        Self(None)
+    }
+}
+
 /// Records a refusal that the server itself makes, and answers it.
-pub async fn refuse_early(core: &Core, early: EarlyRefusal, source: IpAddr) -> Response<Bytes> {
+pub async fn refuse_early(
+    core: &Core,
+    early: EarlyRefusal,
+    protocol: Protocol,
+    source: IpAddr,
+) -> Response<Bytes> {
     let request = request_info(core, &HeaderMap::new(), source, false);
     let refusing = Refusing {
         core,
         context: None,
         request: &request,
-        event_source: EVENT_SOURCE,
+        event_source: protocol.0.map_or(EVENT_SOURCE, query::Service::event_source),
         event_name: None,
         access_key_id: None,
         region: None,
     };
-    let refused = refusing.refuse(early.refused()).await;
-    respond(core, &request.request_id, Err(refused))
+    let Some(service) = protocol.0 else {
+        let refused = refusing.refuse(early.refused()).await;
+        return respond(core, &request.request_id, Err(refused));
+    };
+    let (status, body) = query::refuse(service, refusing, early.refused()).await;
+    with_headers(core, &request.request_id, status, body, query::CONTENT_TYPE_XML)
 }
 
 fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, is_encrypted: bool) -> RequestInfo {

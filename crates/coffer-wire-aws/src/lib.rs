@@ -15,5 +15,5 @@ pub mod query;
 pub mod sigv4;
 pub mod to_wire;
 
-pub use door::{EVENT_SOURCE, EarlyRefusal, OPERATIONS, OverTls, SERVICE, answer, refuse_early};
+pub use door::{EVENT_SOURCE, EarlyRefusal, OPERATIONS, OverTls, Protocol, SERVICE, answer, refuse_early};
 pub use query::{IAM_OPERATIONS, STS_OPERATIONS};

@@ -64,7 +64,7 @@ impl Service {
         }
     }
 
-    fn event_source(self) -> &'static str {
+    pub(crate) fn event_source(self) -> &'static str {
         match self {
             Self::Iam => "iam.amazonaws.com",
             Self::Sts => "sts.amazonaws.com",
@@ -79,7 +79,7 @@ impl Service {
     }
 
     /// The one whose request this is; IAM refuses what is signed for neither.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let authorization =
             headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let scope = authorization.split_once("Credential=").map_or("", |(_, scope)| scope);
@@ -250,13 +250,24 @@ pub(crate) async fn answer(
     let service = Service::of(&head.headers);
     match serve(core, service, head, body, request).await {
         Ok(body) => (StatusCode::OK, body),
-        Err(refused) => {
-            let is_senders = refused.status.is_client_error();
-            let (code, message) = (refused.code, &refused.message);
-            let body = Xml::error(service.namespace(), is_senders, code, message, &request.request_id);
-            (refused.status, body)
-        }
+        Err(refused) => (refused.status, error_body(service, &refused, &request.request_id)),
     }
+}
+
+/// Records and writes a refusal of a request that was not read to its end.
+pub(crate) async fn refuse(
+    service: Service,
+    refusing: Refusing<'_>,
+    refused: Refused,
+) -> (StatusCode, Bytes) {
+    let request_id = refusing.request.request_id.clone();
+    let refused = refusing.refuse_as(refused, errors::of_core).await;
+    (refused.status, error_body(service, &refused, &request_id))
+}
+
+fn error_body(service: Service, refused: &Refused, request_id: &str) -> Bytes {
+    let is_senders = refused.status.is_client_error();
+    Xml::error(service.namespace(), is_senders, refused.code, &refused.message, request_id)
 }
 
 async fn serve(

@@ -9,7 +9,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use coffer_testkit::World;
-use coffer_wire_aws::{EarlyRefusal, OPERATIONS, answer, refuse_early};
+use coffer_wire_aws::{EarlyRefusal, OPERATIONS, Protocol, answer, refuse_early};
 use futures_executor::block_on;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -298,13 +298,47 @@ fn what_the_server_refuses_by_itself() {
         (EarlyRefusal::Overloaded, 503),
         (EarlyRefusal::Failed, 500),
     ] {
-        let response = block_on(refuse_early(&world.core, early, SOURCE));
+        let response = block_on(refuse_early(&world.core, early, Protocol::unknown(), SOURCE));
         assert_eq!(response.status(), status);
         let body: Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(last_record(&world)["errorCode"], body["__type"]);
     }
     let large = unsigned("ListSecrets", " ".repeat(512 * 1024 + 1));
     assert_eq!(send(&world, large).status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn what_the_server_refuses_by_itself_is_told_in_the_protocol_of_the_request() {
+    let world = World::new();
+    for (content_type, service, is_xml, event_source) in [
+        ("application/x-www-form-urlencoded; charset=utf-8", "iam", true, "iam.amazonaws.com"),
+        ("application/x-www-form-urlencoded", "sts", true, "sts.amazonaws.com"),
+        ("application/x-amz-json-1.1", "secretsmanager", false, "secretsmanager.amazonaws.com"),
+    ] {
+        let scope = format!("AWS4-HMAC-SHA256 Credential=A/20261122/us-east-1/{service}/aws4_request");
+        let request = http::Request::post("/")
+            .header("content-type", content_type)
+            .header("authorization", scope)
+            .body(Bytes::from(vec![b' '; 512 * 1024 + 1]));
+        let response = send(&world, request.unwrap());
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        let record = last_record(&world);
+        assert_eq!(record["eventSource"], event_source);
+        let id = record["requestID"].as_str().unwrap();
+        if is_xml {
+            assert_eq!(response.headers()["content-type"], "text/xml");
+            assert!(
+                body.contains("<Type>Sender</Type><Code>RequestEntityTooLargeException</Code>"),
+                "{body}"
+            );
+            assert!(body.contains(&format!("https://{service}.amazonaws.com/doc/")), "{body}");
+            assert!(body.contains(&format!("<RequestId>{id}</RequestId>")), "{body}");
+        } else {
+            assert_eq!(response.headers()["content-type"], "application/x-amz-json-1.1");
+            assert!(body.starts_with('{'), "{body}");
+        }
+    }
 }
 
 #[test]
