@@ -20,6 +20,7 @@ RANDOM = {"rand", "getrandom"}
 STORES = {"coffer-store", "coffer-store-redb"}
 WIRES = {"coffer-wire-aws", "coffer-wire-local"}
 MAY_RUN = {"coffer-server", "coffer-cli", "coffer-testkit", "coffer-bench"}
+MAY_TLS = {"coffer-server", "coffer-testkit", "coffer-bench"}
 
 
 class Workspace:
@@ -53,8 +54,8 @@ class Workspace:
         return {self._names[package_id] for package_id in seen}
 
 
-def rules(workspace):
-    """Each rule as a sentence and the violations of it."""
+def rules(workspace, bare):
+    """Each rule as a sentence and the violations of it; `bare` is the workspace without its default features."""
     members = workspace.members
     direct, closure = workspace.direct, {name: workspace.closure(name) for name in members}
     coffer = set(members)
@@ -68,12 +69,22 @@ def rules(workspace):
     def only(owners, banned):
         return used([name for name in members if name not in owners], banned)
 
+    bare_closure = {name: bare.closure(name) for name in members}
     yield (
-        "only server, cli, testkit and bench link a runtime or hyper",
-        linked([name for name in members if name not in MAY_RUN], RUNTIME),
+        "only server, cli, testkit and bench link a runtime or hyper, and resolver for the stores it is built with",
+        linked([name for name in members if name not in MAY_RUN | {"coffer-resolver"}], RUNTIME)
+        + [
+            f"{name} links {', '.join(sorted(bare_closure[name] & RUNTIME))} without its features"
+            for name in members
+            if name not in MAY_RUN and bare_closure[name] & RUNTIME
+        ],
     )
     yield "only coffer-crypto uses a library of ciphers, or of random bytes", only({"coffer-crypto"}, AEAD | RANDOM)
-    yield "only server and bench use a library of TLS or certificates", only({"coffer-server", "coffer-bench"}, TLS)
+    yield (
+        "only server, testkit and bench use a library of TLS or certificates, and resolver for the stores it is built with",
+        only(MAY_TLS | {"coffer-resolver"}, TLS)
+        + [f"{name} uses one without its features" for name in members if name not in MAY_TLS and bare.direct[name] & TLS],
+    )
     yield "only coffer-store-redb uses redb", only({"coffer-store-redb", "coffer-bench"}, {"redb"})
     yield "core knows no HTTP", linked(["coffer-core"], HTTP)
     yield "core links no engine of a store", linked(["coffer-core"], {"redb", "coffer-store-redb"})
@@ -111,8 +122,10 @@ def rules(workspace):
 
 def main():
     command = ["cargo", "metadata", "--format-version", "1", "--locked"]
-    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    workspace = Workspace(metadata)
+    workspace, bare = (
+        Workspace(json.loads(subprocess.run(command + more, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout))
+        for more in ([], ["--no-default-features"])
+    )
     print("who uses whom (what is linked; tests' own dependencies left out)\n")
     for name in workspace.members:
         ours = sorted(other.removeprefix("coffer-") for other in workspace.direct[name] if other in workspace.members)
@@ -121,7 +134,7 @@ def main():
         print(f"  {'':18} others: {' '.join(others) or '-'}  ({len(workspace.closure(name))} crates in all)")
     print()
     broken = 0
-    for sentence, violations in rules(workspace):
+    for sentence, violations in rules(workspace, bare):
         print(f"  {'ok  ' if not violations else 'NO  '} {sentence}")
         for violation in violations:
             print(f"         {violation}")

@@ -1,4 +1,5 @@
-//! Who can be asked: the environment, `.env` files, files, programs, coffer; with the feature `aws`, AWS Secrets Manager.
+//! Who can be asked: the environment, `.env` files, files, programs, coffer; with the features `aws` and `vault`, AWS
+//! Secrets Manager and HashiCorp Vault.
 //!
 //! I/O, all of it blocking. Each file maps what can go wrong there to [`crate::ErrorKind`] in one table.
 
@@ -6,9 +7,15 @@
 mod aws;
 mod coffer;
 mod dotenv;
+#[cfg(any(feature = "aws", feature = "http"))]
+mod engine;
 mod env;
 mod exec;
 mod file;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "vault")]
+mod vault;
 
 #[cfg(feature = "aws")]
 pub use aws::{Aws, AwsSettings};
@@ -17,6 +24,8 @@ pub use dotenv::Dotenv;
 pub use env::Env;
 pub use exec::Exec;
 pub use file::File;
+#[cfg(feature = "vault")]
+pub use vault::{Credential, Vault, VaultAuth, VaultSettings};
 
 /// Largest document of a file or a program.
 pub const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024;

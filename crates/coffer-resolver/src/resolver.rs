@@ -450,9 +450,12 @@ fn usual_providers(
     home: PathBuf,
 ) -> HashMap<Scheme, Arc<dyn Provider>> {
     let surroundings = Arc::new(surroundings);
-    #[cfg_attr(not(feature = "aws"), expect(unused_mut, reason = "features add more"))]
+    #[cfg_attr(
+        not(any(feature = "aws", feature = "vault")),
+        expect(unused_mut, reason = "features add more")
+    )]
     let mut all: Vec<Arc<dyn Provider>> = vec![
-        Arc::new(Env::new(surroundings)),
+        Arc::new(Env::new(Arc::clone(&surroundings))),
         Arc::new(Dotenv::new(&folder)),
         Arc::new(File::new(&folder)),
         Arc::new(Exec::new(&folder)),
@@ -460,6 +463,8 @@ fn usual_providers(
     ];
     #[cfg(feature = "aws")]
     all.push(Arc::new(crate::providers::Aws::new()));
+    #[cfg(feature = "vault")]
+    all.push(Arc::new(crate::providers::Vault::new(&surroundings)));
     all.into_iter().map(|provider| (provider.scheme(), provider)).collect()
 }
 

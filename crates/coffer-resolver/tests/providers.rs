@@ -5,7 +5,6 @@
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
-use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use coffer_resolver::providers::{Coffer, Dotenv, Env, Exec, File};
-use coffer_resolver::{ErrorKind, FetchError, Provider, Surroundings};
-use support::{SECRET, serve};
+use coffer_resolver::{ErrorKind, Provider, Surroundings};
+use support::{SECRET, assert_silent, serve};
 
 /// One provider, and references with what they give.
 struct Subject {
@@ -58,16 +57,6 @@ impl Subject {
             (Err(error), Ok(_)) => panic!("{reference}: {error}"),
         }
     }
-}
-
-fn assert_silent(error: &FetchError) {
-    let mut said = format!("{error} {error:?} {}", error.action());
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said.push_str(&format!(" {error} {error:?}"));
-        cause = error.source();
-    }
-    assert!(!said.contains(SECRET), "{said}");
 }
 
 fn is_root() -> bool {
@@ -198,4 +187,27 @@ fn coffer_without_a_server() {
     let error = Coffer::new(home.path()).fetch(&"coffer://here".parse().unwrap()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.action().contains("coffer serve"), "{}", error.action());
+}
+
+#[cfg(feature = "vault")]
+#[test]
+fn vault() {
+    let vault = coffer_testkit::remote::Vault::start(None);
+    vault.put("", "secret/here", r#"{"A":1}"#);
+    vault.put("", "secret/deleted", r#"{"A":1}"#);
+    vault.delete("secret/deleted", false);
+    let address = vault.remote().url();
+    let variables = [("VAULT_ADDR", address.as_str()), ("VAULT_TOKEN", "root")];
+    Subject::new(
+        coffer_resolver::providers::Vault::new(&Surroundings::of(&variables, "/")),
+        &[
+            ("vault://secret/here", Ok(r#"{"A":1}"#)),
+            ("vault://secret/none", Err(ErrorKind::NotFound)),
+            ("vault://secret/deleted", Err(ErrorKind::Denied)),
+            ("vault://nowhere/here", Err(ErrorKind::Denied)),
+            ("vault://database/here", Err(ErrorKind::Misconfigured)),
+            ("vault://secret/here?version=x", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
 }

@@ -9,6 +9,7 @@ pub mod linearizability;
 mod paced_store;
 pub mod policy;
 mod random;
+pub mod remote;
 pub mod shorthand;
 mod steps;
 mod world;

@@ -18,11 +18,10 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
 use coffer_types::SecretBytes;
-use tokio::runtime::Runtime;
 
 use crate::error::{ErrorKind, FetchError};
-use crate::per_process::PerProcess;
 use crate::provider::{Facts, Fetched, Provider};
+use crate::providers::engine::Engine;
 use crate::reference::{Reference, Scheme};
 
 /// How long one call may take to connect.
@@ -33,7 +32,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(5);
 /// AWS Secrets Manager.
 pub struct Aws {
     settings: AwsSettings,
-    engine: PerProcess<Result<Engine, std::io::ErrorKind>>,
+    engine: Engine<Clients>,
 }
 
 /// What is not left to the SDK's usual sources.
@@ -47,12 +46,8 @@ pub struct AwsSettings {
     pub credentials: Option<Credentials>,
 }
 
-/// The runtime of one process, and its clients by region.
-struct Engine {
-    runtime: Option<Runtime>,
-    process: u32,
-    clients: Mutex<HashMap<Option<String>, Client>>,
-}
+/// The clients by region.
+type Clients = Mutex<HashMap<Option<String>, Client>>;
 
 impl Aws {
     /// As the SDK is set up: environment, profiles, roles, `AWS_ENDPOINT_URL`.
@@ -62,12 +57,12 @@ impl Aws {
 
     /// With some things settled.
     pub fn with(settings: AwsSettings) -> Self {
-        Self { settings, engine: PerProcess::new() }
+        Self { settings, engine: Engine::new(Scheme::Aws) }
     }
 
-    async fn client(&self, engine: &Engine, region: Option<&str>) -> Result<Client, FetchError> {
+    async fn client(&self, clients: &Clients, region: Option<&str>) -> Result<Client, FetchError> {
         let key = region.or(self.settings.region.as_deref()).map(str::to_owned);
-        let known = engine.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(client) = known {
             return Ok(client);
         }
@@ -97,7 +92,7 @@ impl Aws {
             ));
         }
         let client = Client::new(&config);
-        engine.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(key, client.clone());
+        clients.lock().unwrap_or_else(PoisonError::into_inner).insert(key, client.clone());
         Ok(client)
     }
 }
@@ -114,15 +109,8 @@ impl Provider for Aws {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
-        let process = std::process::id();
-        let engine = self.engine.of(process, || Engine::new(process)).as_ref();
-        let runtime = engine.ok().and_then(|engine| Some((engine, engine.runtime.as_ref()?)));
-        let (engine, runtime) = runtime.ok_or_else(|| {
-            let what = "no thread can be had to ask on";
-            FetchError::new(ErrorKind::Unavailable, Scheme::Aws, what, "allow this process more threads")
-        })?;
-        runtime.block_on(async {
-            let client = self.client(engine, document.parameter("region")).await?;
+        self.engine.run(Clients::default, async |clients| {
+            let client = self.client(clients, document.parameter("region")).await?;
             let call = client
                 .get_secret_value()
                 .secret_id(document.path())
@@ -303,27 +291,5 @@ impl Cause {
             cause = error.source();
         }
         Self(text)
-    }
-}
-
-impl Engine {
-    fn new(process: u32) -> Result<Self, std::io::ErrorKind> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("coffer-aws").enable_all().build();
-        let runtime = runtime.map_err(|error| error.kind())?;
-        Ok(Self { runtime: Some(runtime), process, clients: Mutex::new(HashMap::new()) })
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            if self.process == std::process::id() {
-                runtime.shutdown_background();
-            } else {
-                // A forked child: the threads that would be waited for are its parent's.
-                Box::leak(Box::new(runtime));
-            }
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
 
+use std::error::Error;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -9,11 +10,34 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use coffer_resolver::Clock;
+use coffer_resolver::{Clock, ErrorKind, FetchError, Provider};
 use coffer_wire_local::{Hello, REQUEST_BYTES_MAX, Request, decode, length_of};
 
 /// What must never be in an error.
 pub(crate) const SECRET: &str = "hunter2";
+
+/// The value or the kind of error, of which nothing shows a value.
+pub(crate) fn told(provider: &impl Provider, reference: &str) -> Result<String, ErrorKind> {
+    match provider.fetch(&reference.parse().unwrap()) {
+        Ok(fetched) => Ok(String::from_utf8(fetched.value.expose_secret().to_vec()).unwrap()),
+        Err(error) => {
+            assert_silent(&error);
+            assert!(!error.action().is_empty());
+            Err(error.kind())
+        }
+    }
+}
+
+/// An error and its causes show no value.
+pub(crate) fn assert_silent(error: &FetchError) {
+    let mut said = format!("{error} {error:?} {}", error.action());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    assert!(!said.contains(SECRET), "{said}");
+}
 
 /// A clock that only goes on when somebody waits, or when it is told to.
 #[derive(Default)]
