@@ -103,6 +103,24 @@ def test_a_large_secret_passes(store):
     assert through.get_secret_value(SecretId="tls/large")["SecretString"] == value
 
 
+def test_a_record_tells_what_protected_the_request(store):
+    through = client(store, verify=str(ca(store)))
+    through.create_secret(Name="tls/recorded", SecretString="over tls")
+    through.get_secret_value(SecretId="tls/recorded")
+    with pytest.raises(through.exceptions.ResourceNotFoundException):
+        through.get_secret_value(SecretId="tls/not-there")
+    host = store.server.endpoint.removeprefix("https://")
+    read, refused = [
+        record["tlsDetails"]
+        for record in store.audit_records()
+        if record["eventName"] == "GetSecretValue"
+        and record["requestParameters"]["secretId"] in ("tls/recorded", "tls/not-there")
+    ]
+    assert read == refused
+    assert read["tlsVersion"] == "TLSv1.3" and read["cipherSuite"].startswith("TLS_AES_")
+    assert read["clientProvidedHostHeader"] == host
+
+
 def context(store, version):
     context = ssl.create_default_context(cafile=ca(store))
     # As strict as Python 3.13 is by default.

@@ -41,7 +41,7 @@ pub use members::Members;
 pub use memory_log::MemoryLog;
 pub use record::{
     EventId, EventIdError, EventType, IdentityType, RECORD_BYTES_MAX, Record, RecordBody, RecordBodyError,
-    STRANGER_RECORD_BYTES_MAX, UserIdentity,
+    STRANGER_RECORD_BYTES_MAX, TlsDetails, UserIdentity,
 };
 pub use summary::{Admission, FloodBegan, RefusalMeter, RefusalSource, RefusalSummary};
 pub use verify::{Verified, VerifyError, verify_directory};

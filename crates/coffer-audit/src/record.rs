@@ -118,6 +118,24 @@ pub struct Record<'a> {
     /// `Management`.
     #[serde(rename = "eventCategory")]
     pub event_category: Cow<'a, str>,
+    /// What protected it on its way, if it came over TLS.
+    #[serde(rename = "tlsDetails", default, skip_serializing_if = "Option::is_none")]
+    pub tls_details: Option<TlsDetails<'a>>,
+}
+
+/// CloudTrail's `tlsDetails`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub struct TlsDetails<'a> {
+    /// Such as `TLSv1.3`.
+    #[serde(rename = "tlsVersion")]
+    pub version: Cow<'a, str>,
+    /// The suite's name in IANA's list.
+    #[serde(rename = "cipherSuite")]
+    pub cipher_suite: Cow<'a, str>,
+    /// What the client believes to talk to: its `Host` header.
+    #[serde(rename = "clientProvidedHostHeader", default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Cow<'a, str>>,
 }
 
 /// What kind of event.
@@ -311,6 +329,7 @@ impl<'a> Record<'a> {
             recipient_account_id: None,
             shared_event_id: None,
             event_category: Cow::Borrowed("Management"),
+            tls_details: None,
         }
     }
 
@@ -390,6 +409,13 @@ impl<'a> Record<'a> {
         cut_optional(members, "recipientAccountId", &self.recipient_account_id, name);
         members.optional_text("sharedEventID", self.shared_event_id);
         members.cut_text("eventCategory", &self.event_category, name);
+        if let Some(tls) = &self.tls_details {
+            members.object("tlsDetails", |members| {
+                members.cut_text("tlsVersion", &tls.version, name);
+                members.cut_text("cipherSuite", &tls.cipher_suite, name);
+                cut_optional(members, "clientProvidedHostHeader", &tls.host, name);
+            });
+        }
     }
 
     /// Sets `requestParameters` to what a value serializes to; to nothing if it does not.
@@ -766,6 +792,11 @@ mod tests {
         record.error_code = Some("AccessDenied".into());
         record.error_message = Some("no \"way\"\n".into());
         record.shared_event_id = Some(EventId::from_random([1; 16]));
+        record.tls_details = Some(TlsDetails {
+            version: "TLSv1.3".into(),
+            cipher_suite: "TLS_AES_128_GCM_SHA256".into(),
+            host: Some("secrets.example".into()),
+        });
         record.set_additional_event_data(&serde_json::json!({ "a": [1, null] }));
         record.set_response_elements(&serde_json::json!({ "name": "b" }));
         let set = record.clone().into_body();

@@ -390,7 +390,7 @@ impl<O: Operation> RequestKeys<'_, O> {
                 Some(address) => one(plain(address).to_string()),
                 None => Values::Absent,
             },
-            "securetransport" => one(if context.request.is_encrypted { "true" } else { "false" }),
+            "securetransport" => one(if context.request.transport.is_secure() { "true" } else { "false" }),
             "currenttime" => one(context.now.to_rfc3339_seconds()),
             "epochtime" => one(context.now.as_millis().div_euclid(1000).to_string()),
             "useragent" => one(&*context.request.user_agent),

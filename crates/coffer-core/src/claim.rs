@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use coffer_audit::TlsDetails;
 use coffer_types::{AccountId, Region, Timestamp};
 
 use crate::Session;
@@ -47,8 +48,55 @@ pub struct RequestInfo {
     pub source: Option<IpAddr>,
     /// The `User-Agent`, cut to 1 KB.
     pub user_agent: Arc<str>,
-    /// Whether nobody between here and there could read it: it came over TLS, or not over a network.
-    pub is_encrypted: bool,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// How a request came here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Not over a network.
+    Local,
+    /// Over a network, as it is.
+    Plain,
+    /// Over a network, within TLS.
+    Tls {
+        /// What was agreed on.
+        session: TlsSession,
+        /// The `Host` header.
+        host: Option<Arc<str>>,
+    },
+}
+
+/// What client and server agreed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TlsSession {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The suite's name in IANA's list.
+    pub cipher_suite: &'static str,
+}
+
+impl Transport {
+    /// Whether nobody between here and there could read it.
+    pub(crate) fn is_secure(&self) -> bool {
+        match self {
+            Self::Local | Self::Tls { .. } => true,
+            Self::Plain => false,
+        }
+    }
+
+    /// As the record has it.
+    pub(crate) fn tls_details(&self) -> Option<TlsDetails<'_>> {
+        match self {
+            Self::Local | Self::Plain => None,
+            Self::Tls { session, host } => Some(TlsDetails {
+                version: session.version.into(),
+                cipher_suite: session.cipher_suite.into(),
+                host: host.as_deref().map(Into::into),
+            }),
+        }
+    }
 }
 
 /// An authenticated caller and its request.

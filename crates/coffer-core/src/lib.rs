@@ -44,7 +44,9 @@ pub mod ops {
 
 pub(crate) use records::keys;
 
-pub use crate::claim::{AuthenticationError, Claim, Context, Principal, RequestInfo, SigV4Claim};
+pub use crate::claim::{
+    AuthenticationError, Claim, Context, Principal, RequestInfo, SigV4Claim, TlsSession, Transport,
+};
 pub use crate::clock::{Clock, Spawn, SystemClock};
 pub use crate::core::Core;
 pub use crate::error::{Denial, DenialReason, Error, IamError, Selected};

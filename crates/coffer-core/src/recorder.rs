@@ -73,6 +73,7 @@ impl Inner {
         );
         record.user_agent = Some((&*context.request.user_agent).into());
         record.request_id = Some((&*context.request.request_id).into());
+        record.tls_details = context.request.transport.tls_details();
         record.recipient_account_id = Some(account.into());
         record.read_only = event.read_only;
         if let Some((code, message)) = event.failure {

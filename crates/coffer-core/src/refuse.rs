@@ -91,6 +91,7 @@ impl Inner {
         );
         record.user_agent = Some((&*refusal.request.user_agent).into());
         record.request_id = Some((&*refusal.request.request_id).into());
+        record.tls_details = refusal.request.transport.tls_details();
         record.recipient_account_id = Some(self.meta.account.to_string().into());
         record.error_code = Some(refusal.code.into());
         record.error_message = Some(refusal.message.as_str().into());

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use coffer_core::{AuthenticationError, Claim, Clock, Context, Principal, Refusal, RequestInfo, SigV4Claim};
+use coffer_core::{
+    AuthenticationError, Claim, Clock, Context, Principal, Refusal, RequestInfo, SigV4Claim, Transport,
+};
 use coffer_crypto::sigv4::SigningKey;
 use coffer_testkit::shorthand::get;
 use coffer_testkit::{OWNER, World, secret_access_key};
@@ -18,7 +20,7 @@ fn request(world: &World, source: Option<IpAddr>) -> RequestInfo {
         request_id: world.core.new_request_id(),
         source,
         user_agent: "test".into(),
-        is_encrypted: true,
+        transport: Transport::Local,
     }
 }
 

@@ -11,7 +11,7 @@ use coffer_audit::AuditSink;
 use coffer_core::backup::{BackupError, Check, Contents, Reader, RestoreError};
 use coffer_core::ops::iam::UpdateAccessKey;
 use coffer_core::ops::secrets::ListSecrets;
-use coffer_core::{AuthenticationError, Claim, Error, RequestInfo};
+use coffer_core::{AuthenticationError, Claim, Error, RequestInfo, Transport};
 use coffer_store::{
     BoxFuture, Change, CommitError, MemoryStore, Revision, Snapshot, Store, StoreError, Watch, Write,
 };
@@ -183,7 +183,7 @@ fn a_restored_store_begins_a_new_epoch() {
             request_id: "1".into(),
             source: None,
             user_agent: "test".into(),
-            is_encrypted: true,
+            transport: Transport::Local,
         };
         block_on(restored.core.authenticate(Claim::Local { uid }, request, "coffer.local")).err()
     };

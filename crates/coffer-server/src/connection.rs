@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::progress::{Overdue, Progress, TLS_HANDSHAKE, WatchedStream};
-use crate::route::{self, Early, Protocol};
+use crate::route::{self, Early, Peer, Protocol};
 use crate::stream::Stream;
 use crate::worker::Worker;
 use crate::{Limits, body};
@@ -48,10 +48,11 @@ pub(crate) async fn run(
             None => return,
         },
     };
+    let peer = Peer { source, tls: stream.tls_session() };
     let limits = worker.limits();
     let progress = Progress::new();
     let ended = {
-        let service = service_fn(|request| answer(&worker, &progress, source, request));
+        let service = service_fn(|request| answer(&worker, &progress, peer, request));
         let io = TokioIo::new(WatchedStream::new(stream, Rc::clone(&progress)));
         let mut connection = pin!(
             http1::Builder::new()
@@ -192,14 +193,14 @@ fn glance_interval(limits: &Limits) -> Duration {
 async fn answer(
     worker: &Worker,
     progress: &Progress,
-    source: IpAddr,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let response = match body::receive(body, worker.limits(), worker.arriving_budget()).await {
         Ok(body::Received { bytes, share }) => {
             progress.received();
-            let response = route::answer(worker, source, Request::from_parts(parts, bytes)).await;
+            let response = route::answer(worker, peer, Request::from_parts(parts, bytes)).await;
             drop(share);
             response
         }
@@ -207,7 +208,7 @@ async fn answer(
             progress.received();
             progress.refuse_unread();
             let protocol = Protocol::of(&parts.headers);
-            closing(route::refuse_early(&worker.core(), early, protocol, source).await)
+            closing(route::refuse_early(&worker.core(), early, protocol, peer.source).await)
         }
     };
     progress.answered();

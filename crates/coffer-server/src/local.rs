@@ -11,7 +11,9 @@ use coffer_core::ops::secrets::{
     UntagResource, UpdateSecret, UpdateSecretVersionStage, UpdatedVersion,
 };
 use coffer_core::password::PasswordRules;
-use coffer_core::{AuthenticationError, Claim, Context, Core, Error, IamError, Refusal, RequestInfo};
+use coffer_core::{
+    AuthenticationError, Claim, Context, Core, Error, IamError, Refusal, RequestInfo, Transport,
+};
 use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, Failure, FailureKind, Request, Response, WireValue};
@@ -42,7 +44,7 @@ pub async fn authenticate(
         request_id: core.new_request_id(),
         source: None,
         user_agent: program.into(),
-        is_encrypted: true,
+        transport: Transport::Local,
     };
     let error = match core.authenticate(Claim::Local { uid }, request.clone(), EVENT_SOURCE).await {
         Ok(mut context) => {

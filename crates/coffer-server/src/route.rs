@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coffer_core::{Core, Refusal, RequestInfo};
+use coffer_core::{Core, Refusal, RequestInfo, TlsSession, Transport};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 
 use crate::dev::dev_core;
@@ -31,8 +31,17 @@ macro_rules! reset_rule {
 }
 const RESET_RULE: &str = reset_rule!();
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) source: IpAddr,
+    /// What was agreed on, if TLS is spoken.
+    pub(crate) tls: Option<TlsSession>,
+}
+
 /// Answers a request that has come whole.
-pub(crate) async fn answer(worker: &Worker, source: IpAddr, mut request: Request<Bytes>) -> Response<Bytes> {
+pub(crate) async fn answer(worker: &Worker, peer: Peer, mut request: Request<Bytes>) -> Response<Bytes> {
+    let source = peer.source;
     match request.uri().path() {
         HEALTH_PATH if is_read(&request) => health(&worker.core()),
         METRICS_PATH if is_read(&request) && is_of_this_machine(source, request.headers()) => {
@@ -46,8 +55,8 @@ pub(crate) async fn answer(worker: &Worker, source: IpAddr, mut request: Request
         }
         _ => {
             let core = worker.core();
-            if worker.tls().is_some() {
-                request.extensions_mut().insert(OverTls);
+            if let Some(session) = peer.tls {
+                request.extensions_mut().insert(OverTls(session));
             }
             let protocol = Protocol::of(request.headers());
             match panic::catch(coffer_wire_aws::answer(&core, request, source)).await {
@@ -111,7 +120,7 @@ async fn reset(worker: &Worker, source: IpAddr, headers: &HeaderMap) -> Response
                 request_id: core.new_request_id(),
                 source: Some(source),
                 user_agent: "".into(),
-                is_encrypted: false,
+                transport: Transport::Plain,
             },
             event_source: EVENT_SOURCE,
             event_name: Some("Reset".to_owned()),

@@ -6,6 +6,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use coffer_core::TlsSession;
+use rustls::{CipherSuite, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -22,6 +24,41 @@ impl Stream {
     /// Whether bytes may wait in here for a flush.
     pub(crate) fn is_buffered(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What the handshake agreed on.
+    pub(crate) fn tls_session(&self) -> Option<TlsSession> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => {
+                let (_, connection) = stream.get_ref();
+                Some(TlsSession {
+                    version: connection.protocol_version().map_or("unknown", version_name),
+                    cipher_suite: connection
+                        .negotiated_cipher_suite()
+                        .map_or("unknown", |suite| suite_name(suite.suite())),
+                })
+            }
+        }
+    }
+}
+
+/// As CloudTrail has it.
+fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        other => other.as_str().unwrap_or("unknown"),
+    }
+}
+
+/// As IANA's list has it; the library calls those of TLS 1.3 otherwise.
+fn suite_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or("unknown"),
     }
 }
 

@@ -7,7 +7,7 @@ use coffer_audit::{AuditSink, MemoryLog};
 use coffer_core::backup::{Backup, Contents, Enclosures, Reader, RestoreError, Undone, compare, load};
 use coffer_core::{
     Context, Core, CoreOptions, Error, Founding, FoundingUser, Operation, Parts, Principal, RequestInfo,
-    Spawn, StartError,
+    Spawn, StartError, Transport,
 };
 use coffer_crypto::{RootKey, StoreId};
 use coffer_store::{BoxFuture, MemoryStore, Snapshot, Store};
@@ -217,7 +217,7 @@ impl World {
                 request_id: self.core.new_request_id(),
                 source: Some([127, 0, 0, 1].into()),
                 user_agent: "testkit".into(),
-                is_encrypted: true,
+                transport: Transport::Local,
             },
             now: self.core.now(),
             event_source: "secretsmanager.amazonaws.com",

@@ -15,9 +15,11 @@ use coffer_core::ops::secrets::{
     ListSecretVersionIds, ListSecrets, PutSecretValue, RestoreSecret, TagResource, UntagResource,
     UpdateSecret, UpdateSecretVersionStage,
 };
-use coffer_core::{Claim, Context, Core, Error, Operation, OperationName, Refusal, RequestInfo};
+use coffer_core::{
+    Claim, Context, Core, Error, Operation, OperationName, Refusal, RequestInfo, TlsSession, Transport,
+};
 use coffer_types::{Region, Timestamp};
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use zeroize::Zeroize;
@@ -101,9 +103,9 @@ async fn run_batch(core: &Core, context: &Context, body: &[u8]) -> Result<Bytes,
     answer.map(|answer| answer.to_wire(context)).map_err(|error| Failure::Recorded(Refused::from(&error)))
 }
 
-/// Marks, among its extensions, a request that came over TLS.
+/// Says, among its extensions, that a request came over TLS.
 #[derive(Clone, Copy, Debug)]
-pub struct OverTls;
+pub struct OverTls(pub TlsSession);
 
 /// Answers a request, whose whole body has been read, from `source`.
 ///
@@ -115,8 +117,8 @@ pub async fn answer(core: &Core, request: Request<Bytes>, source: IpAddr) -> Res
     }
     let (head, body) = request.into_parts();
     let body = WipedBody(body);
-    let is_encrypted = head.extensions.get::<OverTls>().is_some();
-    let request = request_info(core, &head.headers, source, is_encrypted);
+    let tls = head.extensions.get::<OverTls>().map(|OverTls(session)| *session);
+    let request = request_info(core, &head.headers, source, tls);
     if query::speaks_query(&head.headers) {
         let (status, answer) = query::answer(core, &head, &body.0, &request).await;
         return with_headers(core, &request.request_id, status, answer, query::CONTENT_TYPE_XML);
@@ -359,7 +361,7 @@ pub async fn refuse_early(
     protocol: Protocol,
     source: IpAddr,
 ) -> Response<Bytes> {
-    let request = request_info(core, &HeaderMap::new(), source, false);
+    let request = request_info(core, &HeaderMap::new(), source, None);
     let refusing = Refusing {
         core,
         context: None,
@@ -377,7 +379,7 @@ pub async fn refuse_early(
     with_headers(core, &request.request_id, status, body, query::CONTENT_TYPE_XML)
 }
 
-fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, is_encrypted: bool) -> RequestInfo {
+fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, tls: Option<TlsSession>) -> RequestInfo {
     let user_agent = headers.get(USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
     let user_agent =
         std::str::from_utf8(user_agent).map_or_else(|_| String::from_utf8_lossy(user_agent), Cow::Borrowed);
@@ -386,7 +388,10 @@ fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, is_encrypted: 
         request_id: core.new_request_id(),
         source: Some(source),
         user_agent: user_agent.into(),
-        is_encrypted,
+        transport: tls.map_or(Transport::Plain, |session| Transport::Tls {
+            session,
+            host: headers.get(HOST).and_then(|host| host.to_str().ok()).map(Into::into),
+        }),
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::review::{ExplainDenial, WhoCan};
-use coffer_core::{AuthenticationError, Claim, Context, Error, RequestInfo};
+use coffer_core::{AuthenticationError, Claim, Context, Error, RequestInfo, Transport};
 use coffer_testkit::{OWNER, World};
 use coffer_wire_aws::{IAM_OPERATIONS, OPERATIONS, STS_OPERATIONS, sigv4};
 use common::{
@@ -320,7 +320,7 @@ impl Scene {
             request_id: core.new_request_id(),
             source: None,
             user_agent: "test".into(),
-            is_encrypted: true,
+            transport: Transport::Local,
         };
         block_on(core.authenticate(claim, request, "coffer.local"))
     }

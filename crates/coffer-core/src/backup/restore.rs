@@ -20,7 +20,7 @@ use crate::gate::OperationName;
 use crate::records::view::successor;
 use crate::records::{OutboxEntry, Record, StoredCheckpoint, TreeKey};
 use crate::start::{TOKEN_KEY, TreeKeys};
-use crate::{Context, Core, Parts, Principal, RequestInfo, StartError, keys};
+use crate::{Context, Core, Parts, Principal, RequestInfo, StartError, Transport, keys};
 
 /// Most writes of one change, and most bytes after which it takes no more.
 const CHANGE_WRITES: usize = 96;
@@ -243,7 +243,7 @@ impl Core {
                 request_id: core.new_request_id(),
                 source: None,
                 user_agent: program.into(),
-                is_encrypted: true,
+                transport: Transport::Local,
             },
             now: core.now(),
             event_source: EVENT_SOURCE,

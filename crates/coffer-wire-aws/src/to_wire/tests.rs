@@ -1,6 +1,6 @@
 //! What answers look like, byte for byte.
 
-use coffer_core::{Principal, RequestInfo};
+use coffer_core::{Principal, RequestInfo, Transport};
 use coffer_types::{AccountId, Region, SecretArnParts, SecretBytes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn context() -> Context {
             request_id: "".into(),
             source: None,
             user_agent: "".into(),
-            is_encrypted: true,
+            transport: Transport::Local,
         },
         now: CREATED,
         event_source: "secretsmanager.amazonaws.com",
