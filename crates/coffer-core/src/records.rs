@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::NotedDay;
 
-pub(crate) use self::access::{AccessKey, AccountAlias, Group, ManagedPolicy, PolicyEpoch, Role, User};
+pub(crate) use self::access::{
+    AccessKey, AccountAlias, Group, ManagedPolicy, OidcProvider, PolicyEpoch, Role, User,
+};
 
 /// Something the store holds.
 pub(crate) trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {

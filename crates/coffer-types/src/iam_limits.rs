@@ -48,3 +48,17 @@ pub const USER_SESSION_SECONDS_MAX: u32 = 129_600;
 pub const PAGE_ITEMS_DEFAULT: u32 = 100;
 /// Most entries a page of IAM's may hold.
 pub const PAGE_ITEMS_MAX: u32 = 1000;
+/// Most identity providers of an account.
+pub const OIDC_PROVIDERS_MAX: usize = 100;
+/// Longest URL of an identity provider.
+pub const OIDC_URL_CHARS_MAX: usize = 255;
+/// Most audiences of an identity provider.
+pub const CLIENT_IDS_PER_PROVIDER_MAX: usize = 100;
+/// Longest audience.
+pub const CLIENT_ID_CHARS_MAX: usize = 255;
+/// Most thumbprints of an identity provider.
+pub const THUMBPRINTS_PER_PROVIDER_MAX: usize = 5;
+/// Characters of a thumbprint.
+pub const THUMBPRINT_CHARS: usize = 40;
+/// Longest token of an identity provider.
+pub const WEB_IDENTITY_TOKEN_CHARS_MAX: usize = 20_000;

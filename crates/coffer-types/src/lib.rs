@@ -12,6 +12,7 @@ mod arn;
 mod filter;
 mod iam;
 pub mod iam_limits;
+mod issuer;
 pub mod limits;
 mod name;
 pub mod raw_json;
@@ -28,6 +29,7 @@ pub use iam::{
     EntityName, EntityNameError, EntityPath, EntityPathError, PolicyArn, PolicyArnError, RoleArn,
     RoleArnError,
 };
+pub use issuer::{IssuerUrl, IssuerUrlError, OidcProviderArn, OidcProviderArnError};
 pub use name::{SecretName, SecretNameError};
 pub use secret::{SecretBytes, SecretValue};
 pub use tag::{Tag, TagError};

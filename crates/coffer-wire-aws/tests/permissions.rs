@@ -31,6 +31,9 @@ const P: &str = "PolicyArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Apolicy%2Fp";
 const Q: &str = "PolicyArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Apolicy%2Fq";
 const BOUNDARY: &str = "PermissionsBoundary=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FAdministratorAccess";
 const TARGET: &str = "=arn%3Aaws%3Aiam%3A%3A123456789012%3Auser%2Ftarget";
+const PROVIDER: &str =
+    "OpenIDConnectProviderArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Aoidc-provider%2Fidp.example";
+const ISSUER: &str = "https%3A%2F%2Fidp.example";
 const TAGS: &str = "Tags.member.1.Key=k&Tags.member.1.Value=v";
 
 use Service::{Iam, SecretsManager, Sts};
@@ -64,6 +67,7 @@ const CALLS: &[(Service, &str, &str)] = &[
         "UpdateSecretVersionStage",
         r#"{"SecretId": "app/db", "VersionStage": "BLUE", "MoveToVersionId": "VERSION"}"#,
     ),
+    (Iam, "AddClientIDToOpenIDConnectProvider", "PROVIDER&ClientID=c"),
     (Iam, "AddUserToGroup", "GroupName=empty&UserName=target"),
     (Iam, "AttachGroupPolicy", "GroupName=team&Q"),
     (Iam, "AttachRolePolicy", "RoleName=job&Q"),
@@ -71,6 +75,7 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "CreateAccessKey", "UserName=target"),
     (Iam, "CreateAccountAlias", "AccountAlias=alias"),
     (Iam, "CreateGroup", "GroupName=new"),
+    (Iam, "CreateOpenIDConnectProvider", "Url=https%3A%2F%2Fnew.example"),
     (Iam, "CreatePolicy", "PolicyName=new&PolicyDocument=DOCUMENT"),
     (Iam, "CreatePolicyVersion", "Q&PolicyDocument=DOCUMENT"),
     (Iam, "CreateRole", "RoleName=new&AssumeRolePolicyDocument=TRUST"),
@@ -79,6 +84,7 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "DeleteAccountAlias", "AccountAlias=alias; CreateAccountAlias AccountAlias=alias"),
     (Iam, "DeleteGroup", "GroupName=empty"),
     (Iam, "DeleteGroupPolicy", "GroupName=team&PolicyName=own"),
+    (Iam, "DeleteOpenIDConnectProvider", "PROVIDER"),
     (Iam, "DeletePolicy", "Q"),
     (Iam, "DeletePolicyVersion", "Q&VersionId=v2; CreatePolicyVersion Q&PolicyDocument=DOCUMENT"),
     (Iam, "DeleteRole", "RoleName=empty"),
@@ -96,6 +102,7 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "GetContextKeysForPrincipalPolicy", "PolicySourceArn=TARGET"),
     (Iam, "GetGroup", "GroupName=team"),
     (Iam, "GetGroupPolicy", "GroupName=team&PolicyName=own"),
+    (Iam, "GetOpenIDConnectProvider", "PROVIDER"),
     (Iam, "GetPolicy", "P"),
     (Iam, "GetPolicyVersion", "P&VersionId=v1"),
     (Iam, "GetRole", "RoleName=job"),
@@ -111,6 +118,8 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "ListGroupPolicies", "GroupName=team"),
     (Iam, "ListGroups", ""),
     (Iam, "ListGroupsForUser", "UserName=target"),
+    (Iam, "ListOpenIDConnectProviderTags", "PROVIDER"),
+    (Iam, "ListOpenIDConnectProviders", ""),
     (Iam, "ListPolicies", ""),
     (Iam, "ListPoliciesGrantingServiceAccess", "Arn=TARGET&ServiceNamespaces.member.1=iam"),
     (Iam, "ListPolicyTags", "P"),
@@ -126,19 +135,23 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "PutRolePolicy", "RoleName=job&PolicyName=other&PolicyDocument=DOCUMENT"),
     (Iam, "PutUserPermissionsBoundary", "UserName=target&BOUNDARY"),
     (Iam, "PutUserPolicy", "UserName=target&PolicyName=other&PolicyDocument=DOCUMENT"),
+    (Iam, "RemoveClientIDFromOpenIDConnectProvider", "PROVIDER&ClientID=c"),
     (Iam, "RemoveUserFromGroup", "GroupName=team&UserName=target"),
     (Iam, "SetDefaultPolicyVersion", "Q&VersionId=v2; CreatePolicyVersion Q&PolicyDocument=DOCUMENT"),
     (Iam, "SimulateCustomPolicy", "PolicyInputList.member.1=DOCUMENT&ActionNames.member.1=iam%3AGetUser"),
     (Iam, "SimulatePrincipalPolicy", "PolicySourceArn=TARGET&ActionNames.member.1=iam%3AGetUser"),
+    (Iam, "TagOpenIDConnectProvider", "PROVIDER&TAGS"),
     (Iam, "TagPolicy", "P&TAGS"),
     (Iam, "TagRole", "RoleName=job&TAGS"),
     (Iam, "TagUser", "UserName=target&TAGS"),
+    (Iam, "UntagOpenIDConnectProvider", "PROVIDER&TagKeys.member.1=k"),
     (Iam, "UntagPolicy", "P&TagKeys.member.1=k"),
     (Iam, "UntagRole", "RoleName=job&TagKeys.member.1=k"),
     (Iam, "UntagUser", "UserName=target&TagKeys.member.1=k"),
     (Iam, "UpdateAccessKey", "UserName=target&AccessKeyId=KEY&Status=Inactive"),
     (Iam, "UpdateAssumeRolePolicy", "RoleName=job&PolicyDocument=TRUST"),
     (Iam, "UpdateGroup", "GroupName=empty&NewGroupName=renamed"),
+    (Iam, "UpdateOpenIDConnectProviderThumbprint", "PROVIDER&ThumbprintList="),
     (Iam, "UpdateRole", "RoleName=job&Description=d"),
     (Iam, "UpdateRoleDescription", "RoleName=job&Description=d"),
     (Iam, "UpdateUser", "UserName=empty&NewUserName=renamed"),
@@ -183,6 +196,7 @@ impl Scene {
             iam(&format!("Put{kind}Policy"), &format!("{kind}Name={holder}&{own}"));
             iam(&format!("Attach{kind}Policy"), &format!("{kind}Name={holder}&{P}"));
         }
+        iam("CreateOpenIDConnectProvider", &format!("Url={ISSUER}"));
         iam("PutUserPermissionsBoundary", &format!("UserName=target&{BOUNDARY}"));
         iam("PutRolePermissionsBoundary", &format!("RoleName=job&{BOUNDARY}"));
         iam("AddUserToGroup", "GroupName=team&UserName=target");
@@ -281,6 +295,7 @@ impl Scene {
                 "P" => P,
                 "Q" => Q,
                 "BOUNDARY" => BOUNDARY,
+                "PROVIDER" => PROVIDER,
                 other => other,
             })
             .collect();
@@ -412,7 +427,8 @@ fn cell(operation: &str, answer: &Answer, world: &World) -> String {
 const COLUMN: usize = 9;
 
 fn row(first: &str, cells: &[String]) -> String {
-    let mut row = format!("{first:<35}");
+    // A longer name moves its own row only.
+    let mut row = format!("{first:<34} ");
     for cell in cells {
         write!(row, "{cell:<COLUMN$}").unwrap();
     }

@@ -19,9 +19,9 @@ use super::format::{BackupError, Header, shown};
 use crate::access::LastAccess;
 use crate::key_use::LastUse;
 use crate::records::{
-    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OutboxEntry,
-    PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version,
-    VersionIndex, VersionState, view,
+    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OidcProvider,
+    OutboxEntry, PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid,
+    User, Version, VersionIndex, VersionState, view,
 };
 use crate::start::{AUDIT_KEY, TOKEN_KEY};
 use crate::transaction::{unwrap_generation, value_context};
@@ -150,6 +150,7 @@ impl Check {
             Group::KIND => drop(self.open::<Group>(entry)),
             Role::KIND => drop(self.open::<Role>(entry)),
             ManagedPolicy::KIND => drop(self.open::<ManagedPolicy>(entry)),
+            OidcProvider::KIND => drop(self.open::<OidcProvider>(entry)),
             AccountAlias::KIND => drop(self.open::<AccountAlias>(entry)),
             EncryptionKey::KIND => self.encryption_key(entry),
             CreationIndex::KIND => {

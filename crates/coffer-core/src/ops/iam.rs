@@ -4,7 +4,9 @@
 use std::marker::PhantomData;
 
 use coffer_types::iam_limits::PAGE_ITEMS_DEFAULT;
-use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretBytes, Tag, Timestamp};
+use coffer_types::{
+    EntityName, EntityPath, IssuerUrl, OidcProviderArn, PolicyArn, Region, SecretBytes, Tag, Timestamp,
+};
 
 mod access_keys;
 mod account;
@@ -16,6 +18,7 @@ mod documents;
 mod get_access_key_last_used;
 mod groups;
 mod inline;
+mod oidc_providers;
 mod policies;
 mod roles;
 mod simulation;
@@ -26,7 +29,8 @@ mod users;
 pub(crate) use aws_policies::find as find_aws_policy;
 pub use coffer_policy::{PolicyKind, Position};
 pub use directory::{
-    About, Directory, DirectoryOperation, Kind, OfGroup, OfKind, OfPolicy, OfRole, OfUser, Through,
+    About, Directory, DirectoryOperation, Kind, OfGroup, OfKind, OfOidcProvider, OfPolicy, OfRole, OfUser,
+    Through,
 };
 pub use simulation::{
     ContextEntry, ContextKeys, GetContextKeysForCustomPolicy, GetContextKeysForPrincipalPolicy,
@@ -512,13 +516,15 @@ pub struct ListEntityTags<K> {
 /// Tags.
 pub struct Tags(pub Paged<Tag>);
 
-/// How an entity is named: a policy by its ARN, all else by name.
+/// How an entity is named: policies and identity providers by ARN, all else by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EntityReference {
     /// By name.
     Named(EntityName),
     /// A policy.
     Policy(PolicyArn),
+    /// An identity provider.
+    Provider(OidcProviderArn),
 }
 
 /// Makes a managed policy.
@@ -650,3 +656,82 @@ pub struct GetAccountSummary;
 
 /// What there is and how much of it there may be, by AWS's names.
 pub struct AccountSummary(pub Vec<(&'static str, usize)>);
+
+/// Makes an identity provider, whose tokens roles may then trust.
+pub struct CreateOpenIDConnectProvider {
+    /// Who issues the tokens.
+    pub url: IssuerUrl,
+    /// For whom they are issued.
+    pub client_ids: Vec<String>,
+    /// SHA-1 of certificates in hex: kept and told, and not looked at.
+    pub thumbprints: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// An identity provider that was made.
+pub struct CreatedOpenIDConnectProvider {
+    /// Its ARN.
+    pub arn: String,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// Tells of an identity provider.
+pub struct GetOpenIDConnectProvider {
+    /// Which.
+    pub arn: OidcProviderArn,
+}
+
+/// What is known of an identity provider.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedOpenIDConnectProvider {
+    /// Its ARN.
+    pub arn: String,
+    /// Its URL without the scheme, as AWS tells it.
+    pub name: String,
+    /// For whom its tokens are issued.
+    pub client_ids: Vec<String>,
+    /// As they were sent.
+    pub thumbprints: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// Lists all identity providers.
+pub struct ListOpenIDConnectProviders;
+
+/// The ARNs of identity providers.
+pub struct OpenIDConnectProviders(pub Vec<String>);
+
+/// Deletes an identity provider, if it is there.
+pub struct DeleteOpenIDConnectProvider {
+    /// Which.
+    pub arn: OidcProviderArn,
+}
+
+/// Puts other thumbprints in the place of those a provider has.
+pub struct UpdateOpenIDConnectProviderThumbprint {
+    /// Of which.
+    pub arn: OidcProviderArn,
+    /// SHA-1 of certificates in hex.
+    pub thumbprints: Vec<String>,
+}
+
+/// Adds an audience to those a provider's tokens may have.
+pub struct AddClientIDToOpenIDConnectProvider {
+    /// Which provider.
+    pub arn: OidcProviderArn,
+    /// The audience.
+    pub client_id: String,
+}
+
+/// Takes away an audience.
+pub struct RemoveClientIDFromOpenIDConnectProvider {
+    /// Which provider.
+    pub arn: OidcProviderArn,
+    /// The audience.
+    pub client_id: String,
+}

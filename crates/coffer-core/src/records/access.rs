@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use coffer_crypto::digest::sha256;
 use coffer_store::KeyRange;
-use coffer_types::{AccountId, Region, Tag, Timestamp};
+use coffer_types::{AccountId, IssuerUrl, Region, Tag, Timestamp};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +220,23 @@ impl Record for ManagedPolicy {
     const KIND: &'static str = "policy";
 }
 
+/// Somebody outside whose tokens roles may trust.
+#[derive(Serialize, Deserialize, Clone)]
+pub(crate) struct OidcProvider {
+    /// Its name is the issuer's URL without the scheme; it has no path of its own and no unique id.
+    pub(crate) facts: Facts,
+    /// The issuer, as tokens name it.
+    pub(crate) url: IssuerUrl,
+    /// The audiences its tokens may have.
+    pub(crate) client_ids: Vec<String>,
+    /// As they were sent.
+    pub(crate) thumbprints: Vec<String>,
+}
+
+impl Record for OidcProvider {
+    const KIND: &'static str = "oidc-provider";
+}
+
 /// What else an account is called.
 #[derive(Serialize, Deserialize, Clone)]
 pub(crate) struct AccountAlias {
@@ -276,6 +293,7 @@ macro_rules! entity {
 entity!(User, "user", "User", keys::user, keys::users_of);
 entity!(Group, "group", "Group", keys::group, keys::groups_of);
 entity!(Role, "role", "Role", keys::role, keys::roles_of);
+entity!(OidcProvider, "oidc-provider", "Provider", keys::oidc_provider, keys::oidc_providers_of);
 entity!(ManagedPolicy, "policy", "Policy", keys::policy, keys::policies_of);
 
 /// What an id is of, told by its first letters.

@@ -10,9 +10,9 @@ use coffer_store::KeyRange;
 use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
 
 use super::{
-    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OutboxEntry,
-    PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid, User, Version,
-    VersionIndex,
+    AccessKey, AccountAlias, CreationIndex, DueDeletion, EncryptionKey, Group, ManagedPolicy, OidcProvider,
+    OutboxEntry, PolicyEpoch, Record, Role, Secret, StoreMeta, StoredCheckpoint, SweepJob, TreeKey, Uid,
+    User, Version, VersionIndex,
 };
 use crate::access::LastAccess;
 use crate::key_use::LastUse;
@@ -41,6 +41,7 @@ pub(crate) fn kind_at(key: &[u8]) -> Option<&'static str> {
         [b'g', 0, ..] => Group::KIND,
         [b'r', 0, ..] => Role::KIND,
         [b'p', 0, ..] => ManagedPolicy::KIND,
+        [b'f', 0, ..] => OidcProvider::KIND,
         [b'n', 0, ..] => AccountAlias::KIND,
         [b'e', 0, ..] => EncryptionKey::KIND,
         [b's', 0, ..] => Secret::KIND,
@@ -120,6 +121,15 @@ pub(crate) fn policies_of(account: AccountId) -> KeyRange {
     KeyRange::prefix(key(b'p', &[&account.digits()], 0))
 }
 
+/// An identity provider; its name is the issuer's URL without the scheme.
+pub(crate) fn oidc_provider(account: AccountId, name: &str) -> Bytes {
+    key(b'f', &[&account.digits(), name.as_bytes()], 0).into()
+}
+
+pub(crate) fn oidc_providers_of(account: AccountId) -> KeyRange {
+    KeyRange::prefix(key(b'f', &[&account.digits()], 0))
+}
+
 pub(crate) fn account_alias(account: AccountId) -> Bytes {
     key(b'n', &[&account.digits()], 0).into()
 }
@@ -189,8 +199,8 @@ pub(crate) fn users() -> KeyRange {
 }
 
 /// Everything that says who may come in, and what they may do.
-pub(crate) fn access() -> [KeyRange; 6] {
-    [b'k', b'u', b'g', b'r', b'p', b'n'].map(|letter| KeyRange::prefix(key(letter, &[], 0)))
+pub(crate) fn access() -> [KeyRange; 7] {
+    [b'k', b'u', b'g', b'r', b'p', b'f', b'n'].map(|letter| KeyRange::prefix(key(letter, &[], 0)))
 }
 
 /// The secret a version or an entry of its index belongs to.
@@ -297,6 +307,7 @@ mod tests {
         check(group(account, "admins"), b"g\x00123456789012\0admins\0");
         check(role(account, "reader"), b"r\x00123456789012\0reader\0");
         check(policy(account, "read"), b"p\x00123456789012\0read\0");
+        check(oidc_provider(account, "idp.example/realm"), b"f\x00123456789012\0idp.example/realm\0");
         check(account_alias(account), b"n\x00123456789012\0");
         check(encryption_key(account, &region), b"e\x00123456789012\0us-east-1\0");
         check(secret(account, &region, &name), b"s\x00123456789012\0us-east-1\0app/db");

@@ -14,6 +14,7 @@ use super::parameters::Parameters;
 mod access_keys;
 mod account;
 mod entities;
+mod oidc_providers;
 mod policies;
 mod simulation;
 
@@ -34,6 +35,7 @@ fn name_of(kind: Kind) -> &'static str {
         Kind::Group => "GroupName",
         Kind::Role => "RoleName",
         Kind::Policy => "PolicyArn",
+        Kind::OidcProvider => "OpenIDConnectProviderArn",
     }
 }
 
@@ -41,7 +43,7 @@ fn name_of(kind: Kind) -> &'static str {
 fn name_chars_max(kind: Kind) -> usize {
     match kind {
         Kind::User | Kind::Role => 64,
-        Kind::Group | Kind::Policy => 128,
+        Kind::Group | Kind::Policy | Kind::OidcProvider => 128,
     }
 }
 

@@ -92,7 +92,8 @@ impl DirectoryOperation for ListAccountAliases {
 impl DirectoryOperation for GetAccountSummary {
     type Output = AccountSummary;
     const NAME: OperationName = OperationName { name: "GetAccountSummary", read_only: true };
-    const THROUGH: &'static [Through] = &[Through::Users, Through::Groups, Through::Roles, Through::Policies];
+    const THROUGH: &'static [Through] =
+        &[Through::Users, Through::Groups, Through::Roles, Through::Policies, Through::Providers];
 
     fn about(&self, _: &Context) -> About {
         About::Account
@@ -121,6 +122,7 @@ impl DirectoryOperation for GetAccountSummary {
             ("PoliciesQuota", POLICIES_MAX),
             ("PolicySizeQuota", POLICY_CHARS_MAX),
             ("PolicyVersionsInUse", versions),
+            ("Providers", directory.providers.len()),
             ("RolePolicySizeQuota", ROLE_POLICIES_CHARS_MAX),
             ("Roles", directory.roles.len()),
             ("RolesQuota", ROLES_MAX),

@@ -18,7 +18,7 @@ macro_rules! name {
     ($user:literal, $group:literal, $role:literal, $read_only:literal) => {
         OperationName {
             name: match K::KIND {
-                Kind::User | Kind::Policy => $user,
+                Kind::User | Kind::Policy | Kind::OidcProvider => $user,
                 Kind::Group => $group,
                 Kind::Role => $role,
             },
@@ -67,7 +67,7 @@ impl<K: OfKind> DirectoryOperation for AttachPolicy<K> {
         }
         if policies.attached.insert(arn.to_string()) {
             let quota = match K::KIND {
-                Kind::User | Kind::Policy => "PoliciesPerUser",
+                Kind::User | Kind::Policy | Kind::OidcProvider => "PoliciesPerUser",
                 Kind::Group => "PoliciesPerGroup",
                 Kind::Role => "PoliciesPerRole",
             };

@@ -35,7 +35,7 @@ impl Directory {
         match kind {
             Kind::User => self.put(transaction, &User { boundary, ..self.user(name)?.as_ref().clone() }),
             Kind::Role => self.put(transaction, &Role { boundary, ..self.role(name)?.as_ref().clone() }),
-            Kind::Group | Kind::Policy => {}
+            Kind::Group | Kind::Policy | Kind::OidcProvider => {}
         }
         Ok(())
     }
@@ -46,7 +46,7 @@ impl<K: OfKind> DirectoryOperation for PutPermissionsBoundary<K> {
     const NAME: OperationName = OperationName {
         name: match K::KIND {
             Kind::Role => "PutRolePermissionsBoundary",
-            Kind::User | Kind::Group | Kind::Policy => "PutUserPermissionsBoundary",
+            Kind::User | Kind::Group | Kind::Policy | Kind::OidcProvider => "PutUserPermissionsBoundary",
         },
         read_only: false,
     };
@@ -88,7 +88,7 @@ impl<K: OfKind> DirectoryOperation for DeletePermissionsBoundary<K> {
     const NAME: OperationName = OperationName {
         name: match K::KIND {
             Kind::Role => "DeleteRolePermissionsBoundary",
-            Kind::User | Kind::Group | Kind::Policy => "DeleteUserPermissionsBoundary",
+            Kind::User | Kind::Group | Kind::Policy | Kind::OidcProvider => "DeleteUserPermissionsBoundary",
         },
         read_only: false,
     };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use coffer_audit::Members;
 use coffer_policy::Values;
 use coffer_store::Order;
-use coffer_types::{AccountId, Action, EntityName, EntityPath, PolicyArn, Tag};
+use coffer_types::{AccountId, Action, EntityName, EntityPath, OidcProviderArn, PolicyArn, Tag};
 
 use super::{Described, Page, Paged};
 use crate::authorize::{either, request_tags, tag_value};
@@ -18,7 +18,7 @@ use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::access::{Entity, Facts, Policies, arn_of};
 use crate::records::view::{View, successor};
-use crate::records::{AccessKey, AccountAlias, Group, ManagedPolicy, PolicyEpoch, Role, User};
+use crate::records::{AccessKey, AccountAlias, Group, ManagedPolicy, OidcProvider, PolicyEpoch, Role, User};
 use crate::transaction::Transaction;
 use crate::{Context, Error, keys};
 
@@ -36,6 +36,8 @@ pub enum Kind {
     Role,
     /// A managed policy.
     Policy,
+    /// An OpenID Connect identity provider.
+    OidcProvider,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Group => Group::NOUN,
             Self::Role => Role::NOUN,
             Self::Policy => ManagedPolicy::NOUN,
+            Self::OidcProvider => OidcProvider::NOUN,
         }
     }
 
@@ -56,6 +59,7 @@ impl Kind {
             Self::Group => None,
             Self::Role => Some("TagRole"),
             Self::Policy => Some("TagPolicy"),
+            Self::OidcProvider => Some("TagOpenIDConnectProvider"),
         }
     }
 
@@ -66,6 +70,7 @@ impl Kind {
             Self::Group => "groupName",
             Self::Role => "roleName",
             Self::Policy => "policyArn",
+            Self::OidcProvider => "openIDConnectProviderArn",
         }
     }
 }
@@ -87,7 +92,7 @@ macro_rules! of_kind {
     )*};
 }
 
-of_kind! { OfUser: User, OfGroup: Group, OfRole: Role, OfPolicy: Policy }
+of_kind! { OfUser: User, OfGroup: Group, OfRole: Role, OfPolicy: Policy, OfOidcProvider: OidcProvider }
 
 /// What an operation is about: what its permission is needed on.
 pub enum About {
@@ -95,8 +100,12 @@ pub enum About {
     Named(Kind, String),
     /// A managed policy.
     Policy(PolicyArn),
+    /// An identity provider.
+    Provider(OidcProviderArn),
     /// One that is to be made.
     New(Kind, EntityPath, EntityName),
+    /// An identity provider that is to be made, by the name in its ARN.
+    NewProvider(String),
     /// All of a kind.
     All(Kind),
     /// The account.
@@ -148,6 +157,8 @@ pub enum Through {
     Roles,
     /// All managed policies of the account's own.
     Policies,
+    /// All identity providers.
+    Providers,
     /// All access keys.
     AccessKeys,
 }
@@ -159,6 +170,7 @@ pub struct Directory {
     pub(crate) groups: BTreeMap<String, Arc<Group>>,
     pub(crate) roles: BTreeMap<String, Arc<Role>>,
     pub(crate) policies: BTreeMap<String, Arc<ManagedPolicy>>,
+    pub(crate) providers: BTreeMap<String, Arc<OidcProvider>>,
     pub(crate) access_keys: BTreeMap<String, Arc<AccessKey>>,
     pub(crate) alias: Option<Arc<AccountAlias>>,
     /// Whose tags are the resource's.
@@ -173,6 +185,7 @@ impl Directory {
             groups: BTreeMap::new(),
             roles: BTreeMap::new(),
             policies: BTreeMap::new(),
+            providers: BTreeMap::new(),
             access_keys: BTreeMap::new(),
             alias: None,
             about: None,
@@ -185,6 +198,7 @@ impl Directory {
             Kind::Group => read_into(&mut self.groups, self.account, view, name).await,
             Kind::Role => read_into(&mut self.roles, self.account, view, name).await,
             Kind::Policy => read_into(&mut self.policies, self.account, view, name).await,
+            Kind::OidcProvider => read_into(&mut self.providers, self.account, view, name).await,
         }
     }
 
@@ -194,6 +208,7 @@ impl Directory {
             Through::Groups => read_all_into(&mut self.groups, self.account, view).await,
             Through::Roles => read_all_into(&mut self.roles, self.account, view).await,
             Through::Policies => read_all_into(&mut self.policies, self.account, view).await,
+            Through::Providers => read_all_into(&mut self.providers, self.account, view).await,
             Through::AccessKeys => {
                 let mut range = keys::access_keys();
                 loop {
@@ -231,13 +246,21 @@ impl Directory {
             .ok_or_else(|| IamError::NoSuchEntity(format!("Policy {arn} was not found.")).into())
     }
 
+    /// An identity provider of the account's.
+    pub(crate) fn provider(&self, arn: &OidcProviderArn) -> Result<&Arc<OidcProvider>, Error> {
+        let found = self.providers.get(arn.name.as_str()).filter(|_| arn.account == self.account);
+        found.ok_or_else(|| {
+            IamError::NoSuchEntity(format!("OpenIDConnect Provider not found for arn {arn}")).into()
+        })
+    }
+
     /// What a user, group or role has.
     pub(crate) fn policies_of(&self, kind: Kind, name: &str) -> Result<Policies, Error> {
         Ok(match kind {
             Kind::User => self.user(name)?.policies.clone(),
             Kind::Group => self.group(name)?.policies.clone(),
             Kind::Role => self.role(name)?.policies.clone(),
-            Kind::Policy => Policies::default(),
+            Kind::Policy | Kind::OidcProvider => Policies::default(),
         })
     }
 
@@ -253,7 +276,7 @@ impl Directory {
             Kind::User => self.put(transaction, &User { policies, ..self.user(name)?.as_ref().clone() }),
             Kind::Group => self.put(transaction, &Group { policies, ..self.group(name)?.as_ref().clone() }),
             Kind::Role => self.put(transaction, &Role { policies, ..self.role(name)?.as_ref().clone() }),
-            Kind::Policy => {}
+            Kind::Policy | Kind::OidcProvider => {}
         }
         Ok(())
     }
@@ -293,7 +316,7 @@ impl Directory {
         match kind {
             Kind::User => self.users.get(name)?.boundary.as_deref(),
             Kind::Role => self.roles.get(name)?.boundary.as_deref(),
-            Kind::Group | Kind::Policy => None,
+            Kind::Group | Kind::Policy | Kind::OidcProvider => None,
         }
     }
 
@@ -303,6 +326,7 @@ impl Directory {
             Kind::Group => &self.groups.get(name)?.facts,
             Kind::Role => &self.roles.get(name)?.facts,
             Kind::Policy => &self.policies.get(name)?.facts,
+            Kind::OidcProvider => &self.providers.get(name)?.facts,
         })
     }
 
@@ -312,6 +336,7 @@ impl Directory {
             Kind::Group => self.groups.get(name).map(|group| group.arn(self.account)),
             Kind::Role => self.roles.get(name).map(|role| role.arn(self.account)),
             Kind::Policy => self.policies.get(name).map(|policy| policy.arn(self.account)),
+            Kind::OidcProvider => self.providers.get(name).map(|provider| provider.arn(self.account)),
         };
         known.unwrap_or_else(|| arn_of(self.account, kind.noun(), "/", name))
     }
@@ -485,7 +510,11 @@ impl<T: DirectoryOperation> Operation for T {
                     view.get_past_cache::<AccountAlias>(&keys::account_alias(context.account)).await?;
                 directory.alias = alias.map(|alias| alias.record);
             }
-            About::New(..) | About::All(_) => {}
+            About::Provider(arn) => {
+                directory.read(view, Kind::OidcProvider, &arn.name).await?;
+                directory.about = Some((Kind::OidcProvider, arn.name));
+            }
+            About::New(..) | About::NewProvider(_) | About::All(_) => {}
         }
         for (kind, name) in self.also(context) {
             directory.read(view, kind, &name).await?;
@@ -514,6 +543,14 @@ impl<T: DirectoryOperation> Operation for T {
                 let arn: Arc<str> = arn_of(account, kind.noun(), path.as_str(), name.as_str()).into();
                 let tag =
                     kind.tag_action().filter(|_| self.request_tags().is_some_and(|tags| !tags.is_empty()));
+                also = tag.map(|tag| (Action::new("iam", tag), Arc::clone(&arn), Arc::clone(&arn)));
+                (Arc::clone(&arn), arn)
+            }
+            About::Provider(arn) => (arn.as_str().into(), Arc::from(arn.as_str())),
+            About::NewProvider(name) => {
+                let arn: Arc<str> = arn_of(account, OidcProvider::NOUN, "/", &name).into();
+                let tag = self.request_tags().is_some_and(|tags| !tags.is_empty());
+                let tag = Kind::OidcProvider.tag_action().filter(|_| tag);
                 also = tag.map(|tag| (Action::new("iam", tag), Arc::clone(&arn), Arc::clone(&arn)));
                 (Arc::clone(&arn), arn)
             }

@@ -21,7 +21,7 @@ macro_rules! name {
     ($user:literal, $group:literal, $role:literal, $read_only:literal) => {
         OperationName {
             name: match K::KIND {
-                Kind::User | Kind::Policy => $user,
+                Kind::User | Kind::Policy | Kind::OidcProvider => $user,
                 Kind::Group => $group,
                 Kind::Role => $role,
             },
@@ -61,7 +61,7 @@ impl<K: OfKind> DirectoryOperation for PutPolicy<K> {
         documents::check(&self.document, DocumentKind::Inline)?;
         policies.inline.insert(self.name.to_string(), self.document.clone());
         let max = match K::KIND {
-            Kind::User | Kind::Policy => USER_POLICIES_CHARS_MAX,
+            Kind::User | Kind::Policy | Kind::OidcProvider => USER_POLICIES_CHARS_MAX,
             Kind::Group => GROUP_POLICIES_CHARS_MAX,
             Kind::Role => ROLE_POLICIES_CHARS_MAX,
         };

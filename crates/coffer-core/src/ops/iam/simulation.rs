@@ -225,7 +225,7 @@ impl Directory {
                 policies.push((Kind::Role, name, &role.policies));
                 (role.arn(self.account), role.boundary.as_deref())
             }
-            Kind::Group | Kind::Policy => {
+            Kind::Group | Kind::Policy | Kind::OidcProvider => {
                 let group = self.group(name)?;
                 policies.push((Kind::Group, name, &group.policies));
                 (group.arn(self.account), None)
@@ -574,10 +574,12 @@ impl DirectoryOperation for SimulatePrincipalPolicy {
                 let id = &directory.user(holder.name)?.facts.id;
                 Principal::User { arn: &holder.arn, account: &account, unique_id: id }
             }
-            (None, Kind::Role | Kind::Group | Kind::Policy) if self.simulated.resource_policy.is_some() => {
+            (None, Kind::Role | Kind::Group | Kind::Policy | Kind::OidcProvider)
+                if self.simulated.resource_policy.is_some() =>
+            {
                 return Err(caller_is_missing());
             }
-            (None, Kind::Role | Kind::Group | Kind::Policy) => {
+            (None, Kind::Role | Kind::Group | Kind::Policy | Kind::OidcProvider) => {
                 Principal::User { arn: "", account: &account, unique_id: "" }
             }
         };

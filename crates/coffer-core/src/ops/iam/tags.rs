@@ -1,4 +1,4 @@
-//! Tags of users, roles and managed policies.
+//! Tags of users, roles, managed policies and identity providers.
 
 use coffer_audit::Members;
 use coffer_policy::Values;
@@ -16,12 +16,13 @@ use crate::{Context, Error};
 
 /// A name for each kind that has tags; groups have none.
 macro_rules! name {
-    ($user:literal, $role:literal, $policy:literal, $read_only:literal) => {
+    ($user:literal, $role:literal, $policy:literal, $provider:literal, $read_only:literal) => {
         OperationName {
             name: match K::KIND {
                 Kind::User | Kind::Group => $user,
                 Kind::Role => $role,
                 Kind::Policy => $policy,
+                Kind::OidcProvider => $provider,
             },
             read_only: $read_only,
         }
@@ -33,6 +34,7 @@ impl EntityReference {
         match self {
             Self::Named(name) => About::Named(kind, name.to_string()),
             Self::Policy(arn) => About::Policy(arn.clone()),
+            Self::Provider(arn) => About::Provider(arn.clone()),
         }
     }
 
@@ -40,6 +42,7 @@ impl EntityReference {
         match self {
             Self::Named(name) => members.text(kind.parameter(), name),
             Self::Policy(arn) => members.text(kind.parameter(), arn),
+            Self::Provider(arn) => members.text(kind.parameter(), arn),
         }
     }
 }
@@ -61,6 +64,9 @@ impl Directory {
                 self.on_tags(transaction, self.user(name.as_str())?.as_ref(), act)
             }
             (_, EntityReference::Policy(arn)) => self.on_tags(transaction, self.policy(arn)?.as_ref(), act),
+            (_, EntityReference::Provider(arn)) => {
+                self.on_tags(transaction, self.provider(arn)?.as_ref(), act)
+            }
         }
     }
 
@@ -81,7 +87,7 @@ impl Directory {
 
 impl<K: OfKind> DirectoryOperation for TagEntity<K> {
     type Output = Done;
-    const NAME: OperationName = name!("TagUser", "TagRole", "TagPolicy", false);
+    const NAME: OperationName = name!("TagUser", "TagRole", "TagPolicy", "TagOpenIDConnectProvider", false);
 
     fn about(&self, _: &Context) -> About {
         self.entity.about(K::KIND)
@@ -117,7 +123,8 @@ impl<K: OfKind> DirectoryOperation for TagEntity<K> {
 
 impl<K: OfKind> DirectoryOperation for UntagEntity<K> {
     type Output = Done;
-    const NAME: OperationName = name!("UntagUser", "UntagRole", "UntagPolicy", false);
+    const NAME: OperationName =
+        name!("UntagUser", "UntagRole", "UntagPolicy", "UntagOpenIDConnectProvider", false);
 
     fn about(&self, _: &Context) -> About {
         self.entity.about(K::KIND)
@@ -151,7 +158,8 @@ impl<K: OfKind> DirectoryOperation for UntagEntity<K> {
 
 impl<K: OfKind> DirectoryOperation for ListEntityTags<K> {
     type Output = Tags;
-    const NAME: OperationName = name!("ListUserTags", "ListRoleTags", "ListPolicyTags", true);
+    const NAME: OperationName =
+        name!("ListUserTags", "ListRoleTags", "ListPolicyTags", "ListOpenIDConnectProviderTags", true);
 
     fn about(&self, _: &Context) -> About {
         self.entity.about(K::KIND)

@@ -89,7 +89,7 @@ pub(super) fn names_an_id(trust: &str, through: Through) -> bool {
     let of = match through {
         Through::Users => IdOf::User,
         Through::Roles => IdOf::Role,
-        Through::Groups | Through::Policies | Through::AccessKeys => return false,
+        Through::Groups | Through::Policies | Through::Providers | Through::AccessKeys => return false,
     };
     let Ok(document) = Document::parse(trust, DocumentKind::Trust) else { return false };
     principals(&document).any(|principal| {

@@ -24,7 +24,7 @@ impl Element for Described {
             Kind::User => ("UserName", "UserId"),
             Kind::Group => ("GroupName", "GroupId"),
             Kind::Role => ("RoleName", "RoleId"),
-            Kind::Policy => ("PolicyName", "PolicyId"),
+            Kind::Policy | Kind::OidcProvider => ("PolicyName", "PolicyId"),
         };
         xml.text(name, &self.name);
         xml.text(id, &self.id);
@@ -309,6 +309,7 @@ impl<K: OfKind> FromQuery for DeletePermissionsBoundary<K> {
 fn reference<K: OfKind>(form: &Parameters) -> Option<EntityReference> {
     match K::KIND {
         Kind::Policy => form.policy_arn("PolicyArn").map(EntityReference::Policy),
+        Kind::OidcProvider => form.provider_arn().map(EntityReference::Provider),
         Kind::User | Kind::Group | Kind::Role => form.name(name_of(K::KIND)).map(EntityReference::Named),
     }
 }

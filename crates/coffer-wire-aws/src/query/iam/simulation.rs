@@ -228,7 +228,7 @@ impl ToXml for GrantingPolicies {
                             Kind::User => "USER",
                             Kind::Group => "GROUP",
                             Kind::Role => "ROLE",
-                            Kind::Policy => "POLICY",
+                            Kind::Policy | Kind::OidcProvider => "POLICY",
                         };
                         xml.text("EntityType", kind);
                         xml.text("EntityName", name);
