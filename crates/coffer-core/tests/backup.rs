@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +10,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coffer_audit::AuditSink;
 use coffer_core::backup::{BackupError, Check, Contents, Reader, RestoreError};
-use coffer_core::ops::iam::UpdateAccessKey;
+use coffer_core::ops::iam::{
+    AddUserToGroup, AttachPolicy, CreateGroup, CreatePolicy, CreatePolicyVersion, CreateRole, CreateUser,
+    DeleteGroup, DeletePolicy, DeleteRole, EntityReference, OfGroup, OfRole, OfUser, PutPermissionsBoundary,
+    PutPolicy, TagEntity, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateUser,
+};
 use coffer_core::ops::secrets::ListSecrets;
 use coffer_core::{AuthenticationError, Claim, Error, RequestInfo, Transport};
 use coffer_store::{
@@ -17,6 +22,7 @@ use coffer_store::{
 };
 use coffer_testkit::shorthand::{create, delete, get, move_stage, put};
 use coffer_testkit::{Ground, OWNER, World, poll_once, version_id};
+use coffer_types::{EntityName, PolicyArn, Tag};
 use futures_executor::block_on;
 use serde_json::Value;
 
@@ -281,6 +287,120 @@ fn what_was_revoked_later_is_told_or_stays_revoked() {
     assert!(undone.access_keys.is_empty() && undone.users.is_empty());
     assert_eq!(ids(&contents.access_keys), ["AKIAADMINISTRATOR of administrator"]);
     assert_eq!(contents.fault_count, 0, "{:?}", contents.faults);
+}
+
+const ALL: &str =
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+
+fn trust(principal: &str) -> String {
+    format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Principal": {{"AWS": "{principal}"}}, "Action": "sts:AssumeRole"}}}}"#
+    )
+}
+
+fn name(text: &str) -> EntityName {
+    text.parse().unwrap()
+}
+
+fn policy_arn(text: &str) -> PolicyArn {
+    format!("arn:aws:iam::123456789012:policy/{text}").parse().unwrap()
+}
+
+/// A world with a user, a group, a role and a policy, none of which has anything.
+fn peopled() -> World {
+    let world = World::new();
+    for user in ["alice", "bob"] {
+        world
+            .run(CreateUser { name: name(user), path: Default::default(), boundary: None, tags: vec![] })
+            .unwrap();
+    }
+    world.run(CreateGroup { name: name("team"), path: Default::default() }).unwrap();
+    let role = CreateRole {
+        name: name("job"),
+        path: Default::default(),
+        trust: trust("123456789012"),
+        description: None,
+        session_seconds_max: 3600,
+        boundary: None,
+        tags: vec![],
+    };
+    world.run(role).unwrap();
+    let policy = CreatePolicy {
+        name: name("p"),
+        path: Default::default(),
+        document: ALL.to_owned(),
+        description: None,
+        tags: vec![],
+    };
+    world.run(policy).unwrap();
+    world
+}
+
+/// What is told to be again as it was after these changes, and how much that was made is lost.
+fn undone_of(change: impl Fn(&World)) -> (Vec<String>, u64) {
+    let world = peopled();
+    let backup = world.backup();
+    change(&world);
+    let replaced = block_on(world.store.snapshot()).unwrap();
+    let (restored, _, undone) = elsewhere(&world).restore(&backup, Some(&*replaced), false).unwrap();
+    let undone = undone.unwrap();
+    let first = restored.records().remove(0);
+    let mut told = Vec::new();
+    for (kind, names) in [
+        ("users", &undone.users),
+        ("groups", &undone.groups),
+        ("roles", &undone.roles),
+        ("policies", &undone.policies),
+    ] {
+        let recorded = field(&first, &format!("/responseElements/undone/{kind}"));
+        assert_eq!(recorded, serde_json::to_string(names).unwrap());
+        told.extend(names.iter().map(|name| format!("{kind} {name}")));
+    }
+    let (_, _, kept) = elsewhere(&world).restore(&backup, Some(&*replaced), true).unwrap();
+    let kept = kept.unwrap();
+    let left = [kept.users, kept.groups, kept.roles, kept.policies].concat();
+    assert!(left.is_empty() && kept.lost_access == 0, "{left:?}");
+    (told, undone.lost_access)
+}
+
+#[test]
+fn every_change_of_who_may_do_what_is_told() {
+    macro_rules! changes {
+        ($($told:expr, $lost:expr, [$($operation:expr),+];)*) => {$(
+            let (told, lost) = undone_of(|world| { $(world.run($operation).unwrap();)+ });
+            assert_eq!((told, lost), (to_texts(&$told), $lost), "{}", stringify!($($operation),+));
+        )*};
+    }
+    let tag = || vec![Tag::new("team", "blue").unwrap()];
+    changes! {
+        ["users alice"], 0, [PutPolicy::<OfUser> { holder: name("alice"), name: name("own"), document: ALL.into(), kind: PhantomData }];
+        ["groups team"], 0, [PutPolicy::<OfGroup> { holder: name("team"), name: name("own"), document: ALL.into(), kind: PhantomData }];
+        ["roles job"], 0, [PutPolicy::<OfRole> { holder: name("job"), name: name("own"), document: ALL.into(), kind: PhantomData }];
+        ["users alice"], 0, [AttachPolicy::<OfUser> { holder: name("alice"), policy: policy_arn("p"), kind: PhantomData }];
+        ["groups team"], 0, [AttachPolicy::<OfGroup> { holder: name("team"), policy: policy_arn("p"), kind: PhantomData }];
+        ["roles job"], 0, [AttachPolicy::<OfRole> { holder: name("job"), policy: policy_arn("p"), kind: PhantomData }];
+        ["roles job"], 0, [PutPermissionsBoundary::<OfRole> { holder: name("job"), policy: policy_arn("p"), kind: PhantomData }];
+        ["users alice"], 0, [AddUserToGroup { group: name("team"), user: name("alice") }];
+        ["users alice"], 0, [TagEntity::<OfUser> { entity: EntityReference::Named(name("alice")), tags: tag(), kind: PhantomData }];
+        ["roles job"], 0, [UpdateAssumeRolePolicy { name: name("job"), trust: trust("arn:aws:iam::123456789012:user/bob") }];
+        ["policies p"], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: true }];
+        [], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: false }];
+        ["groups team"], 0, [DeleteGroup { name: name("team") }];
+        ["policies p"], 0, [DeletePolicy { arn: policy_arn("p") }];
+        ["roles job"], 0, [DeleteRole { name: name("job") }];
+        ["groups team"], 0, [DeleteGroup { name: name("team") }, CreateGroup { name: name("team"), path: Default::default() }];
+        [], 1, [CreateGroup { name: name("other"), path: Default::default() }];
+        ["users bob"], 1, [UpdateUser { name: name("bob"), new_name: Some(name("carol")), new_path: None }];
+    }
+}
+
+fn to_texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// A document that allows one action.
+fn allowing(action: &str) -> String {
+    ALL.replacen('*', action, 1)
 }
 
 #[test]

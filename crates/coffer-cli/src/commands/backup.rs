@@ -358,11 +358,15 @@ struct AccessKeyObject {
 struct UndoneObject {
     access_keys: Vec<AccessKeyObject>,
     users: Vec<String>,
+    groups: Vec<String>,
+    roles: Vec<String>,
+    policies: Vec<String>,
     secrets: Vec<SecretObject>,
     secret_count: u64,
     older_secrets: u64,
     lost_secrets: u64,
     lost_access_keys: u64,
+    lost_access: u64,
 }
 
 #[derive(Serialize)]
@@ -382,6 +386,9 @@ impl From<&Undone> for UndoneObject {
         Self {
             access_keys: undone.access_keys.iter().map(AccessKeyObject::from).collect(),
             users: undone.users.clone(),
+            groups: undone.groups.clone(),
+            roles: undone.roles.clone(),
+            policies: undone.policies.clone(),
             secrets: undone
                 .secrets
                 .iter()
@@ -391,6 +398,7 @@ impl From<&Undone> for UndoneObject {
             older_secrets: undone.older_secrets,
             lost_secrets: undone.lost_secrets,
             lost_access_keys: undone.lost_access_keys,
+            lost_access: undone.lost_access,
         }
     }
 }
@@ -479,7 +487,7 @@ impl RestoreObject {
 
 /// What the operator has to know of a step back.
 fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
-    let again = "to have users and access keys as they are in the replaced store, remove the new folder and restore again with --keep-access";
+    let again = "to have users, roles, policies and access keys as they are in the replaced store, remove the new folder and restore again with --keep-access";
     if !undone.access_keys.is_empty() {
         let keys: Vec<_> =
             undone.access_keys.iter().map(|key| format!("{} ({})", key.id, key.user)).collect();
@@ -488,10 +496,20 @@ fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
             listed(&keys)
         ));
     }
-    if !undone.users.is_empty() {
+    let changed: Vec<_> = [
+        ("users", &undone.users),
+        ("groups", &undone.groups),
+        ("roles", &undone.roles),
+        ("policies", &undone.policies),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(kind, names)| format!("{kind} {}", listed(names)))
+    .collect();
+    if !changed.is_empty() {
         warnings.push(format!(
-            "removed or given other policies after the backup and again as they were: users {}; {again}",
-            listed(&undone.users)
+            "removed or changed after the backup and again as they were: {}; {again}",
+            changed.join("; ")
         ));
     }
     if undone.secret_count > 0 {
@@ -502,9 +520,13 @@ fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
             listed(&names)
         ));
     }
-    if undone.lost_secrets + undone.older_secrets + undone.lost_access_keys > 0 {
+    if undone.lost_secrets + undone.older_secrets + undone.lost_access_keys + undone.lost_access > 0 {
+        let access = match undone.lost_access {
+            0 => String::new(),
+            number => format!(", {number} users, groups, roles or policies"),
+        };
         warnings.push(format!(
-            "not in the backup: {} and {} made after it, and later changes of {}",
+            "not in the backup: {}{access} and {} made after it, and later changes of {}",
             count(undone.lost_secrets, "secret"),
             count(undone.lost_access_keys, "access key"),
             count(undone.older_secrets, "secret")

@@ -10,8 +10,9 @@ use coffer_types::{Region, SecretName, Timestamp};
 use serde_json::{Value, json};
 
 use super::check::AccessKeyFacts;
+use crate::records::access::Entity;
 use crate::records::view::{open, successor};
-use crate::records::{AccessKey, Secret, StoreMeta, StoredCheckpoint, User};
+use crate::records::{AccessKey, Group, ManagedPolicy, Role, Secret, StoreMeta, StoredCheckpoint, User};
 use crate::{Error, NODE, keys};
 
 /// Most names of each kind that are listed.
@@ -24,8 +25,16 @@ const PAGE: usize = 64;
 pub struct Undone {
     /// Access keys that had been removed or deactivated and are good again.
     pub access_keys: Vec<AccessKeyFacts>,
-    /// Users who had been removed, or whose policies had changed, and are again as they were.
+    /// Users who had been removed, or had other policies, groups, tags or another path, and are again as they were.
     pub users: Vec<String>,
+    /// Groups of which the same is true; who is in them, the users tell.
+    pub groups: Vec<String>,
+    /// Roles of which the same is true, or whose trust had changed.
+    pub roles: Vec<String>,
+    /// Managed policies that had been removed, or said something else, and are again as they were.
+    pub policies: Vec<String>,
+    /// How many users, groups, roles and managed policies of the replaced store are not in the backup.
+    pub lost_access: u64,
     /// Secrets that had been deleted, or scheduled for that, and are back.
     pub secrets: Vec<(Region, SecretName)>,
     /// How many secrets are back; not all may be listed.
@@ -44,11 +53,14 @@ impl Undone {
     /// For the record: ids and names, at most so many of each.
     pub(crate) fn to_record(&self, names_max: usize) -> Value {
         let keys: Vec<_> = self.access_keys.iter().map(|key| key.id.as_str()).take(names_max).collect();
-        let users: Vec<_> = self.users.iter().take(names_max).collect();
+        let named = |names: &[String]| -> Vec<_> { names.iter().take(names_max).cloned().collect() };
         let secrets: Vec<_> = self.secrets.iter().map(|(_, name)| name.as_str()).take(names_max).collect();
         json!({
             "accessKeys": keys,
-            "users": users,
+            "users": named(&self.users),
+            "groups": named(&self.groups),
+            "roles": named(&self.roles),
+            "policies": named(&self.policies),
             "secrets": secrets,
             "secretCount": self.secret_count,
             "lostSecrets": self.lost_secrets,
@@ -74,7 +86,25 @@ pub async fn compare(
     let mut undone =
         Undone { older_than_backup: signed_before(&key, replaced, taken).await?, ..Undone::default() };
     undone.compare_access_keys(&key, restored, replaced).await?;
-    undone.compare_users(&key, restored, replaced).await?;
+    let walk = |range| Walk::new(restored, replaced, range);
+    let same_user = |then: &User, later: &User| {
+        then.policies == later.policies && then.boundary == later.boundary && then.groups == later.groups
+    };
+    undone.users = undone.changed(&key, walk(keys::users()), same_user).await?;
+    let same_group = |then: &Group, later: &Group| then.policies == later.policies;
+    undone.groups = undone.changed(&key, walk(keys::groups()), same_group).await?;
+    let same_role = |then: &Role, later: &Role| {
+        then.policies == later.policies
+            && then.boundary == later.boundary
+            && (&then.trust, &then.trusted) == (&later.trust, &later.trusted)
+            && then.session_seconds_max == later.session_seconds_max
+    };
+    undone.roles = undone.changed(&key, walk(keys::roles()), same_role).await?;
+    let said = |policy: &ManagedPolicy| {
+        policy.versions.get(&policy.default_version).map(|version| version.document.clone())
+    };
+    let same_policy = |then: &ManagedPolicy, later: &ManagedPolicy| said(then) == said(later);
+    undone.policies = undone.changed(&key, walk(keys::policies()), same_policy).await?;
     undone.compare_secrets(&key, restored, replaced).await?;
     Ok(Some(undone))
 }
@@ -127,30 +157,32 @@ impl Undone {
         Ok(())
     }
 
-    async fn compare_users(
+    /// The names of those of a kind that were removed since, or are different now.
+    async fn changed<E: Entity>(
         &mut self,
         key: &StoreKey,
-        restored: &dyn Snapshot,
-        replaced: &dyn Snapshot,
-    ) -> Result<(), Error> {
-        let mut walk = Walk::new(restored, replaced, keys::users());
-        while let Some((restored, replaced)) = walk.next().await? {
-            let Some(restored) = restored else { continue };
-            let user = open::<User>(key, &restored)?;
-            let is_same = match replaced {
-                Some(replaced) => {
-                    let replaced = open::<User>(key, &replaced)?;
-                    replaced.policies == user.policies
-                        && replaced.boundary == user.boundary
-                        && replaced.groups == user.groups
+        mut walk: Walk<'_>,
+        is_same: impl Fn(&E, &E) -> bool,
+    ) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        while let Some(pair) = walk.next().await? {
+            let (restored, is_changed) = match pair {
+                (None, _) => {
+                    self.lost_access += 1;
+                    continue;
                 }
-                None => false,
+                (Some(restored), None) => (open::<E>(key, &restored)?, true),
+                (Some(restored), Some(replaced)) => {
+                    let (then, later) = (open::<E>(key, &restored)?, open::<E>(key, &replaced)?);
+                    let is_changed = then.facts() != later.facts() || !is_same(&then, &later);
+                    (then, is_changed)
+                }
             };
-            if !is_same && self.users.len() < LISTED_MAX {
-                self.users.push(user.facts.name);
+            if is_changed && names.len() < LISTED_MAX {
+                names.push(restored.facts().name.clone());
             }
         }
-        Ok(())
+        Ok(names)
     }
 
     async fn compare_secrets(

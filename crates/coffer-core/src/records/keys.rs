@@ -198,6 +198,18 @@ pub(crate) fn users() -> KeyRange {
     KeyRange::prefix(key(b'u', &[], 0))
 }
 
+pub(crate) fn groups() -> KeyRange {
+    KeyRange::prefix(key(b'g', &[], 0))
+}
+
+pub(crate) fn roles() -> KeyRange {
+    KeyRange::prefix(key(b'r', &[], 0))
+}
+
+pub(crate) fn policies() -> KeyRange {
+    KeyRange::prefix(key(b'p', &[], 0))
+}
+
 /// Everything that says who may come in, and what they may do.
 pub(crate) fn access() -> [KeyRange; 7] {
     [b'k', b'u', b'g', b'r', b'p', b'f', b'n'].map(|letter| KeyRange::prefix(key(letter, &[], 0)))
