@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use coffer_policy::{
-    Decision, Document, DocumentKind, Policies as Evaluated, Policy, Principal as Who, Request,
+    Decision, Document, DocumentKind, Policies as Evaluated, Policy, PolicyKind, Principal as Who, Request,
     ResourcePolicy, Values, evaluate,
 };
 use coffer_store::Revision;
@@ -47,6 +47,8 @@ pub(crate) struct Permissions {
     session: Option<Vec<Arc<Policy>>>,
     /// The user's or role's tags.
     tags: Vec<Tag>,
+    /// The user or role was deleted after the request was signed: nothing is allowed, whoever trusts it.
+    is_gone: bool,
     weight: u64,
 }
 
@@ -59,7 +61,7 @@ impl Weighter<Arc<str>, Arc<Permissions>> for ByWeight {
     }
 }
 
-/// The permissions of those who asked last, by ARN.
+/// The permissions of those who asked last, by unique id: another of the same name has others.
 pub(crate) struct PermissionsCache(Cache<Arc<str>, Arc<Permissions>, ByWeight>);
 
 impl Default for PermissionsCache {
@@ -76,7 +78,8 @@ struct UnreadablePolicy(String);
 impl Permissions {
     fn of_nobody(generation: Option<u64>, epoch: Option<Revision>) -> Self {
         let (identity, tags) = (Vec::new(), Vec::new());
-        Self { generation, epoch, identity, boundary: None, session: None, tags, weight: 1024 }
+        let is_gone = false;
+        Self { generation, epoch, identity, boundary: None, session: None, tags, is_gone, weight: 1024 }
     }
 
     async fn of_user(
@@ -84,14 +87,15 @@ impl Permissions {
         generation: Option<u64>,
         account: AccountId,
         name: &str,
+        id: &str,
     ) -> Result<Self, Error> {
         let epoch = view.get_past_cache::<PolicyEpoch>(&keys::policy_epoch(account)).await?;
         let mut permissions = Self::of_nobody(generation, epoch.map(|epoch| epoch.revision));
-        let Some(user) = view.get_past_cache::<User>(&keys::user(account, name)).await? else {
-            // Deleted after signing.
+        let user = view.get_past_cache::<User>(&keys::user(account, name)).await?;
+        let Some(user) = user.map(|user| user.record).filter(|user| user.facts.id == id) else {
+            permissions.is_gone = true;
             return Ok(permissions);
         };
-        let user = user.record;
         permissions.tags.clone_from(&user.facts.tags);
         permissions.add(view, account, &user.policies).await?;
         for group in &user.groups {
@@ -104,10 +108,10 @@ impl Permissions {
     }
 
     async fn of_session(view: &mut View, generation: Option<u64>, session: &Session) -> Result<Self, Error> {
-        let Terms { account, holder, name, policy, policy_arns, .. } = &session.terms;
+        let Terms { account, holder, name, id, policy, policy_arns, .. } = &session.terms;
         let mut permissions = match holder {
-            Holder::User => Self::of_user(view, generation, *account, name).await?,
-            Holder::Role => Self::of_role(view, generation, *account, name).await?,
+            Holder::User => Self::of_user(view, generation, *account, name, id).await?,
+            Holder::Role => Self::of_role(view, generation, *account, name, id).await?,
         };
         if policy.is_some() || !policy_arns.is_empty() {
             let mut narrowing = Vec::new();
@@ -129,13 +133,15 @@ impl Permissions {
         generation: Option<u64>,
         account: AccountId,
         name: &str,
+        id: &str,
     ) -> Result<Self, Error> {
         let epoch = view.get_past_cache::<PolicyEpoch>(&keys::policy_epoch(account)).await?;
         let mut permissions = Self::of_nobody(generation, epoch.map(|epoch| epoch.revision));
-        let Some(role) = view.get_past_cache::<Role>(&keys::role(account, name)).await? else {
+        let role = view.get_past_cache::<Role>(&keys::role(account, name)).await?;
+        let Some(role) = role.map(|role| role.record).filter(|role| role.facts.id == id) else {
+            permissions.is_gone = true;
             return Ok(permissions);
         };
-        let role = role.record;
         permissions.tags.clone_from(&role.facts.tags);
         permissions.add(view, account, &role.policies).await?;
         permissions.set_boundary(view, account, role.boundary.as_deref()).await?;
@@ -217,8 +223,8 @@ impl Inner {
         }
         let mut view = View::new(Arc::clone(self));
         let permissions = match &context.principal {
-            Principal::User { name, .. } => {
-                Permissions::of_user(&mut view, generation, context.account, name).await?
+            Principal::User { name, id, .. } => {
+                Permissions::of_user(&mut view, generation, context.account, name, id).await?
             }
             Principal::Session(session) => Permissions::of_session(&mut view, generation, session).await?,
             // The owner of the store, who could read the file anyway.
@@ -267,7 +273,11 @@ pub(crate) fn authorize<O: Operation>(
             resource: requirement.trust.as_deref().map_or(ResourcePolicy::None, ResourcePolicy::Required),
             ..Evaluated::default()
         };
-        let reason = match evaluate(&policies, &request) {
+        let decision = match permissions.is_gone {
+            true => Decision::ImplicitlyDenied(PolicyKind::Identity),
+            false => evaluate(&policies, &request),
+        };
+        let reason = match decision {
             Decision::Allowed(_) | Decision::AllowedToOwner => continue,
             Decision::ImplicitlyDenied(kind) => DenialReason::NotAllowed(kind),
             Decision::ExplicitlyDenied(by) => DenialReason::ExplicitlyDenied(by.kind),
@@ -297,7 +307,8 @@ impl Principal {
     /// Under what its permissions are kept.
     fn permissions_key(&self) -> &str {
         match self {
-            Self::User { arn, .. } | Self::Local { arn, .. } => arn,
+            Self::User { id, .. } => id,
+            Self::Local { arn, .. } => arn,
             Self::Session(session) => session.permissions_key(),
         }
     }

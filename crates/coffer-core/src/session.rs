@@ -101,7 +101,7 @@ impl Session {
     /// Under what its permissions are kept: with others of the same role, unless it is narrowed.
     pub(crate) fn permissions_key(&self) -> &str {
         let is_narrowed = self.terms.policy.is_some() || !self.terms.policy_arns.is_empty();
-        if is_narrowed { &self.access_key_id } else { &self.policies_arn }
+        if is_narrowed { &self.access_key_id } else { &self.terms.id }
     }
 
     /// The name of the user whose it is.

@@ -88,6 +88,8 @@ pub struct Founding {
 pub struct FoundingUser {
     /// The name.
     pub name: String,
+    /// Its unique id; made if `None`.
+    pub id: Option<String>,
     /// The access key's id.
     pub access_key_id: String,
     /// The access key's secret.
@@ -341,7 +343,7 @@ impl Inner {
             let facts = Facts {
                 name: user.name.clone(),
                 path: "/".to_owned(),
-                id: unique_id(IdOf::User, &random),
+                id: user.id.clone().unwrap_or_else(|| unique_id(IdOf::User, &random)),
                 created: now,
                 tags: Vec::new(),
             };

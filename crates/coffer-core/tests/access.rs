@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use coffer_core::ops::iam::{
-    AttachPolicy, CreateAccessKey, CreateUser, DeleteAccessKey, DeleteInlinePolicy, DetachPolicy,
-    GetAccessKeyLastUsed, GetUser, ListUsers, OfUser, Page, PutPolicy,
+    AttachPolicy, CreateAccessKey, CreateRole, CreateUser, DeleteAccessKey, DeleteInlinePolicy, DeleteRole,
+    DetachPolicy, GetAccessKeyLastUsed, GetUser, ListUsers, OfRole, OfUser, Page, PutPolicy,
 };
 use coffer_core::ops::secrets::{CreateSecret, GetSecretValue};
-use coffer_core::ops::sts::GetSessionToken;
+use coffer_core::ops::sts::{AssumeRole, GetSessionToken};
 use coffer_core::{AuthenticationError, Claim, Context, Credentials, Error, IamError, Principal, SigV4Claim};
 use coffer_crypto::sigv4::SigningKey;
 use coffer_store::{Fault, FaultyStore, MemoryStore};
@@ -268,6 +268,74 @@ fn a_session_is_believed_until_its_time_is_over() {
     assert!(believe().is_ok());
     world.clock.advance_millis(1);
     assert_eq!(believe().map(|_| ()), Err(AuthenticationError::ExpiredToken));
+}
+
+#[test]
+fn who_was_deleted_and_made_anew_meanwhile_does_nothing() {
+    let world = World::new();
+    assert!(may_create(&world, &world.administrator(), "s"));
+    let trust = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}}"#;
+    let holder = || name("job");
+    let make_role = || {
+        let role = CreateRole {
+            name: holder(),
+            path: Default::default(),
+            trust: trust.to_owned(),
+            description: None,
+            session_seconds_max: 3600,
+            boundary: None,
+            tags: Vec::new(),
+        };
+        world.run(role).unwrap();
+        let policy = PutPolicy::<OfRole> {
+            holder: holder(),
+            name: name("p"),
+            document: READ_ALL.to_owned(),
+            kind: PhantomData,
+        };
+        world.run(policy).unwrap();
+    };
+    let session = || {
+        let assume = AssumeRole {
+            role: "arn:aws:iam::123456789012:role/job".parse().unwrap(),
+            session_name: name("app"),
+            seconds: None,
+            external_id: None,
+            source_identity: None,
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: Vec::new(),
+            transitive: Vec::new(),
+        };
+        let credentials = world.run(assume).unwrap().credentials;
+        let request = world.administrator().request;
+        block_on(world.core.authenticate(session_claim(&world, &credentials), request, "sts")).unwrap()
+    };
+    let may_read = |context: &Context| match block_on(world.core.execute(context, read("s"))) {
+        Ok(_) => true,
+        Err(Error::Denied(_)) => false,
+        Err(error) => panic!("{error}"),
+    };
+    make_role();
+    // Each was believed before the role was deleted; the second has asked, and what it may is in the cache.
+    let (silent, known) = (session(), session());
+    assert!(may_read(&known));
+    world.run(DeleteInlinePolicy::<OfRole> { holder: holder(), name: name("p"), kind: PhantomData }).unwrap();
+    world.run(DeleteRole { name: holder() }).unwrap();
+    assert!(!may_read(&known));
+    make_role();
+    let new = session();
+    assert!(may_read(&new));
+    for old in [silent, known] {
+        assert!(!may_read(&old) && !may_create(&world, &old, "by-an-old-session"));
+    }
+    assert!(may_read(&new) && may_create(&world, &new, "by-a-new-session"));
+
+    // Users are told apart in the same way.
+    let mut other = world.administrator();
+    let Principal::User { id, .. } = &mut other.principal else { panic!("a user") };
+    *id = "AIDAANOTHER".into();
+    assert!(may_read(&world.administrator()) && !may_read(&other) && may_read(&world.administrator()));
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub async fn dev_core(settings: &DevSettings, spawn: Arc<dyn Spawn>) -> Result<C
     };
     let user = |name: &str, (id, secret): (&str, &[u8]), administrator| FoundingUser {
         name: name.to_owned(),
+        id: None,
         access_key_id: id.to_owned(),
         secret_access_key: SecretBytes::copy_from(secret),
         administrator,

@@ -90,9 +90,10 @@ impl Ground {
             region: Region::us_east_1(),
             users: users
                 .into_iter()
-                .map(|(name, id, administrator)| FoundingUser {
+                .map(|(name, access_key_id, administrator)| FoundingUser {
                     name: name.into(),
-                    access_key_id: id.into(),
+                    id: Some(user_id(name)),
+                    access_key_id: access_key_id.into(),
                     secret_access_key: secret_access_key(name),
                     administrator,
                 })
@@ -208,7 +209,7 @@ impl World {
             principal: Principal::User {
                 name: name.into(),
                 arn: format!("arn:aws:iam::{}:user/{name}", AccountId::EXAMPLE).into(),
-                id: format!("AIDA{}", name.to_ascii_uppercase()).into(),
+                id: user_id(name).into(),
                 access_key_id: access_key_id.into(),
             },
             account: AccountId::EXAMPLE,
@@ -251,6 +252,11 @@ impl Default for World {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The unique id of a world's user.
+fn user_id(user: &str) -> String {
+    format!("AIDA{:A<17}", user.to_ascii_uppercase())
 }
 
 /// The secret access key of a world's user.

@@ -142,6 +142,7 @@ async fn fill(
         region: options.region.clone(),
         users: vec![FoundingUser {
             name: ADMINISTRATOR.to_owned(),
+            id: None,
             access_key_id: access_key_id.clone(),
             secret_access_key,
             administrator: true,
