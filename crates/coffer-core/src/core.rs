@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     pub(crate) outbox_keys: AtomicU64,
     pub(crate) in_flight: InFlight,
     pub(crate) commit_permits: Arc<async_lock::Semaphore>,
-    /// Of pages that go through all secrets.
+    /// To go through all secrets, users, records or the like.
     pub(crate) walk_permits: async_lock::Semaphore,
     /// Reads whose day is still to be written.
     pub(crate) accesses: Accesses,

@@ -7,6 +7,8 @@ mod counting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use coffer_core::ops::iam::{ListAccessKeys, ListUsers, Page};
+use coffer_core::ops::review::{ExplainDenial, WhoCan};
 use coffer_core::ops::secrets::{CreateSecret, ListSecrets, SecretDescription, SortBy};
 use coffer_core::{Context, Error};
 use coffer_store::{BoxFuture, FaultyStore, MemoryStore, Store};
@@ -265,4 +267,37 @@ fn few_walks_through_all_secrets_are_under_way_at_once() {
     for walk in walks {
         assert_eq!(names_of(block_on(walk).unwrap()), expected);
     }
+}
+
+/// What goes through all users, keys or records waits for the same turns.
+#[test]
+fn few_walks_of_any_kind_are_under_way_at_once() {
+    let ranges = Arc::new(AtomicUsize::new(0));
+    let store = CountingStore { store: MemoryStore::new(), ranges: Arc::clone(&ranges) };
+    let world = World::over(Arc::new(store), 1);
+    world.create("s", 1, None).unwrap();
+    let page = || Page { max_items: 100, marker: None };
+    let users = || ListUsers { path_prefix: "/".to_owned(), page: page() };
+    let who_can =
+        || WhoCan { secret_id: "s".parse().unwrap(), action: "secretsmanager:GetSecretValue".to_owned() };
+    let context = world.administrator();
+    let core = &world.core;
+    // Each reads a batch of what it goes through and lets others run; a third one reads nothing before one of them is done.
+    let mut first: BoxFuture<'_, _> = Box::pin(core.execute(&context, users()));
+    let mut second: BoxFuture<'_, _> = Box::pin(core.execute(&context, who_can()));
+    assert!(poll_once(&mut first).is_none() && poll_once(&mut second).is_none());
+    let before = ranges.load(Ordering::SeqCst);
+    let mut keys: BoxFuture<'_, _> =
+        Box::pin(core.execute(&context, ListAccessKeys { user: None, page: page() }));
+    let mut more_users: BoxFuture<'_, _> = Box::pin(core.execute(&context, users()));
+    let mut denials: BoxFuture<'_, _> = Box::pin(core.execute(&context, ExplainDenial { request_id: None }));
+    assert!(poll_once(&mut keys).is_none());
+    assert!(poll_once(&mut more_users).is_none());
+    assert!(poll_once(&mut denials).is_none());
+    assert_eq!(ranges.load(Ordering::SeqCst), before);
+    assert_eq!(block_on(first).unwrap().items.len(), 2);
+    drop(second);
+    assert_eq!(block_on(keys).unwrap().items.len(), 1);
+    assert_eq!(block_on(more_users).unwrap().items.len(), 2);
+    assert!(block_on(denials).unwrap().is_none());
 }

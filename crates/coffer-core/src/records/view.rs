@@ -1,6 +1,7 @@
 //! Reading records: through the cache where it knows them, else from one snapshot of the store.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use coffer_crypto::StoreKey;
@@ -139,6 +140,21 @@ impl View {
         }
         self.snapshot.as_deref().ok_or_else(|| Error::unavailable(StoreError::Closed))
     }
+}
+
+/// Lets what else waits on this thread have a turn. Reading a store in memory or on this machine never waits, so a long
+/// listing would hold everybody up.
+pub(crate) async fn let_others_run() {
+    let mut has_waited = false;
+    std::future::poll_fn(|task| {
+        if has_waited {
+            return Poll::Ready(());
+        }
+        has_waited = true;
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The key right after `key`.

@@ -17,7 +17,7 @@ use crate::authorize::{either, request_tags, tag_value};
 use crate::error::IamError;
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::records::access::{Entity, Facts, Policies, arn_of};
-use crate::records::view::{View, successor};
+use crate::records::view::{View, let_others_run, successor};
 use crate::records::{AccessKey, AccountAlias, Group, ManagedPolicy, OidcProvider, PolicyEpoch, Role, User};
 use crate::transaction::Transaction;
 use crate::{Context, Error, keys};
@@ -215,6 +215,7 @@ impl Directory {
                     let batch = view.range::<AccessKey>(range.clone(), Order::Ascending, BATCH).await?;
                     let Some((last, _)) = batch.last() else { return Ok(()) };
                     range.start = successor(last);
+                    let_others_run().await;
                     for (key, loaded) in batch {
                         let id = keys::parse_access_key(&key).unwrap_or_default();
                         if loaded.record.account == self.account {
@@ -394,6 +395,7 @@ async fn read_all_into<E: Entity>(
         let batch = view.range::<E>(range.clone(), Order::Ascending, BATCH).await?;
         let Some((last, _)) = batch.last() else { return Ok(()) };
         range.start = successor(last);
+        let_others_run().await;
         known
             .extend(batch.into_iter().map(|(_, loaded)| (loaded.record.facts().name.clone(), loaded.record)));
     }
@@ -583,8 +585,13 @@ impl<T: DirectoryOperation> Operation for T {
         for (kind, name) in self.names(found) {
             found.read(view, kind, &name).await?;
         }
+        let inner = Arc::clone(view.inner());
+        let mut permit = None;
         for through in T::THROUGH {
             if self.has_to_look_through(*through, found) {
+                if permit.is_none() {
+                    permit = Some(inner.walk_permits.acquire().await);
+                }
                 found.read_all(view, *through).await?;
             }
         }

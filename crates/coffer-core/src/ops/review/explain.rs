@@ -1,6 +1,7 @@
 //! Why a request was denied: the record of the denial, and what each statement of the principal's says to it now.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use coffer_audit::Members;
 use coffer_policy::{ContextMap, Effect};
@@ -120,7 +121,9 @@ impl Operation for ExplainDenial {
     }
 
     async fn find_more(&self, context: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
-        view.inner().drain().await?;
+        let inner = Arc::clone(view.inner());
+        let _permit = inner.walk_permits.acquire().await;
+        inner.drain().await?;
         let lines = view.inner().audit.tail(RECORDS_MAX).map_err(Error::unavailable)?;
         let mut denials = lines.iter().rev().filter_map(|line| RecordedDenial::of(line));
         let denial = denials.find(|denial| match &self.request_id {

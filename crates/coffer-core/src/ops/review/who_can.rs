@@ -1,5 +1,7 @@
 //! Who may do something to a secret: the owner, and every user and role whose policies allow it.
 
+use std::sync::Arc;
+
 use coffer_audit::Members;
 use coffer_policy::{ContextMap, Effect, Version};
 use coffer_types::Action;
@@ -46,6 +48,8 @@ impl Operation for WhoCan {
     }
 
     async fn find_more(&self, _: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
+        let inner = Arc::clone(view.inner());
+        let _permit = inner.walk_permits.acquire().await;
         for through in [Through::Users, Through::Groups, Through::Roles, Through::Policies] {
             found.directory.read_all(view, through).await?;
         }

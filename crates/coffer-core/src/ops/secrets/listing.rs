@@ -16,7 +16,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use coffer_store::{KeyRange, Order};
@@ -25,7 +24,7 @@ use coffer_types::{Filter, SecretName, Timestamp};
 use super::SortBy;
 use crate::access::{WHOLE_SECRET, last_access};
 use crate::filters::Filters;
-use crate::records::view::{View, successor};
+use crate::records::view::{View, let_others_run, successor};
 use crate::records::{CreationIndex, Secret};
 use crate::{Context, Error, keys};
 
@@ -33,8 +32,8 @@ use crate::{Context, Error, keys};
 const LOOKED_AT_MAX: usize = 1000;
 /// How much comparing one page does, in the unit of [`Filters::cost`]: some tens of milliseconds.
 const COST_MAX: usize = 16 * 1024 * 1024;
-/// How many pages that go through all secrets are made at once. More wait: they would make each other slower, and
-/// everybody else.
+/// How many pages that go through all secrets, or through all of a kind of something else, are made at once. More wait: they
+/// would make each other slower, and everybody else.
 pub(crate) const WALKS_MAX: usize = 2;
 /// After so much comparing others run: about a millisecond.
 const TURN_COST: usize = 512 * 1024;
@@ -285,19 +284,4 @@ impl Turn {
             let_others_run().await;
         }
     }
-}
-
-/// Lets what else waits on this thread have a turn. Reading a store in memory or on this machine never waits, so a long
-/// listing would hold everybody up.
-async fn let_others_run() {
-    let mut has_waited = false;
-    std::future::poll_fn(|task| {
-        if has_waited {
-            return Poll::Ready(());
-        }
-        has_waited = true;
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
