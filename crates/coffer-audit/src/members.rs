@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use coffer_crypto::digest::sha256_hex;
 use serde::Serialize;
 
 /// Stands at the end of a text that was cut.
@@ -16,6 +17,8 @@ pub(crate) const CUT_MARKER: &str = "...(truncated)";
 pub struct Members<'a> {
     out: &'a mut Vec<u8>,
     is_first: bool,
+    /// Most bytes of a document that are kept.
+    document_bytes_max: usize,
 }
 
 impl Members<'_> {
@@ -30,6 +33,19 @@ impl Members<'_> {
     pub fn optional_text(&mut self, name: &'static str, text: Option<impl fmt::Display>) {
         if let Some(text) = text {
             self.text(name, text);
+        }
+    }
+
+    /// A document, such as a policy. One that is too long is cut, and ends by saying how long it was and which.
+    pub fn document(&mut self, name: &'static str, text: &str) {
+        self.begin(name);
+        push_document(self.out, text, self.document_bytes_max);
+    }
+
+    /// A document, if there is one.
+    pub fn optional_document(&mut self, name: &'static str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.document(name, text);
         }
     }
 
@@ -54,7 +70,7 @@ impl Members<'_> {
     /// An object.
     pub fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Members<'_>)) {
         self.begin(name);
-        push_object(self.out, write);
+        push_object(self.out, self.document_bytes_max, write);
     }
 
     /// A list of objects, one for each item.
@@ -65,7 +81,10 @@ impl Members<'_> {
         mut write: impl FnMut(T, &mut Members<'_>),
     ) {
         self.begin(name);
-        push_list(self.out, items, |out, item| push_object(out, |members| write(item, members)));
+        let document_bytes_max = self.document_bytes_max;
+        push_list(self.out, items, |out, item| {
+            push_object(out, document_bytes_max, |members| write(item, members))
+        });
     }
 
     /// A text of at most this many bytes before escaping; a longer one is cut, and ends by saying so.
@@ -92,7 +111,7 @@ impl Members<'_> {
     ) {
         self.begin(name);
         let start = self.out.len();
-        push_object(self.out, write);
+        push_object(self.out, self.document_bytes_max, write);
         let bytes = self.out.len() - start;
         if bytes == b"{}".len() {
             self.out.truncate(start);
@@ -125,16 +144,20 @@ impl Members<'_> {
     }
 }
 
-/// Writes an object.
-pub(crate) fn push_object(out: &mut Vec<u8>, write: impl FnOnce(&mut Members<'_>)) {
+/// Writes an object, of whose documents so many bytes are kept.
+pub(crate) fn push_object(
+    out: &mut Vec<u8>,
+    document_bytes_max: usize,
+    write: impl FnOnce(&mut Members<'_>),
+) {
     out.push(b'{');
-    write(&mut Members { out, is_first: true });
+    write(&mut Members { out, is_first: true, document_bytes_max });
     out.push(b'}');
 }
 
 /// Writes what stands in the place of an object of so many bytes.
 pub(crate) fn push_truncated(out: &mut Vec<u8>, bytes: usize) {
-    push_object(out, |members| {
+    push_object(out, 0, |members| {
         members.json("bytes", bytes);
         members.json("truncated", true);
     });
@@ -165,6 +188,16 @@ fn push_cut(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
         out.extend_from_slice(CUT_MARKER.as_bytes());
     }
     out.push(b'"');
+}
+
+fn push_document(out: &mut Vec<u8>, text: &str, bytes_max: usize) {
+    if text.len() <= bytes_max {
+        return push_text(out, text);
+    }
+    let kept = text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default();
+    let digest = sha256_hex(text.as_bytes());
+    let digest = digest.escape_ascii();
+    push_text(out, format_args!("{kept}...(truncated: {} bytes, SHA-256 {digest})", text.len()));
 }
 
 fn push_text(out: &mut Vec<u8>, text: impl fmt::Display) {
@@ -247,7 +280,7 @@ mod tests {
 
     fn written(write: impl FnOnce(&mut Members<'_>)) -> String {
         let mut out = Vec::new();
-        push_object(&mut out, write);
+        push_object(&mut out, 10, write);
         String::from_utf8(out).unwrap()
     }
 
@@ -288,6 +321,16 @@ mod tests {
         assert_eq!(bounded(""), r#"{"p":null}"#);
         assert_eq!(bounded("12"), r#"{"p":{"a":"12"}}"#);
         assert_eq!(bounded("123"), r#"{"p":{"bytes":11,"truncated":true}}"#);
+    }
+
+    #[test]
+    fn a_document_that_is_too_long_is_cut_and_told_apart_from_others() {
+        let of = |text: &str| written(|members| members.object("p", |members| members.document("d", text)));
+        assert_eq!(of("0123\"56789"), r#"{"p":{"d":"0123\"56789"}}"#);
+        // What `sha256sum` prints for it.
+        let digest = "9e53fb61cd30c3e77262df34da252c4f176443693a2547d6d1ff3c140c0ef38f";
+        let expected = format!(r#"{{"p":{{"d":"012345678...(truncated: 12 bytes, SHA-256 {digest})"}}}}"#);
+        assert_eq!(of("012345678éx"), expected);
     }
 
     #[test]

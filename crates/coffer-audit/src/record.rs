@@ -38,15 +38,25 @@ struct Bounds {
     text: usize,
     name: usize,
     object: usize,
+    document: usize,
 }
 
-const CLOUDTRAIL_BOUNDS: Bounds =
-    Bounds { text: TEXT_BYTES_MAX, name: NAME_BYTES_MAX, object: OBJECT_BYTES_MAX };
-const STRANGER_BOUNDS: Bounds = Bounds { text: 512, name: 256, object: 1024 };
+const CLOUDTRAIL_BOUNDS: Bounds = Bounds {
+    text: TEXT_BYTES_MAX,
+    name: NAME_BYTES_MAX,
+    object: OBJECT_BYTES_MAX,
+    // More than a document may have that is taken, but for its white space.
+    document: 16 * 1024,
+};
+/// For what was refused or failed: whoever may do nothing must not fill the log with what it asks for.
+const REFUSED_BOUNDS: Bounds = Bounds { object: 16 * 1024, document: 1024, ..CLOUDTRAIL_BOUNDS };
+const STRANGER_BOUNDS: Bounds = Bounds { text: 512, name: 256, object: 1024, document: 256 };
 /// For records that are too large all the same, since control characters take six bytes in JSON. With the last even
 /// a record in which every byte is escaped fits.
-const TIGHT_BOUNDS: [Bounds; 2] =
-    [Bounds { text: 256, name: 64, object: 512 }, Bounds { text: 32, name: 24, object: 0 }];
+const TIGHT_BOUNDS: [Bounds; 2] = [
+    Bounds { text: 256, name: 64, object: 512, document: 64 },
+    Bounds { text: 32, name: 24, object: 0, document: 0 },
+];
 
 /// Writes the members of an object that has no other form.
 type Write<'a> = &'a dyn Fn(&mut Members<'_>);
@@ -345,7 +355,8 @@ impl<'a> Record<'a> {
         parameters: &dyn Fn(&mut Members<'_>),
         response: &dyn Fn(&mut Members<'_>),
     ) -> RecordBody {
-        self.encode(CLOUDTRAIL_BOUNDS, RECORD_BYTES_MAX, Some((parameters, response)))
+        let bounds = if self.error_code.is_some() { REFUSED_BOUNDS } else { CLOUDTRAIL_BOUNDS };
+        self.encode(bounds, RECORD_BYTES_MAX, Some((parameters, response)))
     }
 
     /// The record of somebody who proved nothing, within [`STRANGER_RECORD_BYTES_MAX`].
@@ -363,7 +374,7 @@ impl<'a> Record<'a> {
         let mut bytes = Vec::with_capacity(RECORD_BYTES_USUAL);
         for bounds in std::iter::once(bounds).chain(TIGHT_BOUNDS) {
             bytes.clear();
-            push_object(&mut bytes, |members| self.write(members, bounds, written));
+            push_object(&mut bytes, bounds.document, |members| self.write(members, bounds, written));
             if bytes.len() <= bytes_max {
                 break;
             }
@@ -373,7 +384,7 @@ impl<'a> Record<'a> {
 
     /// Writes all members, in CloudTrail's order.
     fn write(&self, members: &mut Members<'_>, bounds: Bounds, written: Option<(Write<'_>, Write<'_>)>) {
-        let Bounds { text, name, object } = bounds;
+        let Bounds { text, name, object, document: _ } = bounds;
         members.cut_text("eventVersion", &self.event_version, name);
         members.object("userIdentity", |members| self.user_identity.write(members, name));
         match event_time::ascii_of_this_age(self.event_time.as_millis().div_euclid(1000)) {

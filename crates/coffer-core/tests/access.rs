@@ -11,6 +11,7 @@ use coffer_core::ops::iam::{
 use coffer_core::ops::secrets::{CreateSecret, GetSecretValue};
 use coffer_core::ops::sts::{AssumeRole, GetSessionToken};
 use coffer_core::{AuthenticationError, Claim, Context, Credentials, Error, IamError, Principal, SigV4Claim};
+use coffer_crypto::digest::sha256_hex;
 use coffer_crypto::sigv4::SigningKey;
 use coffer_store::{Fault, FaultyStore, MemoryStore};
 use coffer_testkit::{World, version_id};
@@ -232,6 +233,34 @@ fn records_tell_who_was_made_and_no_secret() {
         assert!(records.contains(told), "{told}");
     }
     assert!(!records.contains(&secret));
+}
+
+#[test]
+fn a_long_document_is_cut_in_the_record() {
+    let world = World::new();
+    let padded = |bytes: usize| format!("{READ_ALL}{}", " ".repeat(bytes - READ_ALL.len()));
+    let long = padded(100_000);
+    assert!(block_on(world.core.execute(&world.nobody(), put(&long))).is_err());
+    let malformed = format!("{{{}", "x".repeat(99_999));
+    assert!(world.run(put(&malformed)).is_err());
+    world.run(put(&padded(10_000))).unwrap();
+    world.run(put(&long)).unwrap();
+    let records = world.records();
+    let of_puts: Vec<_> =
+        records.iter().filter(|record| record.contains(r#""eventName":"PutUserPolicy""#)).collect();
+    let [denied, failed, whole, cut] = of_puts.as_slice() else { panic!("{of_puts:?}") };
+    for (record, document, bytes_max) in [
+        (denied, &long, 2500),
+        (failed, &malformed, 2500),
+        (whole, &padded(10_000), 11_500),
+        (cut, &long, 18_000),
+    ] {
+        assert!(record.len() < bytes_max, "{}", record.len());
+        assert!(record.contains(r#""userName":"nobody","policyName":"p","policyDocument":"{"#), "{record}");
+        let digest = sha256_hex(document.as_bytes());
+        let marker = format!("...(truncated: 100000 bytes, SHA-256 {})", digest.escape_ascii());
+        assert_eq!(record.contains(&marker), document.len() == 100_000, "{record}");
+    }
 }
 
 /// A claim signed with a session's credentials.

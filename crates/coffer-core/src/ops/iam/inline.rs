@@ -47,7 +47,7 @@ impl<K: OfKind> DirectoryOperation for PutPolicy<K> {
     fn parameters(&self, members: &mut Members<'_>) {
         members.text(K::KIND.parameter(), &self.holder);
         members.text("policyName", &self.name);
-        members.text("policyDocument", &self.document);
+        members.document("policyDocument", &self.document);
     }
 
     fn run(

@@ -133,7 +133,7 @@ impl DirectoryOperation for CreatePolicy {
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("policyName", &self.name);
         members.text("path", &self.path);
-        members.text("policyDocument", &self.document);
+        members.document("policyDocument", &self.document);
         members.optional_text("description", self.description.as_ref());
         write_tags(members, &self.tags);
     }
@@ -284,7 +284,7 @@ impl DirectoryOperation for CreatePolicyVersion {
 
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("policyArn", &self.arn);
-        members.text("policyDocument", &self.document);
+        members.document("policyDocument", &self.document);
         members.json("setAsDefault", self.set_as_default);
     }
 

@@ -58,7 +58,7 @@ impl DirectoryOperation for CreateRole {
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("roleName", &self.name);
         members.text("path", &self.path);
-        members.text("assumeRolePolicyDocument", &self.trust);
+        members.document("assumeRolePolicyDocument", &self.trust);
         members.optional_text("description", self.description.as_ref());
         members.json("maxSessionDuration", self.session_seconds_max);
         members.optional_text("permissionsBoundary", self.boundary.as_ref());
@@ -251,7 +251,7 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
 
     fn parameters(&self, members: &mut Members<'_>) {
         members.text("roleName", &self.name);
-        members.text("policyDocument", &self.trust);
+        members.document("policyDocument", &self.trust);
     }
 
     fn run(

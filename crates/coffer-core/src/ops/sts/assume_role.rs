@@ -50,7 +50,7 @@ impl Operation for AssumeRole {
         members.json("durationSeconds", self.seconds);
         members.optional_text("externalId", self.external_id.as_ref());
         members.optional_text("sourceIdentity", self.source_identity.as_ref());
-        members.optional_text("policy", self.policy.as_ref());
+        members.optional_document("policy", self.policy.as_deref());
         if !self.policy_arns.is_empty() {
             members.texts("policyArns", &self.policy_arns);
         }
