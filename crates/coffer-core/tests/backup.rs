@@ -11,9 +11,10 @@ use bytes::Bytes;
 use coffer_audit::AuditSink;
 use coffer_core::backup::{BackupError, Check, Contents, Reader, RestoreError};
 use coffer_core::ops::iam::{
-    AddUserToGroup, AttachPolicy, CreateGroup, CreatePolicy, CreatePolicyVersion, CreateRole, CreateUser,
-    DeleteGroup, DeletePolicy, DeleteRole, EntityReference, OfGroup, OfRole, OfUser, PutPermissionsBoundary,
-    PutPolicy, TagEntity, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateUser,
+    AddClientIDToOpenIDConnectProvider, AddUserToGroup, AttachPolicy, CreateGroup,
+    CreateOpenIDConnectProvider, CreatePolicy, CreatePolicyVersion, CreateRole, CreateUser, DeleteGroup,
+    DeletePolicy, DeleteRole, EntityReference, OfGroup, OfRole, OfUser, PutPermissionsBoundary, PutPolicy,
+    TagEntity, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateUser,
 };
 use coffer_core::ops::secrets::ListSecrets;
 use coffer_core::{AuthenticationError, Claim, Error, RequestInfo, Transport};
@@ -22,7 +23,7 @@ use coffer_store::{
 };
 use coffer_testkit::shorthand::{create, delete, get, move_stage, put};
 use coffer_testkit::{Ground, OWNER, World, poll_once, version_id};
-use coffer_types::{EntityName, PolicyArn, Tag};
+use coffer_types::{EntityName, OidcProviderArn, PolicyArn, Tag};
 use futures_executor::block_on;
 use serde_json::Value;
 
@@ -333,7 +334,18 @@ fn peopled() -> World {
         tags: vec![],
     };
     world.run(policy).unwrap();
+    let provider = CreateOpenIDConnectProvider {
+        url: "https://tokens.example.com".parse().unwrap(),
+        client_ids: vec!["coffer".to_owned()],
+        thumbprints: vec![],
+        tags: vec![],
+    };
+    world.run(provider).unwrap();
     world
+}
+
+fn provider_arn() -> OidcProviderArn {
+    "arn:aws:iam::123456789012:oidc-provider/tokens.example.com".parse().unwrap()
 }
 
 /// What is told to be again as it was after these changes, and how much that was made is lost.
@@ -351,6 +363,7 @@ fn undone_of(change: impl Fn(&World)) -> (Vec<String>, u64) {
         ("groups", &undone.groups),
         ("roles", &undone.roles),
         ("policies", &undone.policies),
+        ("providers", &undone.providers),
     ] {
         let recorded = field(&first, &format!("/responseElements/undone/{kind}"));
         assert_eq!(recorded, serde_json::to_string(names).unwrap());
@@ -358,7 +371,7 @@ fn undone_of(change: impl Fn(&World)) -> (Vec<String>, u64) {
     }
     let (_, _, kept) = elsewhere(&world).restore(&backup, Some(&*replaced), true).unwrap();
     let kept = kept.unwrap();
-    let left = [kept.users, kept.groups, kept.roles, kept.policies].concat();
+    let left = [kept.users, kept.groups, kept.roles, kept.policies, kept.providers].concat();
     assert!(left.is_empty() && kept.lost_access == 0, "{left:?}");
     (told, undone.lost_access)
 }
@@ -385,6 +398,7 @@ fn every_change_of_who_may_do_what_is_told() {
         ["roles job"], 0, [UpdateAssumeRolePolicy { name: name("job"), trust: trust("arn:aws:iam::123456789012:user/bob") }];
         ["policies p"], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: true }];
         [], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: false }];
+        ["providers tokens.example.com"], 0, [AddClientIDToOpenIDConnectProvider { arn: provider_arn(), client_id: "other".to_owned() }];
         ["groups team"], 0, [DeleteGroup { name: name("team") }];
         ["policies p"], 0, [DeletePolicy { arn: policy_arn("p") }];
         ["roles job"], 0, [DeleteRole { name: name("job") }];

@@ -361,6 +361,7 @@ struct UndoneObject {
     groups: Vec<String>,
     roles: Vec<String>,
     policies: Vec<String>,
+    providers: Vec<String>,
     secrets: Vec<SecretObject>,
     secret_count: u64,
     older_secrets: u64,
@@ -389,6 +390,7 @@ impl From<&Undone> for UndoneObject {
             groups: undone.groups.clone(),
             roles: undone.roles.clone(),
             policies: undone.policies.clone(),
+            providers: undone.providers.clone(),
             secrets: undone
                 .secrets
                 .iter()
@@ -501,6 +503,7 @@ fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
         ("groups", &undone.groups),
         ("roles", &undone.roles),
         ("policies", &undone.policies),
+        ("identity providers", &undone.providers),
     ]
     .into_iter()
     .filter(|(_, names)| !names.is_empty())
@@ -523,7 +526,7 @@ fn warn_of(undone: &Undone, warnings: &mut Vec<String>) {
     if undone.lost_secrets + undone.older_secrets + undone.lost_access_keys + undone.lost_access > 0 {
         let access = match undone.lost_access {
             0 => String::new(),
-            number => format!(", {number} users, groups, roles or policies"),
+            number => format!(", {number} users, groups, roles, policies or identity providers"),
         };
         warnings.push(format!(
             "not in the backup: {}{access} and {} made after it, and later changes of {}",

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::check::AccessKeyFacts;
 use crate::records::access::Entity;
 use crate::records::view::{open, successor};
-use crate::records::{AccessKey, Group, ManagedPolicy, Role, Secret, StoreMeta, StoredCheckpoint, User};
+use crate::records::{
+    AccessKey, Group, ManagedPolicy, OidcProvider, Role, Secret, StoreMeta, StoredCheckpoint, User,
+};
 use crate::{Error, NODE, keys};
 
 /// Most names of each kind that are listed.
@@ -33,7 +35,9 @@ pub struct Undone {
     pub roles: Vec<String>,
     /// Managed policies that had been removed, or said something else, and are again as they were.
     pub policies: Vec<String>,
-    /// How many users, groups, roles and managed policies of the replaced store are not in the backup.
+    /// Identity providers that had been removed, or vouched for others, and are again as they were.
+    pub providers: Vec<String>,
+    /// How many users, groups, roles, managed policies and identity providers of the replaced store are not in the backup.
     pub lost_access: u64,
     /// Secrets that had been deleted, or scheduled for that, and are back.
     pub secrets: Vec<(Region, SecretName)>,
@@ -61,6 +65,7 @@ impl Undone {
             "groups": named(&self.groups),
             "roles": named(&self.roles),
             "policies": named(&self.policies),
+            "providers": named(&self.providers),
             "secrets": secrets,
             "secretCount": self.secret_count,
             "lostSecrets": self.lost_secrets,
@@ -105,6 +110,10 @@ pub async fn compare(
     };
     let same_policy = |then: &ManagedPolicy, later: &ManagedPolicy| said(then) == said(later);
     undone.policies = undone.changed(&key, walk(keys::policies()), same_policy).await?;
+    let same_provider = |then: &OidcProvider, later: &OidcProvider| {
+        (&then.client_ids, &then.thumbprints) == (&later.client_ids, &later.thumbprints)
+    };
+    undone.providers = undone.changed(&key, walk(keys::oidc_providers()), same_provider).await?;
     undone.compare_secrets(&key, restored, replaced).await?;
     Ok(Some(undone))
 }

@@ -206,6 +206,10 @@ pub(crate) fn roles() -> KeyRange {
     KeyRange::prefix(key(b'r', &[], 0))
 }
 
+pub(crate) fn oidc_providers() -> KeyRange {
+    KeyRange::prefix(key(b'f', &[], 0))
+}
+
 pub(crate) fn policies() -> KeyRange {
     KeyRange::prefix(key(b'p', &[], 0))
 }
