@@ -236,6 +236,14 @@ class Frames:
         self.socket.close()
 
 
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"},
+    }
+)
+
+
 def frames(marker):
     """Requests to the local socket with the marker where a value does not belong."""
 
@@ -285,6 +293,55 @@ def frames(marker):
     yield "a page token", request("ListSecrets", {"include_planned_deletion": False, "next_token": marker})
     yield "a count", request("TailAudit", {"count": marker})
     yield "a deletion's mode", request("DeleteSecret", {"secret_id": "leak/a", "mode": marker})
+    for member in ("secret_id", "who", "operation", "request_id", "since"):
+        yield f"records' {member}", request("SearchAudit", {"count": 1, "filter": {member: marker}})
+        yield f"reads' {member}", request("ListReads", {"filter": {member: marker}})
+
+    def access(name, parameters):
+        return request("Access", {name: parameters})
+
+    for kind in ("user", "group", "role"):
+        holder = {"kind": kind, "name": marker}
+        for name, more in (
+            ("Create", {"trust": marker}),
+            ("Get", {}),
+            ("Delete", {}),
+            ("PutPolicy", {"name": "a", "document": TRUST}),
+            ("GetInlinePolicy", {"name": "a"}),
+            ("DeleteInlinePolicy", {"name": "a"}),
+            ("ListPoliciesOf", {}),
+            ("AttachPolicy", {"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}),
+            ("DetachPolicy", {"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}),
+        ):
+            yield f"a {kind}'s name, {name}", access(name, {"holder": holder, **more})
+        holder = {"kind": kind, "name": "leak"}
+        yield f"a {kind}'s document", access("PutPolicy", {"holder": holder, "name": "a", "document": marker})
+        yield f"a {kind}'s policy", access("GetInlinePolicy", {"holder": holder, "name": marker})
+        yield f"a {kind}'s managed policy", access("AttachPolicy", {"holder": holder, "arn": marker})
+    for name in ("CreateAccessKey", "ListAccessKeys", "ListGroupsForUser"):
+        yield f"a user, {name}", access(name, {"user": marker})
+    for name, more in (("UpdateAccessKey", {"is_active": True}), ("DeleteAccessKey", {})):
+        yield f"a key's user, {name}", access(name, {"user": marker, "id": "AKIALEAK", **more})
+        yield f"a key's id, {name}", access(name, {"user": "leak", "id": marker, **more})
+    yield "a key's id", access("FindAccessKey", {"id": marker})
+    for name in ("AddUserToGroup", "RemoveUserFromGroup"):
+        yield f"a group, {name}", access(name, {"group": marker, "user": "leak"})
+        yield f"a member, {name}", access(name, {"group": "leak", "user": marker})
+    yield "a group", access("ListUsersOfGroup", {"group": marker})
+    yield "a trusting role", access("UpdateTrust", {"role": marker, "trust": TRUST})
+    yield "a trust policy", access("UpdateTrust", {"role": "leak", "trust": marker})
+    yield "a new role's trust", access("Create", {"holder": {"kind": "role", "name": "leak"}, "trust": marker})
+    yield "a managed policy's name", access("CreatePolicy", {"name": marker, "document": TRUST})
+    yield "a managed policy", access("CreatePolicy", {"name": "leak", "document": marker})
+    for name in ("GetPolicy", "ListPolicyVersions", "DeletePolicy"):
+        yield f"an ARN, {name}", access(name, {"arn": marker})
+    yield "an ARN, CreatePolicyVersion", access("CreatePolicyVersion", {"arn": marker, "document": TRUST})
+    yield "an ARN, DeletePolicyVersion", access("DeletePolicyVersion", {"arn": marker, "number": 1})
+    yield "who can do it to what", access("WhoCan", {"secret_id": marker, "action": "secretsmanager:GetSecretValue"})
+    yield "who can do what", access("WhoCan", {"secret_id": "leak/a", "action": marker})
+    yield "which denial", access("ExplainDenial", {"request_id": marker})
+    yield "a page of users", access("List", {"kind": "user", "marker": marker})
+    yield "a page of policies", access("ListPolicies", {"with_aws": False, "marker": marker})
 
 
 def in_wrong_frames(hunt, store, target):

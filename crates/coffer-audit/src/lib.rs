@@ -26,6 +26,7 @@ mod verify;
 use std::collections::HashSet;
 use std::future::Future;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub use verify::{Verified, VerifyError, verify_directory};
 
 /// A future that a trait object can answer with.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What looks at one record after the other, and says when there is enough.
+pub type Visit<'a> = &'a mut dyn FnMut(&str) -> ControlFlow<()>;
 
 /// When an appended record counts as safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,6 +128,9 @@ pub trait AuditSink: Send + Sync + 'static {
 
     /// The newest `count` records, newest last, each a JSON line without its end.
     fn tail(&self, count: usize) -> Result<Vec<String>, AuditError>;
+
+    /// Shows every record that is kept as a JSON line without its end, newest first, until there is enough.
+    fn visit_newest(&self, visit: Visit<'_>) -> Result<(), AuditError>;
 
     /// Checks all that is kept: the chain, the digests, and the checkpoint if one is given.
     fn verify(

@@ -13,7 +13,7 @@ use crate::record::essentials;
 use crate::scan::{End, scan};
 use crate::{
     AuditError, AuditHealth, AuditSink, BoxFuture, Checkpoint, EventId, Head, RecordBody, Verified,
-    VerifyError,
+    VerifyError, Visit,
 };
 
 /// An [`AuditSink`] in memory.
@@ -115,6 +115,14 @@ impl AuditSink for MemoryLog {
         let skipped = ring.lines.len().saturating_sub(count);
         let newest = ring.lines.iter().skip(skipped);
         Ok(newest.map(|(_, line)| String::from_utf8_lossy(line).trim_end().to_owned()).collect())
+    }
+
+    fn visit_newest(&self, visit: Visit<'_>) -> Result<(), AuditError> {
+        let ring = self.ring();
+        let mut newest = ring.lines.iter().rev();
+        // Whether there was enough or no more does not matter.
+        let _ = newest.try_for_each(|(_, line)| visit(String::from_utf8_lossy(line).trim_end()));
+        Ok(())
     }
 
     fn verify(

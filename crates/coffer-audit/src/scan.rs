@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _};
+use std::ops::ControlFlow;
 
 use coffer_crypto::digest::Sha256;
 
-use crate::Head;
 use crate::chain::{CHAIN_BYTES_MAX, Line};
 use crate::disk::{Disk, LogFile, PIECE, read_up_to};
 use crate::record::RECORD_BYTES_MAX;
+use crate::{Head, Visit};
 
 /// The file kept ready to become the next segment.
 pub(crate) const SPARE: &str = "spare.next";
@@ -259,25 +260,35 @@ fn read_more(file: &dyn LogFile, offset: u64, length: usize, bytes: &mut Vec<u8>
 
 /// The newest `count` lines, newest last. `open` bounds the segment still being written.
 pub(crate) fn tail(disk: &dyn Disk, open: (u64, u64), count: usize) -> io::Result<Vec<String>> {
-    let (open_first, open_bytes) = open;
     let mut newest_first = Vec::new();
-    for &first in Listing::read(disk)?.segments.range(..=open_first).rev() {
-        if newest_first.len() >= count {
-            break;
-        }
-        let file = disk.open_to_read(&segment_name(first))?;
-        let length = if first == open_first { open_bytes } else { file.length()? };
-        lines_backwards(&*file, length, count, &mut newest_first)?;
+    if count > 0 {
+        visit_newest(disk, open, &mut |line| {
+            newest_first.push(line.to_owned());
+            if newest_first.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
     }
     newest_first.reverse();
     Ok(newest_first)
 }
 
-fn lines_backwards(file: &dyn LogFile, length: u64, count: usize, lines: &mut Vec<String>) -> io::Result<()> {
+/// Shows all lines, newest first, until there is enough.
+pub(crate) fn visit_newest(disk: &dyn Disk, open: (u64, u64), visit: Visit<'_>) -> io::Result<()> {
+    let (open_first, open_bytes) = open;
+    for &first in Listing::read(disk)?.segments.range(..=open_first).rev() {
+        let file = disk.open_to_read(&segment_name(first))?;
+        let length = if first == open_first { open_bytes } else { file.length()? };
+        if lines_backwards(&*file, length, visit)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn lines_backwards(file: &dyn LogFile, length: u64, visit: Visit<'_>) -> io::Result<ControlFlow<()>> {
     let mut start = length;
     // The bytes from `start` on that are no whole line yet.
     let mut carried: Vec<u8> = Vec::new();
-    while lines.len() < count && start > 0 {
+    while start > 0 {
         let from = start.saturating_sub(PIECE as u64);
         let mut bytes = read_up_to(file, from, usize::try_from(start - from).map_err(io::Error::other)?)?;
         start = from;
@@ -285,15 +296,16 @@ fn lines_backwards(file: &dyn LogFile, length: u64, count: usize, lines: &mut Ve
         // Zeros behind the last line of a segment that was not cut to its length yet.
         let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(used);
-        while lines.len() < count {
-            let Some(text) = bytes.strip_suffix(b"\n") else { break };
+        while let Some(text) = bytes.strip_suffix(b"\n") {
             let begin = match text.iter().rposition(|&byte| byte == b'\n') {
                 Some(end_of_previous) => end_of_previous + 1,
                 None if start == 0 => 0,
                 None => break,
             };
             let line = text.get(begin..).unwrap_or_default();
-            lines.push(String::from_utf8_lossy(line).into_owned());
+            if visit(&String::from_utf8_lossy(line)).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             bytes.truncate(begin);
         }
         if bytes.len() > RECORD_BYTES_MAX + CHAIN_BYTES_MAX {
@@ -301,7 +313,7 @@ fn lines_backwards(file: &dyn LogFile, length: u64, count: usize, lines: &mut Ve
         }
         carried = bytes;
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Every segment's bytes that may hold records after `sequence`, oldest first.

@@ -15,7 +15,8 @@ use coffer_server::{RuntimeSpawn, local};
 use coffer_types::{Filter, Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId};
 use coffer_wire_local::{
     AuditVerification, CallError, Client, DeletedSecret, DeletionMode, Failure, FailureKind, FrameError,
-    PutVersion, ReadValue, Request, Response, SecretDescription, Status, VersionDescription, WireValue,
+    PutVersion, ReadValue, Reads, RecordFilter, Request, Response, SecretDescription, Status,
+    VersionDescription, WireValue,
 };
 use tokio::runtime::Runtime;
 
@@ -433,6 +434,22 @@ impl Access {
     pub(crate) fn audit_tail(&mut self, count: usize) -> Result<Vec<String>, Stop> {
         match self.call(Request::TailAudit { count })? {
             Response::TailAudit { lines } => Ok(lines),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The newest records that fit, newest last.
+    pub(crate) fn search_audit(&mut self, filter: RecordFilter, count: usize) -> Result<Vec<String>, Stop> {
+        match self.call(Request::SearchAudit { count, filter })? {
+            Response::SearchAudit { lines } => Ok(lines),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Who read which secrets, and whether there is more to tell than that.
+    pub(crate) fn reads(&mut self, filter: RecordFilter) -> Result<(Vec<Reads>, bool), Stop> {
+        match self.call(Request::ListReads { filter })? {
+            Response::ListReads { reads, is_cut } => Ok((reads, is_cut)),
             _ => Err(unexpected()),
         }
     }

@@ -15,6 +15,7 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, Region, Stage, VersionId};
 
+pub(crate) use audit::{Audit, AuditTail, WhoRead};
 pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
 pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, PolicyLint, Simulate};
 pub(crate) use secret::{
@@ -22,6 +23,7 @@ pub(crate) use secret::{
 };
 pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
 
+mod audit;
 mod people;
 mod policy;
 mod secret;
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     },
     /// Tell who may do something to a secret, and through which statement.
     WhoCan(WhoCan),
+    /// Tell who read a secret, or all of them: how often, when last, from where.
+    WhoRead(WhoRead),
     /// Look at the audit log.
     Audit {
         /// What of it.
@@ -175,6 +179,8 @@ impl Command {
             | Self::Edit(Edit { scope, .. })
             | Self::Tag(Tag { scope, .. })
             | Self::WhoCan(WhoCan { scope, .. })
+            | Self::WhoRead(WhoRead { scope, .. })
+            | Self::Audit { command: Audit::Tail(AuditTail { scope, .. }) }
             | Self::Delete(Delete { scope, .. })
             | Self::Policy { command: Policy::Generate(Generate { scope, .. }) }
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
@@ -394,18 +400,6 @@ pub(crate) struct Put {
     /// Caught here, so that a value given as an argument is refused without being repeated.
     #[arg(hide = true, allow_hyphen_values = true)]
     pub(crate) value: Vec<OsString>,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Audit {
-    /// Print the newest records.
-    Tail {
-        /// How many.
-        #[arg(short = 'n', long = "count", default_value_t = 20, value_name = "COUNT")]
-        count: usize,
-    },
-    /// Check the whole chain of records, its digests and its checkpoint.
-    Verify,
 }
 
 #[derive(Args)]

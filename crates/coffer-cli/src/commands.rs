@@ -22,3 +22,4 @@ pub(crate) mod up;
 pub(crate) mod value;
 pub(crate) mod wanted;
 pub(crate) mod who_can;
+pub(crate) mod who_read;

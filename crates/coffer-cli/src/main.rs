@@ -28,6 +28,7 @@ mod fields;
 mod import;
 mod interrupt;
 mod layout;
+mod near;
 mod output;
 mod passphrase;
 mod people;
@@ -76,7 +77,8 @@ fn run(arguments: Arguments, output: Output) -> Result<(), Stop> {
     let region = arguments.command.region().cloned();
     let passphrase = Rc::new(Passphrase::new(output));
     let place = Place { home, region, options, passphrase, output };
-    run_at(&place, arguments.command, output).map_err(|stop| stop.map_hint(|hint| place.exact(hint)))
+    let advised = |stop| near::advised(&place, stop).map_hint(|hint| place.exact(hint));
+    run_at(&place, arguments.command, output).map_err(advised)
 }
 
 fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
@@ -102,7 +104,11 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Role { command } => commands::people::role(place, &command, output),
         Command::Key { command } => commands::key::key(place, &command, output),
         Command::WhoCan(arguments) => commands::who_can::who_can(place, &arguments, output),
-        Command::Audit { command: Audit::Tail { count } } => commands::audit::tail(place, count, output),
+        Command::WhoRead(arguments) => commands::who_read::who_read(place, &arguments, output),
+        Command::Audit { command: Audit::Tail(arguments) } => {
+            commands::audit::tail(place, &arguments, output)
+        }
+        Command::Audit { command: Audit::Show { id } } => commands::audit::show(place, &id, output),
         Command::Audit { command: Audit::Verify } => commands::audit::verify(place, output),
         Command::Policy { command } => commands::policy::policy(place, command, output),
         Command::Status => commands::status::status(place, output),

@@ -10,7 +10,7 @@ use coffer_types::Region;
 /// The commands that work in a region.
 const REGIONAL: &[&str] = &[
     "delete", "describe", "diff", "edit", "get", "import", "list", "put", "restore", "rollback", "tag", "up",
-    "versions", "who-can",
+    "versions", "who-can", "who-read",
 ];
 
 /// The text as one word of a shell, in single quotes.

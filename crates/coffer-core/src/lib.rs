@@ -35,6 +35,7 @@ mod transaction;
 
 /// The operations: parameters, answers and rules, by family.
 pub mod ops {
+    pub mod audit;
     pub mod iam;
     pub mod local;
     pub mod review;

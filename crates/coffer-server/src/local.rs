@@ -4,6 +4,7 @@
 //! asks a server. No I/O of its own.
 
 use coffer_core::backup::{Backup, BackupStream, Totals};
+use coffer_core::ops::audit::{ListReads, SearchAudit};
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::secrets::{
     CreateSecret, DeleteSecret, DeletionMode, DescribeSecret, GetRandomPassword, GetSecretValue,
@@ -21,6 +22,7 @@ use coffer_wire_local::{AccessRequest, Failure, FailureKind, Request, Response, 
 use crate::home::{AUDIT_EVIDENCE_HINT, Home, with_causes};
 
 mod access;
+mod audit;
 
 /// This door, in records.
 pub(crate) const EVENT_SOURCE: &str = "coffer.local";
@@ -328,6 +330,15 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
             let lines = core.execute(context, TailAudit { count }).await?;
             Response::TailAudit { lines: newest_that_fit(lines, TAIL_BYTES_MAX) }
         }
+        Request::SearchAudit { count, filter } => {
+            let filter = audit::filter("SearchAudit", filter)?;
+            let lines = core.execute(context, SearchAudit { filter, count }).await?;
+            Response::SearchAudit { lines: newest_that_fit(lines, TAIL_BYTES_MAX) }
+        }
+        Request::ListReads { filter } => {
+            let filter = audit::filter("ListReads", filter)?;
+            audit::reads(core.execute(context, ListReads { filter }).await?)
+        }
         Request::VerifyAudit {} => {
             let verification = core.execute(context, VerifyAudit).await?;
             let verified = verification.outcome.map_err(|what| {
@@ -505,6 +516,8 @@ fn subject_of(request: &Request) -> Option<&str> {
         Request::ListSecrets { .. }
         | Request::GetRandomPassword { .. }
         | Request::TailAudit { .. }
+        | Request::SearchAudit { .. }
+        | Request::ListReads { .. }
         | Request::VerifyAudit {}
         | Request::Status {}
         | Request::Backup {} => None,

@@ -147,6 +147,8 @@ fn is_long(request: &Request) -> bool {
         request,
         Request::VerifyAudit {}
             | Request::TailAudit { .. }
+            | Request::SearchAudit { .. }
+            | Request::ListReads { .. }
             | Request::Status {}
             | Request::Access(AccessRequest::WhoCan { .. } | AccessRequest::ExplainDenial { .. })
     )

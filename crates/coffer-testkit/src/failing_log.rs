@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coffer_audit::{
     AuditError, AuditHealth, AuditSink, Checkpoint, EventId, Head, MemoryLog, RecordBody, Verified,
-    VerifyError,
+    VerifyError, Visit,
 };
 use coffer_crypto::AuditPublicKey;
 use coffer_store::BoxFuture;
@@ -92,6 +92,10 @@ impl AuditSink for FailingLog {
 
     fn event_ids_after(&self, sequence: u64) -> Result<HashSet<EventId>, AuditError> {
         self.inner.event_ids_after(sequence)
+    }
+
+    fn visit_newest(&self, visit: Visit<'_>) -> Result<(), AuditError> {
+        self.inner.visit_newest(visit)
     }
 
     fn tail(&self, count: usize) -> Result<Vec<String>, AuditError> {

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use coffer_core::ops::audit::{ListReads, RecordFilter, SearchAudit};
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::review::{ExplainDenial, WhoCan};
 use coffer_core::{AuthenticationError, Claim, Context, Error, RequestInfo, Transport};
@@ -161,7 +162,16 @@ const CALLS: &[(Service, &str, &str)] = &[
 ];
 
 /// coffer's own operations, which come over the Unix socket.
-const LOCAL: &[&str] = &["Backup", "ExplainDenial", "ReadStatus", "TailAudit", "VerifyAudit", "WhoCan"];
+const LOCAL: &[&str] = &[
+    "Backup",
+    "ExplainDenial",
+    "ListReads",
+    "ReadStatus",
+    "SearchAudit",
+    "TailAudit",
+    "VerifyAudit",
+    "WhoCan",
+];
 
 /// Who asks, and what the column is called. The first gets everything done.
 struct Caller {
@@ -358,6 +368,14 @@ impl Scene {
                         core.execute(&context, ExplainDenial { request_id: None }).await.map(drop)
                     }
                     "ReadStatus" => core.execute(&context, ReadStatus).await.map(drop),
+                    "ListReads" => {
+                        let filter = RecordFilter::default();
+                        core.execute(&context, ListReads { filter }).await.map(drop)
+                    }
+                    "SearchAudit" => {
+                        let filter = RecordFilter::default();
+                        core.execute(&context, SearchAudit { filter, count: 1 }).await.map(drop)
+                    }
                     "TailAudit" => core.execute(&context, TailAudit { count: 1 }).await.map(drop),
                     "VerifyAudit" => core.execute(&context, VerifyAudit).await.map(drop),
                     "WhoCan" => {

@@ -69,6 +69,18 @@ pub enum Response {
         /// Each a JSON object, as it stands in the log.
         lines: Vec<String>,
     },
+    /// Records of the audit log that fit, newest last.
+    SearchAudit {
+        /// Each a JSON object, as it stands in the log.
+        lines: Vec<String>,
+    },
+    /// Who read which secrets.
+    ListReads {
+        /// The newest first.
+        reads: Vec<Reads>,
+        /// Whether there are more than these: the older ones are missing.
+        is_cut: bool,
+    },
     /// The chain is whole.
     VerifyAudit(AuditVerification),
     /// The state of store and log.
@@ -352,4 +364,31 @@ impl Failure {
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+}
+
+/// The reads of one secret by one reader.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reads {
+    /// The secret's name.
+    pub secret: SecretName,
+    /// Its region.
+    pub region: String,
+    /// Who: the ARN of a user, role or owner; the access key that a stranger claimed; or an address.
+    pub who: String,
+    /// How often a value was read.
+    pub reads: u64,
+    /// How often that was refused, or there was nothing to read.
+    pub refusals: u64,
+    /// When first.
+    pub first: Timestamp,
+    /// When last.
+    pub last: Timestamp,
+    /// How many sessions of a role that were.
+    pub sessions: usize,
+    /// The newest session's name.
+    pub session: Option<String>,
+    /// The newest address.
+    pub address: String,
+    /// How many addresses there were.
+    pub addresses: usize,
 }

@@ -24,13 +24,13 @@ pub use access::{
 };
 pub use answer::{
     Answer, AuditHealth, AuditVerification, BegunBackup, CreatedSecret, DeletedSecret, EndedBackup, Failure,
-    FailureKind, PutVersion, ReadValue, Response, SecretDescription, SecretPage, Status, UpdatedSecret,
-    VersionDescription, VersionLabels, VersionPage,
+    FailureKind, PutVersion, ReadValue, Reads, Response, SecretDescription, SecretPage, Status,
+    UpdatedSecret, VersionDescription, VersionLabels, VersionPage,
 };
 pub use client::{BackupError, CallError, Client, ConnectError};
 pub use frame::{
     ANSWER_BYTES_MAX, FrameBuffer, FrameError, Hello, JsonFault, PIECE_BYTES_MAX, PROTOCOL,
     REQUEST_BYTES_MAX, decode, encode, length_of,
 };
-pub use request::{DeletionMode, Request};
+pub use request::{DeletionMode, RecordFilter, Request};
 pub use value::WireValue;

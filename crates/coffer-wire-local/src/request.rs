@@ -3,7 +3,7 @@
 //! Pure. Names, ids and labels are legal once they exist; how a secret is named ([`coffer_types::SecretId`]) is
 //! read by the server, so that its error names what the caller wrote.
 
-use coffer_types::{Filter, SecretName, Stage, Tag, VersionId};
+use coffer_types::{Filter, SecretName, Stage, Tag, Timestamp, VersionId};
 use serde::{Deserialize, Serialize};
 
 use crate::{AccessRequest, WireValue};
@@ -176,6 +176,18 @@ pub enum Request {
         /// How many at most; the server gives fewer if they would not fit a frame.
         count: usize,
     },
+    /// The newest records of the audit log that are like this.
+    SearchAudit {
+        /// How many at most; the server gives fewer if they would not fit a frame.
+        count: usize,
+        /// What they must be like.
+        filter: RecordFilter,
+    },
+    /// Who read which secrets, as the audit log tells.
+    ListReads {
+        /// Which secret, who and since when.
+        filter: RecordFilter,
+    },
     /// Checks the whole audit chain.
     VerifyAudit {},
     /// Tells what the store and its log look like.
@@ -184,6 +196,29 @@ pub enum Request {
     /// comes the copy itself: frames of at most [`crate::PIECE_BYTES_MAX`] bytes that are no JSON, then an empty one.
     /// A failure may stand in the place of either answer; in that of the first, nothing else comes.
     Backup {},
+}
+
+/// What records of the audit log must be like. All of it must hold.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct RecordFilter {
+    /// About the secret of this name or ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+    /// By this user, role, session (`ROLE/SESSION`), access key or ARN, or by `owner`, who owns the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Of this operation. Case does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Of the request with this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Refused or failed.
+    #[serde(default)]
+    pub failed: bool,
+    /// Not before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// How a secret is deleted: `{"days":7}` or `"immediate"`.

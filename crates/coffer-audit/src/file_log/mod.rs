@@ -32,11 +32,11 @@ use crate::chain::{CHAIN_BYTES_MAX, push_line};
 use crate::digest::DigestReference;
 use crate::disk::{Disk, LogFile, write_all_at};
 use crate::record::essentials;
-use crate::scan::{RESERVE, SPARE, segment_name, segments_after, tail};
+use crate::scan::{RESERVE, SPARE, segment_name, segments_after, tail, visit_newest};
 use crate::verify::{OpenLog, verify_disk};
 use crate::{
     AuditError, AuditHealth, AuditSink, BoxFuture, Checkpoint, EventId, Head, NodeId, RecordBody, SyncMode,
-    Verified, VerifyError,
+    Verified, VerifyError, Visit,
 };
 
 /// The largest segment that may be configured.
@@ -765,6 +765,11 @@ impl AuditSink for FileLog {
     fn tail(&self, count: usize) -> Result<Vec<String>, AuditError> {
         let open = self.shared.state().open;
         tail(&*self.shared.disk, open, count).map_err(Shared::read_error)
+    }
+
+    fn visit_newest(&self, visit: Visit<'_>) -> Result<(), AuditError> {
+        let open = self.shared.state().open;
+        visit_newest(&*self.shared.disk, open, visit).map_err(Shared::read_error)
     }
 
     fn verify(

@@ -1,46 +1,202 @@
-//! `audit tail` and `audit verify`.
+//! `audit tail`, `audit show` and `audit verify`.
 
 use std::fmt::Write as _;
 
+use coffer_wire_local::{FailureKind, RecordFilter};
 use serde_json::Value;
 
 use crate::access::{Access, Place};
+use crate::arguments::AuditTail;
 use crate::failure::Stop;
-use crate::output::{Output, counted, table};
+use crate::output::{Output, counted, plain, table};
 
 /// The newest records: the log's own lines with `--json`, one row each for people.
-pub(crate) fn tail(place: &Place, count: usize, output: Output) -> Result<(), Stop> {
-    let mut access = Access::to(place, "coffer audit tail")?;
-    let lines = access.audit_tail(count);
-    access.close()?;
-    let lines = lines?;
-    let mut text = String::new();
+pub(crate) fn tail(place: &Place, arguments: &AuditTail, output: Output) -> Result<(), Stop> {
+    let AuditTail { count, secret, user, operation, failed, since, requests, scope: _ } = arguments;
+    let filter = RecordFilter {
+        secret_id: secret.clone(),
+        who: user.clone(),
+        operation: operation.clone(),
+        request_id: None,
+        failed: *failed,
+        since: *since,
+    };
+    let is_all = secret.is_none() && user.is_none() && operation.is_none() && !failed && since.is_none();
+    let lines = Access::of(place, "coffer audit tail", |access| match is_all {
+        true => access.audit_tail(*count),
+        false => access.search_audit(filter, *count),
+    })?;
     if output.json {
-        for line in &lines {
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-    } else {
-        text = table(&["Time", "Event", "By", "On", "Outcome"], lines.iter().map(|line| row_of(line)));
+        return objects(&lines, output);
     }
+    if lines.is_empty() && !is_all {
+        output.note("no record of the audit log fits");
+        return Ok(());
+    }
+    let mut header = vec!["Time", "Event", "By", "On", "Outcome"];
+    header.extend(requests.then_some("Request"));
+    let rows = lines.iter().map(|line| {
+        let told = Told::of(line);
+        let mut row = told.row();
+        row.extend(requests.then(|| told.text("/requestID").unwrap_or("-").to_owned()));
+        row
+    });
+    output.bytes(table(&header, rows).as_bytes())
+}
+
+/// The log's own lines.
+fn objects(lines: &[String], output: Output) -> Result<(), Stop> {
+    let text: String = lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect();
     output.bytes(text.as_bytes())
 }
 
-/// What people want to know first of a record.
-fn row_of(line: &str) -> Vec<String> {
-    let record: Value = serde_json::from_str(line).unwrap_or_default();
-    let text = |pointer| record.pointer(pointer).and_then(Value::as_str);
-    let principal = text("/userIdentity/userName")
-        .or_else(|| text("/userIdentity/principalId"))
-        .or_else(|| text("/userIdentity/accessKeyId"))
-        .or_else(|| text("/sourceIPAddress"));
-    let resource = text("/requestParameters/secretId")
-        .or_else(|| text("/requestParameters/name"))
-        .or_else(|| text("/resources/0/ARN"));
-    [text("/eventTime"), text("/eventName"), principal, resource, Some(text("/errorCode").unwrap_or("ok"))]
-        .into_iter()
-        .map(|cell| cell.unwrap_or("-").to_owned())
-        .collect()
+/// Everything that the log tells of a request: a record, or several of a batch.
+pub(crate) fn show(place: &Place, id: &str, output: Output) -> Result<(), Stop> {
+    const RECORDS_MAX: usize = 100;
+    let filter = RecordFilter { request_id: Some(id.to_owned()), ..RecordFilter::default() };
+    let lines = Access::of(place, "coffer audit show", |access| access.search_audit(filter, RECORDS_MAX))?;
+    if lines.is_empty() {
+        return Err(Stop::new(FailureKind::NotFound, format!("the audit log tells of no request `{id}`"))
+            .with_hint("see the ids of requests with `coffer audit tail --requests`"));
+    }
+    if output.json {
+        return objects(&lines, output);
+    }
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        Told::of(line).describe(&mut text);
+    }
+    output.people(&text)?;
+    let is_denial =
+        |line: &String| Told::of(line).text("/errorCode").is_some_and(|code| code.contains("Denied"));
+    if lines.iter().any(is_denial) {
+        output.hint(
+            &place.exact(&format!("see why, and what to do, with `coffer policy explain --request {id}`")),
+        );
+    }
+    Ok(())
+}
+
+/// What a record tells.
+struct Told(Value);
+
+impl Told {
+    fn of(line: &str) -> Self {
+        Self(serde_json::from_str(line).unwrap_or_default())
+    }
+
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer).and_then(Value::as_str)
+    }
+
+    /// What people want to know first.
+    fn row(&self) -> Vec<String> {
+        let cell = |cell: Option<&str>| cell.unwrap_or("-").to_owned();
+        vec![
+            cell(self.text("/eventTime")),
+            cell(self.text("/eventName")),
+            self.who(),
+            self.what().unwrap_or_else(|| "-".to_owned()),
+            self.text("/errorCode").unwrap_or("ok").to_owned(),
+        ]
+    }
+
+    /// Who did it: a user's name, a role's and its session's, the key that a stranger claimed.
+    fn who(&self) -> String {
+        if self.text("/userIdentity/type") == Some("Root") {
+            return "owner".to_owned();
+        }
+        let session = self.text("/userIdentity/arn").and_then(|arn| arn.split_once(":assumed-role/"));
+        let told = self
+            .text("/userIdentity/userName")
+            .or(session.map(|(_, session)| session))
+            .or_else(|| self.text("/userIdentity/principalId"))
+            .or_else(|| self.text("/userIdentity/accessKeyId"))
+            .or_else(|| self.text("/userIdentity/invokedBy"))
+            .or_else(|| self.text("/sourceIPAddress"));
+        told.unwrap_or("-").to_owned()
+    }
+
+    /// What it was about: a secret by its name, somebody with what they are.
+    fn what(&self) -> Option<String> {
+        let parameter = |name: &str| self.0.get("requestParameters")?.get(name);
+        let text = |name: &str| parameter(name).and_then(Value::as_str);
+        if let Some(id) = text("secretId") {
+            return Some(secret_name(id).to_owned());
+        }
+        if let Some(ids) = parameter("secretIdList").and_then(Value::as_array) {
+            let names: Vec<&str> = ids.iter().filter_map(Value::as_str).map(secret_name).collect();
+            return Some(names.join(", "));
+        }
+        if let Some(arn) = text("roleArn") {
+            return Some(format!("role {}", arn.split_once(":role/").map_or(arn, |(_, name)| name)));
+        }
+        for (noun, name) in [
+            ("user", "userName"),
+            ("group", "groupName"),
+            ("role", "roleName"),
+            ("policy", "policyName"),
+            ("key", "accessKeyId"),
+        ] {
+            if let Some(value) = text(name) {
+                return Some(format!("{noun} {value}"));
+            }
+        }
+        if let Some(arn) = text("policyArn") {
+            return Some(format!("policy {}", arn.split_once(":policy/").map_or(arn, |(_, name)| name)));
+        }
+        text("name").map(str::to_owned)
+    }
+
+    fn describe(&self, text: &mut String) {
+        let rows = [
+            ("Time", "/eventTime"),
+            ("Event", "/eventName"),
+            ("Service", "/eventSource"),
+            ("Region", "/awsRegion"),
+            ("By", "/userIdentity/arn"),
+            ("", "/userIdentity/principalId"),
+            ("Access key", "/userIdentity/accessKeyId"),
+            ("From", "/sourceIPAddress"),
+            ("Client", "/userAgent"),
+            ("Refused", "/errorCode"),
+            ("", "/errorMessage"),
+            ("Request", "/requestID"),
+            ("Record", "/eventID"),
+        ];
+        // Writing to a String can't fail.
+        for (label, pointer) in rows {
+            if let Some(cell) = self.text(pointer) {
+                let _ = writeln!(text, "{label:<13}{}", plain(cell));
+            }
+        }
+        for (label, member) in [
+            ("Asked", "requestParameters"),
+            ("Answered", "responseElements"),
+            ("More", "additionalEventData"),
+        ] {
+            let Some(members) = self.0.get(member).and_then(Value::as_object) else { continue };
+            for (at, (name, value)) in members.iter().enumerate() {
+                let label = if at == 0 { label } else { "" };
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let _ = writeln!(text, "{label:<13}{} = {}", plain(name), plain(&value));
+            }
+        }
+    }
+}
+
+/// A secret's name, if it is named by its ARN.
+fn secret_name(id: &str) -> &str {
+    match id.split_once(":secret:") {
+        Some((_, name)) if name.as_bytes().get(name.len().wrapping_sub(7)) == Some(&b'-') => {
+            name.get(..name.len() - 7).unwrap_or(name)
+        }
+        Some((_, name)) => name,
+        None => id,
+    }
 }
 
 /// Checks the chain; a chain that isn't whole ends the command with exit code 8.
@@ -77,9 +233,21 @@ mod tests {
                 r#"{"eventTime":"t","eventName":"e","userIdentity":{"type":"Unknown"},"sourceIPAddress":"127.0.0.1","errorCode":"AccessDenied"}"#,
                 "t|e|127.0.0.1|-|AccessDenied",
             ),
+            (
+                r#"{"eventTime":"t","eventName":"GetSecretValue","userIdentity":{"type":"AssumedRole","principalId":"AROA1:s1","arn":"arn:aws:sts::1:assumed-role/deploy/s1"},"requestParameters":{"secretId":"arn:aws:secretsmanager:r:1:secret:a/b-AbCdEf"}}"#,
+                "t|GetSecretValue|deploy/s1|a/b|ok",
+            ),
+            (
+                r#"{"eventTime":"t","eventName":"AssumeRole","userIdentity":{"type":"Root","principalId":"local:0"},"requestParameters":{"roleArn":"arn:aws:iam::1:role/deploy","roleSessionName":"s1"}}"#,
+                "t|AssumeRole|owner|role deploy|ok",
+            ),
+            (
+                r#"{"eventTime":"t","eventName":"AttachUserPolicy","userIdentity":{},"requestParameters":{"userName":"app","policyArn":"arn:aws:iam::1:policy/x"}}"#,
+                "t|AttachUserPolicy|-|user app|ok",
+            ),
             ("not a record", "-|-|-|-|ok"),
         ] {
-            assert_eq!(row_of(record).join("|"), expected);
+            assert_eq!(Told::of(record).row().join("|"), expected);
         }
     }
 }

@@ -16,11 +16,13 @@ use coffer_core::ops::iam::{
 };
 use coffer_core::ops::review;
 use coffer_core::{Context, Core, Error};
+use coffer_policy::{Document, DocumentKind};
 use coffer_types::iam_limits::{PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
 use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretValue, Timestamp};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
+use super::audit::legal_text;
 use super::{Failed, refused, secret_id_of};
 
 /// What is recorded of a request that did not become an operation.
@@ -68,6 +70,7 @@ pub(super) async fn run(
                 HolderKind::Role => {
                     let trust =
                         trust.ok_or_else(|| refused(OPERATION, "a role has a trust policy".into()))?;
+                    let trust = legal_document(trust, DocumentKind::Trust)?;
                     let operation = CreateRole {
                         name,
                         path,
@@ -156,6 +159,7 @@ pub(super) async fn run(
             AccessResponse::KeyOwner { user: found.user, last_used: last_use(found.last) }
         }
         AccessRequest::UpdateTrust { role, trust } => {
+            let trust = legal_document(trust, DocumentKind::Trust)?;
             let operation = UpdateAssumeRolePolicy { name: entity_name(&role)?, trust };
             core.execute(context, operation).await?;
             done
@@ -179,6 +183,7 @@ pub(super) async fn run(
             names(core.execute(context, operation).await?.users.items)
         }
         AccessRequest::PutPolicy { holder: Holder { kind, name: holder }, name, document } => {
+            let document = legal_document(document, DocumentKind::Inline)?;
             let (holder, name) = (entity_name(&holder)?, entity_name(&name)?);
             for_kind!(kind, Kind => {
                 core.execute(context, PutPolicy::<Kind> { holder, name, document, kind: PhantomData }).await?
@@ -242,6 +247,7 @@ pub(super) async fn run(
             AccessResponse::Policies(wire::PolicyPage { policies, marker: listed.marker })
         }
         AccessRequest::CreatePolicy { name, document } => {
+            let document = legal_document(document, DocumentKind::Managed)?;
             let operation = CreatePolicy {
                 name: entity_name(&name)?,
                 path: EntityPath::default(),
@@ -253,6 +259,7 @@ pub(super) async fn run(
             policy(made, document)
         }
         AccessRequest::CreatePolicyVersion { arn, document } => {
+            let document = legal_document(document, DocumentKind::Managed)?;
             let arn = policy_arn(&arn)?;
             let operation =
                 CreatePolicyVersion { arn: arn.clone(), document: document.clone(), set_as_default: true };
@@ -287,6 +294,7 @@ pub(super) async fn run(
         }
         AccessRequest::WhoCan { secret_id, action } => {
             let secret_id = secret_id_of("WhoCan", &secret_id)?;
+            let action = legal_text("WhoCan", action, b":", "no action")?;
             let able = core.execute(context, review::WhoCan { secret_id, action }).await?;
             AccessResponse::WhoCan(wire::Able {
                 arn: able.resource,
@@ -294,6 +302,8 @@ pub(super) async fn run(
             })
         }
         AccessRequest::ExplainDenial { request_id } => {
+            let legal = |id| legal_text("ExplainDenial", id, b"-", "no id of a request");
+            let request_id = request_id.map(legal).transpose()?;
             let explained = core.execute(context, review::ExplainDenial { request_id }).await?;
             AccessResponse::Explanation(explained.map(explanation))
         }
@@ -398,16 +408,21 @@ fn policy_arn(text: &str) -> Result<PolicyArn, Failed> {
 
 /// The id of an access key, as far as its form goes: what has another, a value for one, comes into no record.
 fn key_id(text: String) -> Result<String, Failed> {
-    const CHARS_MAX: usize = 128;
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if (1..=CHARS_MAX).contains(&text.len()) && text.bytes().all(is_word) {
-        return Ok(text);
+    legal_text(OPERATION, text, b"_", "no id of an access key: one has letters and digits")
+}
+
+/// A document that is a policy. Core would say so too, and record what is none.
+fn legal_document(text: String, kind: DocumentKind) -> Result<String, Failed> {
+    match Document::parse(&text, kind) {
+        Ok(_) => Ok(text),
+        // How long it may be is core's to say: for some that is a quota.
+        Err(error) if error.size_limit().is_some() => Ok(text),
+        Err(error) => {
+            let failure = Failure::new(FailureKind::Refused, error.aws_message());
+            let recorded = "what was given is no policy".to_owned();
+            Err(Failed::Input { operation: OPERATION, failure, recorded })
+        }
     }
-    const WHAT: &str = "no id of an access key";
-    let shown: String = text.chars().take(CHARS_MAX).collect();
-    let message = format!("`{}` is {WHAT}: one has letters and digits", shown.escape_debug());
-    let failure = Failure::new(FailureKind::Refused, message);
-    Err(Failed::Input { operation: OPERATION, failure, recorded: format!("what was given is {WHAT}") })
 }
 
 /// `text` as what it should be. The record says what it is not, and does not repeat it.
