@@ -59,6 +59,7 @@ mod document;
 mod error;
 mod evaluate;
 mod explain;
+mod grams;
 mod index;
 mod json;
 mod lint;

@@ -135,6 +135,14 @@ impl Pattern {
         None
     }
 
+    /// Its literal texts: whatever it matches has each of them in it.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_ref()),
+            Piece::One | Piece::Star | Piece::Variable { .. } => None,
+        })
+    }
+
     /// Its text, if it matches nothing else.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self.pieces.as_ref() {
@@ -245,16 +253,25 @@ fn matches(pieces: &[Piece<'_>], text: &str) -> bool {
     let Some(mut run) = runs.next() else {
         return rest.is_empty();
     };
+    // The last stands at the end, which is one place to look at and not many.
+    let Some(last) = runs.next_back() else {
+        return strip_end(run, rest).is_some();
+    };
+    match strip_end(last, rest) {
+        Some(before) => rest = before,
+        None => return false,
+    }
     // Of those between two stars the leftmost place is the best: it leaves most to the rest.
-    for next in runs {
+    loop {
         match find(run, rest) {
             Some(after) => rest = after,
             None => return false,
         }
-        run = next;
+        match runs.next() {
+            Some(next) => run = next,
+            None => return true,
+        }
     }
-    // The last stands at the end.
-    ends_with(run, rest)
 }
 
 /// The text after a run that stands at its beginning.
@@ -279,8 +296,17 @@ fn find<'t>(run: &[Piece<'_>], text: &'t str) -> Option<&'t str> {
     if let [Piece::Text(wanted)] = run {
         return find_text(wanted, text);
     }
+    // It begins where its first byte is, if that is known. No character has the first byte of another in its middle.
+    let first = match run.first() {
+        Some(Piece::Text(text)) => text.as_bytes().first(),
+        Some(Piece::One | Piece::Star | Piece::Variable { .. }) | None => None,
+    };
     let mut from = text;
     loop {
+        if let Some(first) = first {
+            let at = from.as_bytes().iter().position(|byte| byte == first)?;
+            from = from.get(at..)?;
+        }
         if let Some(after) = strip(run, from) {
             return Some(after);
         }
@@ -310,25 +336,21 @@ fn find_text<'t>(wanted: &str, text: &'t str) -> Option<&'t str> {
     }
 }
 
-fn ends_with(run: &[Piece<'_>], text: &str) -> bool {
+/// The text before a run that stands at its end.
+fn strip_end<'t>(run: &[Piece<'_>], text: &'t str) -> Option<&'t str> {
     let mut rest = text;
     for piece in run.iter().rev() {
         match piece {
-            Piece::Text(text) => match rest.strip_suffix(text.as_ref()) {
-                Some(before) => rest = before,
-                None => return false,
-            },
+            Piece::Text(text) => rest = rest.strip_suffix(text.as_ref())?,
             Piece::One => {
                 let mut characters = rest.chars();
-                if characters.next_back().is_none() {
-                    return false;
-                }
+                characters.next_back()?;
                 rest = characters.as_str();
             }
-            Piece::Star | Piece::Variable { .. } => return false,
+            Piece::Star | Piece::Variable { .. } => return None,
         }
     }
-    true
+    Some(rest)
 }
 
 /// The six parts of an ARN as it is written, or fewer; colons within `${…}` are part of a part.

@@ -5,7 +5,7 @@
 use crate::condition::Check;
 use crate::context::Context;
 use crate::document::{Document, Effect, Spelled, Statement, Version};
-use crate::index::{ActionPlace, Index, Places, ResourcePlace};
+use crate::index::{ActionPlace, Index, Places, ResourcePlace, ResourcePlaces};
 use crate::json::Position;
 use crate::pattern::{self, Pattern, Syntax};
 use crate::principal::{Principal, Principals, Reach};
@@ -151,9 +151,9 @@ impl Rule {
         };
         let resources = match &self.resources {
             Some(resources) if !resources.is_negated => {
-                resources.patterns.iter().map(resource_place).collect()
+                resources.patterns.iter().map(resource_places).collect()
             }
-            Some(_) | None => vec![ResourcePlace::Head("")],
+            Some(_) | None => vec![ResourcePlaces::everywhere()],
         };
         Places { actions, resources }
     }
@@ -203,11 +203,12 @@ fn place_of(pattern: &Pattern) -> ActionPlace<'_> {
     }
 }
 
-fn resource_place(pattern: &Pattern) -> ResourcePlace<'_> {
-    match pattern.literal_after_colons(5) {
+pub(crate) fn resource_places(pattern: &Pattern) -> ResourcePlaces<'_> {
+    let place = match pattern.literal_after_colons(5) {
         Some(tail) if !tail.is_empty() => ResourcePlace::Tail(tail),
         Some(_) | None => ResourcePlace::Head(pattern.literal_prefix()),
-    }
+    };
+    ResourcePlaces { place, literals: pattern.literals().collect() }
 }
 
 impl Choice {
