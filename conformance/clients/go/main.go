@@ -1,4 +1,4 @@
-// Secrets Manager through aws-sdk-go-v2, unmodified; conformance/README.md says what a line means.
+// Secrets Manager, IAM and STS through aws-sdk-go-v2, unmodified; conformance/README.md says what a line means.
 // Endpoint, region and keys come from the environment alone.
 package main
 
@@ -73,6 +73,20 @@ func refusedAs(code string, _ any, err error) {
 	var typed smithy.APIError
 	if !errors.As(err, &typed) || typed.ErrorCode() != code {
 		failf("%s was expected: %v", code, err)
+	}
+}
+
+// deniedFor: for want of this action.
+func deniedFor(action string) func(any, error) {
+	return func(_ any, err error) {
+		var typed smithy.APIError
+		if !errors.As(err, &typed) || typed.ErrorCode() != "AccessDeniedException" {
+			failf("AccessDeniedException was expected: %v", err)
+		}
+		words := "because no identity-based policy allows the " + action + " action"
+		if !strings.HasSuffix(typed.ErrorMessage(), words) {
+			failf("%s", typed.ErrorMessage())
+		}
 	}
 }
 
@@ -368,6 +382,9 @@ var cases = []struct {
 	{"a random password", randomPassword},
 	{"many values at once", batch},
 	{"a list with filters", filters},
+	{"a plan's role reads its three prefixes and nothing else", planned},
+	{"a ticket's policy reads by tag, and cannot tag its way in", ticketed},
+	{"what the policy simulator answers is what happens", simulated},
 }
 
 func run(name string, body func()) (ok bool) {

@@ -1,9 +1,11 @@
-// Secrets Manager through `@aws-sdk/client-secrets-manager`, unmodified; conformance/README.md says what a line
+// Secrets Manager, IAM and STS through the SDK's clients, unmodified; conformance/README.md says what a line
 // means. Endpoint, region and keys come from the environment alone.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import * as iam from "@aws-sdk/client-iam";
 import * as sm from "@aws-sdk/client-secrets-manager";
+import * as sts from "@aws-sdk/client-sts";
 
 const client = new sm.SecretsManagerClient();
 const send = (Command, input, through = client) => through.send(new Command(input));
@@ -21,6 +23,54 @@ async function refused(call, Exception, name, words) {
   assert.equal(error.$metadata.httpStatusCode, 400);
   assert.ok(error.$metadata.requestId, "no request id");
   if (words) assert.ok(error.message.includes(words), error.message);
+}
+
+const GET = "secretsmanager:GetSecretValue";
+const DESCRIBE = "secretsmanager:DescribeSecret";
+const policy = (...statements) => JSON.stringify({ Version: "2012-10-17", Statement: statements });
+const access = new iam.IAMClient();
+const manage = (Command, input) => access.send(new Command(input));
+
+/** A user with these statements: its ARN and credentials. */
+async function newUser(...statements) {
+  const UserName = `javascript-${randomUUID()}`;
+  const { User } = await manage(iam.CreateUserCommand, { UserName });
+  if (statements.length > 0) {
+    const PolicyDocument = policy(...statements);
+    await manage(iam.PutUserPolicyCommand, { UserName, PolicyName: "own", PolicyDocument });
+  }
+  const { AccessKey } = await manage(iam.CreateAccessKeyCommand, { UserName });
+  const credentials = { accessKeyId: AccessKey.AccessKeyId, secretAccessKey: AccessKey.SecretAccessKey };
+  return { arn: User.Arn, credentials };
+}
+
+/** A session of a role that has this managed policy, taken on by a user whom the role trusts. */
+async function sessionWith(document) {
+  const user = await newUser();
+  const RoleName = `role-${randomUUID()}`;
+  const trust = { Effect: "Allow", Principal: { AWS: user.arn }, Action: "sts:AssumeRole" };
+  const AssumeRolePolicyDocument = policy(trust);
+  const { Role } = await manage(iam.CreateRoleCommand, { RoleName, AssumeRolePolicyDocument });
+  const { Policy } = await manage(iam.CreatePolicyCommand, { PolicyName: RoleName, PolicyDocument: document });
+  await manage(iam.AttachRolePolicyCommand, { RoleName, PolicyArn: Policy.Arn });
+  const { Credentials } = await new sts.STSClient({ credentials: user.credentials }).send(
+    new sts.AssumeRoleCommand({ RoleArn: Role.Arn, RoleSessionName: "agent" }),
+  );
+  const { AccessKeyId, SecretAccessKey, SessionToken } = Credentials;
+  const credentials = { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+  return new sm.SecretsManagerClient({ credentials });
+}
+
+/** Denied for want of this action. */
+async function denied(call, action) {
+  const error = await call.then(
+    () => assert.fail("answered; a denial was expected"),
+    (error) => error,
+  );
+  assert.equal(error.name, "AccessDeniedException");
+  assert.equal(error.$metadata.httpStatusCode, 400);
+  const words = `because no identity-based policy allows the ${action} action`;
+  assert.ok(error.message.endsWith(words), error.message);
 }
 
 async function listed(prefix) {
@@ -256,6 +306,73 @@ const cases = {
       names.push(...page.SecretList.map((secret) => secret.Name));
     }
     assert.deepEqual(names, [`${prefix}/a`, `${prefix}/c`]);
+  },
+
+  async "a plan's role reads its three prefixes and nothing else"() {
+    const prefix = unique();
+    const of = (part) => `arn:aws:secretsmanager:us-east-1:*:secret:${prefix}/${part}/*`;
+    const through = { "kms:ViaService": "secretsmanager.us-east-1.amazonaws.com" };
+    const session = await sessionWith(
+      policy(
+        { Effect: "Allow", Action: [GET, DESCRIBE], Resource: ["twitter", "coingecko", "glassnode"].map(of) },
+        {
+          Effect: "Allow",
+          Action: ["kms:Decrypt", "kms:DescribeKey"],
+          Resource: "arn:aws:kms:us-east-1:*:key/*",
+          Condition: { StringEquals: through },
+        },
+      ),
+    );
+    const [mine, other] = [`${prefix}/twitter/credentials`, `${prefix}/twitter-archive/old`];
+    for (const Name of [mine, other]) await send(sm.CreateSecretCommand, { Name, SecretString: "{}" });
+    assert.equal((await send(sm.GetSecretValueCommand, { SecretId: mine }, session)).SecretString, "{}");
+    assert.equal((await send(sm.DescribeSecretCommand, { SecretId: mine }, session)).Name, mine);
+    await denied(send(sm.GetSecretValueCommand, { SecretId: other }, session), GET);
+    const put = { SecretId: mine, SecretString: "w" };
+    await denied(send(sm.PutSecretValueCommand, put, session), "secretsmanager:PutSecretValue");
+    await denied(send(sm.DeleteSecretCommand, { SecretId: mine }, session), "secretsmanager:DeleteSecret");
+    await denied(send(sm.ListSecretsCommand, {}, session), "secretsmanager:ListSecrets");
+  },
+
+  async "a ticket's policy reads by tag, and cannot tag its way in"() {
+    const prefix = unique();
+    const name = `${prefix}/api-credentials`;
+    const session = await sessionWith(
+      policy({
+        Effect: "Allow",
+        Action: [GET, DESCRIBE],
+        Resource: `arn:aws:secretsmanager:us-east-1:*:secret:${name}-??????`,
+        Condition: { StringEquals: { "secretsmanager:ResourceTag/Project": "Signal9Advisor" } },
+      }),
+    );
+    const project = (Value) => [{ Key: "Project", Value }];
+    await send(sm.CreateSecretCommand, { Name: name, SecretString: "{}", Tags: project("Other") });
+    const read = () => send(sm.GetSecretValueCommand, { SecretId: name }, session);
+    await denied(read(), GET);
+    const tag = { SecretId: name, Tags: project("Signal9Advisor") };
+    await denied(send(sm.TagResourceCommand, tag, session), "secretsmanager:TagResource");
+    await send(sm.TagResourceCommand, tag);
+    assert.equal((await read()).SecretString, "{}");
+    await send(sm.UntagResourceCommand, { SecretId: name, TagKeys: ["Project"] });
+    await denied(read(), GET);
+  },
+
+  async "what the policy simulator answers is what happens"() {
+    const name = unique();
+    const { ARN } = await send(sm.CreateSecretCommand, { Name: name, SecretString: "v" });
+    const user = await newUser({ Effect: "Allow", Action: GET, Resource: ARN });
+    const { EvaluationResults } = await manage(iam.SimulatePrincipalPolicyCommand, {
+      PolicySourceArn: user.arn,
+      ActionNames: [GET, "secretsmanager:PutSecretValue"],
+      ResourceArns: [ARN],
+    });
+    const decisions = EvaluationResults.map((result) => [result.EvalActionName, result.EvalDecision]);
+    assert.deepEqual(decisions, [[GET, "allowed"], ["secretsmanager:PutSecretValue", "implicitDeny"]]);
+    assert.equal(EvaluationResults[0].MatchedStatements[0].SourcePolicyId, "own");
+    const reader = new sm.SecretsManagerClient({ credentials: user.credentials });
+    assert.equal((await send(sm.GetSecretValueCommand, { SecretId: name }, reader)).SecretString, "v");
+    const put = { SecretId: name, SecretString: "w" };
+    await denied(send(sm.PutSecretValueCommand, put, reader), "secretsmanager:PutSecretValue");
   },
 };
 
