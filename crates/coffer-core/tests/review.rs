@@ -4,8 +4,8 @@
 use std::marker::PhantomData;
 
 use coffer_core::ops::iam::{
-    AddUserToGroup, CreateGroup, CreatePolicy, CreateRole, OfGroup, OfRole, OfUser, PutPermissionsBoundary,
-    PutPolicy,
+    AddUserToGroup, CreateGroup, CreatePolicy, CreateRole, EntityReference, OfGroup, OfRole, OfUser,
+    PutPermissionsBoundary, PutPolicy, TagEntity,
 };
 use coffer_core::ops::review::{ExplainDenial, Explanation, Verdict, WhoCan};
 use coffer_core::ops::secrets::{CreateSecret, GetSecretValue, ListSecrets};
@@ -190,6 +190,66 @@ fn groups_roles_and_boundaries_count() {
     assert_eq!((denied.now, denied.considered.len()), (Verdict::OutOfBounds, 2));
     world.run(bound("https")).unwrap();
     assert_eq!(who_can(&world), ways(&["user/nobody all#1 of group readers if aws:SecureTransport is true"]));
+}
+
+/// A session may bring other tags than its role has, so nothing that hangs on them is known.
+#[test]
+fn tags_of_a_users_own_are_known_and_those_of_a_roles_sessions_are_not() {
+    let read = "secretsmanager:GetSecretValue";
+    let same_team = r#"{"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}}"#;
+    let of_team = |team: &str| format!(r#"{{"StringEquals": {{"aws:PrincipalTag/team": "{team}"}}}}"#);
+    let own = "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/dir}/*";
+    for (statements, user, told) in [
+        (
+            statement("Allow", read, "*", same_team),
+            Some(""),
+            Some("aws:ResourceTag/team is ${aws:PrincipalTag/team}"),
+        ),
+        (statement("Allow", read, "*", &of_team("a")), Some(""), Some("aws:PrincipalTag/team is a")),
+        (statement("Allow", read, "*", &of_team("b")), None, Some("aws:PrincipalTag/team is b")),
+        (statement("Allow", read, own, ""), Some(""), Some(&*format!("the resource is like {own}"))),
+        (statement("Allow", "secretsmanager:PutSecretValue", own, ""), None, None),
+        (
+            format!("{},{}", statement("Allow", read, "*", ""), statement("Deny", read, "*", &of_team("a"))),
+            None,
+            Some("not (aws:PrincipalTag/team is a)"),
+        ),
+        (
+            format!("{},{}", statement("Allow", read, "*", ""), statement("Deny", read, own, "")),
+            None,
+            Some(&*format!("not (the resource is like {own})")),
+        ),
+    ] {
+        let world = world();
+        give_user(&world, &statements);
+        let tags = || vec![Tag::new("team", "a").unwrap(), Tag::new("dir", "app").unwrap()];
+        let nobody = EntityReference::Named("nobody".parse().unwrap());
+        world.run(TagEntity::<OfUser> { entity: nobody, tags: tags(), kind: PhantomData }).unwrap();
+        let role = CreateRole {
+            name: "deploy".parse().unwrap(),
+            path: EntityPath::default(),
+            trust: TRUST.to_owned(),
+            description: None,
+            session_seconds_max: 3600,
+            boundary: None,
+            tags: tags(),
+        };
+        world.run(role).unwrap();
+        let (holder, name) = ("deploy".parse().unwrap(), "own".parse().unwrap());
+        let policy = PutPolicy::<OfRole> { holder, name, document: document(&statements), kind: PhantomData };
+        world.run(policy).unwrap();
+        let way = |who: &str, condition: &str| {
+            let name = if who == "user" { "nobody" } else { "deploy" };
+            let condition = if condition.is_empty() { String::new() } else { format!(" if {condition}") };
+            format!("{who}/{name} own#1 of {who} {name}{condition}")
+        };
+        let expected: Vec<String> = [OWNER.to_owned(), ADMINISTRATOR.to_owned()]
+            .into_iter()
+            .chain(user.map(|condition| way("user", condition)))
+            .chain(told.map(|condition| way("role", condition)))
+            .collect();
+        assert_eq!(who_can(&world), expected, "{statements}");
+    }
 }
 
 fn read(secret: &str) -> GetSecretValue {

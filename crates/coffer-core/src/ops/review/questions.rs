@@ -1,13 +1,13 @@
 //! A statement before a question of which not everything is known: whether it is about it, and what would have to hold.
 //!
-//! Pure. The engine answers each part by itself, over a copy of the statement that has this part only; so what is said here can't
-//! differ from what the gate decides.
+//! Pure. What hangs on something that is not known is told, and left out of the statement; of the rest the engine says why it does
+//! not apply, so what is said here can't differ from what the gate decides.
 
 use std::sync::Arc;
 
 use coffer_policy::{
-    Comparison, Condition, ContextMap, Decision, Document, DocumentKind, Effect, Policies, Policy, Principal,
-    Quantifier, Request, Statement, Version, evaluate,
+    Comparison, Condition, Context as _, ContextMap, Document, DocumentKind, Listed, Mismatch, Policies,
+    Policy, Principal, Quantifier, Request, Spelled, Statement, Values, Version, explain,
 };
 use coffer_types::{AccountId, Tag};
 
@@ -39,52 +39,66 @@ pub(super) enum Bearing {
     Fails(String),
 }
 
-/// Everything allowed, beside a statement that denies.
-const EVERYTHING: &str =
-    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
-
 impl Question<'_> {
     /// What a statement has to do with it.
     pub(super) fn bearing(&self, version: Version, statement: &Statement) -> Bearing {
-        let bare = Statement { conditions: Vec::new(), ..statement.clone() };
-        if !self.holds(version, Statement { resources: None, ..bare.clone() }) {
-            return Bearing::OtherAction;
-        }
-        if !self.holds(version, bare.clone()) {
-            return Bearing::OtherResource;
-        }
+        let bare = Statement { conditions: Vec::new(), resources: None, ..statement.clone() };
+        let mut decided = bare.clone();
         let mut open = Vec::new();
         for condition in &statement.conditions {
-            let with = Statement { conditions: vec![condition.clone()], ..bare.clone() };
-            if !self.knows(&condition.key.text) {
+            let alone = Statement { conditions: vec![condition.clone()], ..bare.clone() };
+            if self.knows_all(&compile(version, alone)) {
+                decided.conditions.push(condition.clone());
+            } else {
                 open.push(phrase(condition));
-            } else if !self.holds(version, with) {
-                return Bearing::Fails(phrase(condition));
             }
         }
-        Bearing::About(open)
+        if let Some(listed) = &statement.resources {
+            let listing = |entries: Vec<Spelled>| Some(Listed { entries, ..listed.clone() });
+            let (known, hanging) = listed.entries.iter().cloned().partition(|entry: &Spelled| {
+                let alone = Statement { resources: listing(vec![entry.clone()]), ..bare.clone() };
+                self.knows_all(&compile(version, alone))
+            });
+            decided.resources = listing(known);
+            let hangs = !hanging.is_empty()
+                && (listed.is_negated || self.mismatch(version, &decided) == Some(Mismatch::Resource));
+            if hangs {
+                let names: Vec<&str> = hanging.iter().map(|entry| entry.text.as_str()).collect();
+                open.push(format!(
+                    "the resource is {}like {}",
+                    if listed.is_negated { "not " } else { "" },
+                    names.join(" or ")
+                ));
+                if !listed.is_negated {
+                    decided.resources = None;
+                }
+            }
+        }
+        match self.mismatch(version, &decided) {
+            None => Bearing::About(open),
+            Some(Mismatch::Action | Mismatch::Principal) => Bearing::OtherAction,
+            Some(Mismatch::Resource) => Bearing::OtherResource,
+            Some(Mismatch::Condition(at)) => {
+                Bearing::Fails(decided.conditions.get(at).map(phrase).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Whether all is known that a policy looks at, also as a variable.
+    fn knows_all(&self, policy: &Policy) -> bool {
+        policy.condition_keys().all(|key| self.knows(key))
     }
 
     /// Whether the values of a key are known, or that it has none.
     fn knows(&self, key: &str) -> bool {
-        use coffer_policy::{Context as _, Values};
-        let key = key.to_ascii_lowercase();
-        // A session may bring tags of its own.
+        // A session may bring tags of its own, which come before the role's.
         let is_open = self.subject.is_role && key.starts_with("aws:principaltag/");
-        self.known.get(&key) != Values::Absent || (!is_open && (self.is_absent)(&key))
+        !is_open && (self.known.get(key) != Values::Absent || (self.is_absent)(key))
     }
 
-    /// Whether the engine takes the statement to be about it.
-    fn holds(&self, version: Version, statement: Statement) -> bool {
-        let effect = statement.effect;
-        let document =
-            Document { kind: DocumentKind::Inline, version, id: None, statements: vec![statement], size: 0 };
-        let mut policies = vec![Arc::new(Policy::compile("one", &document))];
-        if effect == Effect::Deny
-            && let Ok(everything) = Document::parse(EVERYTHING, DocumentKind::Managed)
-        {
-            policies.push(Arc::new(Policy::compile("everything", &everything)));
-        }
+    /// Why the engine takes a statement not to be about it, if it does.
+    fn mismatch(&self, version: Version, statement: &Statement) -> Option<Mismatch> {
+        let policies = [Arc::new(compile(version, statement.clone()))];
         let account = self.account.to_string();
         let request = Request {
             principal: Principal::User {
@@ -96,12 +110,14 @@ impl Question<'_> {
             resource: self.resource,
             context: &self.known,
         };
-        match evaluate(&Policies { identity: &policies, ..Policies::default() }, &request) {
-            Decision::Allowed(_) | Decision::AllowedToOwner => effect == Effect::Allow,
-            Decision::ExplicitlyDenied(_) => effect == Effect::Deny,
-            Decision::ImplicitlyDenied(_) => false,
-        }
+        let explanation = explain(&Policies { identity: &policies, ..Policies::default() }, &request);
+        explanation.statements.first().and_then(|considered| considered.mismatch)
     }
+}
+
+fn compile(version: Version, statement: Statement) -> Policy {
+    let kind = DocumentKind::Inline;
+    Policy::compile("one", &Document { kind, version, id: None, statements: vec![statement], size: 0 })
 }
 
 /// Every statement of a policy, and where it stands.
@@ -133,7 +149,7 @@ pub(super) fn known_of(subject: &Subject, account: AccountId) -> ContextMap {
     for key in ["aws:ViaAWSService", "aws:PrincipalIsAWSService"] {
         known.set(key, "false");
     }
-    // What came with a session, its tags for one, is in the place of the role's own.
+    // Of a role these are not known: what a session brought comes before them.
     set_tags(&mut known, "aws:PrincipalTag/", &subject.tags);
     known
 }
