@@ -180,6 +180,9 @@ pub struct UserIdentity<'a> {
     /// The user's name.
     #[serde(rename = "userName", default, skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Cow<'a, str>>,
+    /// The identity provider that vouches for somebody.
+    #[serde(rename = "identityProvider", default, skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<Cow<'a, str>>,
     /// The service that acted.
     #[serde(rename = "invokedBy", default, skip_serializing_if = "Option::is_none")]
     pub invoked_by: Option<Cow<'a, str>>,
@@ -195,6 +198,8 @@ pub enum IdentityType {
     IAMUser,
     /// Somebody in a role.
     AssumedRole,
+    /// Somebody an identity provider vouches for.
+    WebIdentityUser,
     /// Another account.
     AWSAccount,
     /// coffer itself.
@@ -218,6 +223,7 @@ impl IdentityType {
             Self::Root => "Root",
             Self::IAMUser => "IAMUser",
             Self::AssumedRole => "AssumedRole",
+            Self::WebIdentityUser => "WebIdentityUser",
             Self::AWSAccount => "AWSAccount",
             Self::AWSService => "AWSService",
             Self::Unknown => "Unknown",
@@ -234,6 +240,7 @@ impl<'a> UserIdentity<'a> {
             account_id: None,
             access_key_id: None,
             user_name: None,
+            identity_provider: None,
             invoked_by: None,
         }
     }
@@ -282,6 +289,20 @@ impl<'a> UserIdentity<'a> {
         }
     }
 
+    /// Somebody an identity provider vouches for.
+    pub fn web_identity(
+        principal_id: impl Into<Cow<'a, str>>,
+        user_name: impl Into<Cow<'a, str>>,
+        identity_provider: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            principal_id: Some(principal_id.into()),
+            user_name: Some(user_name.into()),
+            identity_provider: Some(identity_provider.into()),
+            ..Self::of(IdentityType::WebIdentityUser)
+        }
+    }
+
     /// coffer itself, under the name of the service it stands for.
     pub fn service(invoked_by: impl Into<Cow<'a, str>>) -> Self {
         Self { invoked_by: Some(invoked_by.into()), ..Self::of(IdentityType::AWSService) }
@@ -295,6 +316,7 @@ impl<'a> UserIdentity<'a> {
         cut_optional(members, "accountId", &self.account_id, bytes_max);
         cut_optional(members, "accessKeyId", &self.access_key_id, bytes_max);
         cut_optional(members, "userName", &self.user_name, bytes_max);
+        cut_optional(members, "identityProvider", &self.identity_provider, bytes_max);
         cut_optional(members, "invokedBy", &self.invoked_by, bytes_max);
     }
 

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
-use coffer_types::{AccountId, Region, Stage, VersionId};
+use coffer_types::{AccountId, IssuerUrl, Region, Stage, VersionId};
 
 pub(crate) use audit::{Audit, AuditTail, WhoRead};
 pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
@@ -287,6 +287,10 @@ pub(crate) struct Transport {
     /// and for programs of this machine.
     #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// The keys of an identity provider, as a JWK set in a file, instead of asking it. Read anew when a token names another key.
+    /// Can be given more than once.
+    #[arg(long, value_name = "ISSUER=FILE", value_parser = oidc_keys)]
+    pub(crate) oidc_keys: Vec<(IssuerUrl, PathBuf)>,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
 }
@@ -475,6 +479,18 @@ fn sync_mode(text: &str) -> Result<SyncMode, &'static str> {
             _ => Err("an interval has 1 to 60000 milliseconds"),
         },
         _ => Err("say `always`, `interval` or `interval=MILLIS`"),
+    }
+}
+
+/// `https://idp.example=keys.json`
+fn oidc_keys(text: &str) -> Result<(IssuerUrl, PathBuf), String> {
+    let (issuer, file) =
+        text.split_once('=').ok_or("write ISSUER=FILE, such as https://idp.example=keys.json")?;
+    let issuer = issuer.parse::<IssuerUrl>().map_err(|error| error.to_string())?;
+    if file.is_empty() {
+        Err("name the file after the equals sign".to_owned())
+    } else {
+        Ok((issuer, file.into()))
     }
 }
 

@@ -39,6 +39,7 @@ impl Transport {
         options.warn = Arc::new(move |text| output.warning(text));
         options.metrics_listen = self.metrics_listen;
         options.limits = self.limits.limits();
+        options.oidc_keys = self.oidc_keys.clone();
         options
     }
 

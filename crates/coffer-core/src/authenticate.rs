@@ -41,6 +41,9 @@ impl Core {
                 event_source,
             }),
             Claim::Local { uid } => Err(AuthenticationError::NotOwner { uid }),
+            Claim::WebIdentity { account, token } => {
+                inner.authenticate_token(account, &token, request, event_source, now).await
+            }
             Claim::SigV4(claim) => inner.authenticate_signature(claim, request, event_source, now).await,
         };
         believed.inspect_err(|error| inner.metrics.disbelieve(error))

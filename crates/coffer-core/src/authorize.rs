@@ -26,7 +26,7 @@ use crate::records::access::{Entity, Policies};
 use crate::records::view::View;
 use crate::records::{Group, ManagedPolicy, PolicyEpoch, Role, User};
 use crate::session::{Holder, Session, Terms};
-use crate::{Context, Denial, DenialReason, Error, Principal, keys};
+use crate::{Context, Denial, DenialReason, Error, Principal, keys, web_identity};
 
 /// Most bytes of compiled policies that are kept, as far as they can be told.
 const CACHE_WEIGHT_MAX: u64 = 16 * 1024 * 1024;
@@ -227,8 +227,9 @@ impl Inner {
                 Permissions::of_user(&mut view, generation, context.account, name, id).await?
             }
             Principal::Session(session) => Permissions::of_session(&mut view, generation, session).await?,
-            // The owner of the store, who could read the file anyway.
-            Principal::Local { .. } => {
+            // Whose own policies are none: whom a role trusts is said by the role, and the owner of the store could read the
+            // file anyway.
+            Principal::WebIdentity(_) | Principal::Local { .. } => {
                 let epoch_key = keys::policy_epoch(context.account);
                 let epoch = view.get_past_cache::<PolicyEpoch>(&epoch_key).await?;
                 Permissions::of_nobody(generation, epoch.map(|epoch| epoch.revision))
@@ -282,6 +283,9 @@ pub(crate) fn authorize<O: Operation>(
             Decision::ImplicitlyDenied(kind) => DenialReason::NotAllowed(kind),
             Decision::ExplicitlyDenied(by) => DenialReason::ExplicitlyDenied(by.kind),
         };
+        if let Principal::WebIdentity(_) = &context.principal {
+            return Err(IamError::NotTrusted(requirement.action).into());
+        }
         return Err(Error::Denied(Box::new(Denial {
             principal: context.principal.arn().to_owned(),
             account: context.account,
@@ -301,6 +305,7 @@ impl Principal {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
             Self::Session(session) => &session.policies_arn,
+            Self::WebIdentity(identity) => &identity.provider,
         }
     }
 
@@ -310,6 +315,7 @@ impl Principal {
             Self::User { id, .. } => id,
             Self::Local { arn, .. } => arn,
             Self::Session(session) => session.permissions_key(),
+            Self::WebIdentity(identity) => &identity.provider,
         }
     }
 
@@ -318,7 +324,7 @@ impl Principal {
     fn is_session_of_user(&self) -> bool {
         match self {
             Self::Session(session) => session.terms.holder == Holder::User,
-            Self::User { .. } | Self::Local { .. } => false,
+            Self::User { .. } | Self::WebIdentity(_) | Self::Local { .. } => false,
         }
     }
 
@@ -334,6 +340,7 @@ impl Principal {
                     unique_id: &session.terms.id,
                 },
             },
+            Self::WebIdentity(identity) => Who::Federated { provider: &identity.provider },
             Self::Local { .. } => Who::Root { account },
         }
     }
@@ -350,7 +357,7 @@ struct RequestKeys<'a, O: Operation> {
 impl<O: Operation> coffer_policy::Context for RequestKeys<'_, O> {
     fn get(&self, key: &str) -> Values<'_> {
         match self.global(key) {
-            Values::Absent => self.operation.condition(self.found, key),
+            Values::Absent => either(self.federated(key), || self.operation.condition(self.found, key)),
             known => known,
         }
     }
@@ -361,7 +368,29 @@ impl<O: Operation> RequestKeys<'_, O> {
     fn terms(&self) -> Option<&Terms> {
         match &self.context.principal {
             Principal::Session(session) => Some(&session.terms),
-            Principal::User { .. } | Principal::Local { .. } => None,
+            Principal::User { .. } | Principal::WebIdentity(_) | Principal::Local { .. } => None,
+        }
+    }
+
+    /// What an identity provider said of whom the session is of, or of who is to become one.
+    fn federated(&self, key: &str) -> Values<'_> {
+        match &self.context.principal {
+            Principal::WebIdentity(identity) => web_identity::claim(&identity.issuer, &identity.claims, key),
+            Principal::Session(session) => match &session.terms.federated {
+                Some(federated) => web_identity::claim(&federated.issuer, &federated.claims, key),
+                None => Values::Absent,
+            },
+            Principal::User { .. } | Principal::Local { .. } => Values::Absent,
+        }
+    }
+
+    fn federated_provider(&self) -> Values<'_> {
+        match &self.context.principal {
+            Principal::WebIdentity(identity) => one(&*identity.provider),
+            Principal::Session(session) => Values::optional(
+                session.terms.federated.as_ref().map(|federated| federated.provider.as_str()),
+            ),
+            Principal::User { .. } | Principal::Local { .. } => Values::Absent,
         }
     }
 
@@ -370,6 +399,12 @@ impl<O: Operation> RequestKeys<'_, O> {
         let Some(name) = key.strip_prefix("aws:") else { return Values::Absent };
         let context = self.context;
         match name {
+            "federatedprovider" => self.federated_provider(),
+            "principalarn" | "principalaccount" | "principaltype" | "userid"
+                if matches!(context.principal, Principal::WebIdentity(_)) =>
+            {
+                Values::Absent
+            }
             "principalarn" => one(context.principal.policies_arn()),
             "principalaccount" | "resourceaccount" => one(context.account.to_string()),
             "principaltype" => one(match &context.principal {
@@ -378,6 +413,7 @@ impl<O: Operation> RequestKeys<'_, O> {
                     Holder::User => "User",
                     Holder::Role => "AssumedRole",
                 },
+                Principal::WebIdentity(_) => "",
                 Principal::Local { .. } => "Account",
             }),
             "username" => Values::optional(context.principal.user_name()),
@@ -395,6 +431,7 @@ impl<O: Operation> RequestKeys<'_, O> {
             "userid" => match &context.principal {
                 Principal::User { id, .. } => one(&**id),
                 Principal::Session(session) => one(&*session.id),
+                Principal::WebIdentity(_) => Values::Absent,
                 Principal::Local { .. } => one(context.account.to_string()),
             },
             "sourceip" => match context.request.source {

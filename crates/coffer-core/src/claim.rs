@@ -4,14 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use coffer_audit::TlsDetails;
-use coffer_types::{AccountId, Region, Timestamp};
+use coffer_types::{AccountId, Region, SecretBytes, Timestamp};
 
-use crate::Session;
+use crate::{Session, WebIdentity, WebIdentityError};
 
 /// How a caller says who it is, as data read off the wire by a door.
 pub enum Claim {
     /// AWS Signature Version 4.
     SigV4(SigV4Claim),
+    /// A token of an identity provider's, for a role of this account.
+    WebIdentity {
+        /// The account whose provider it is.
+        account: AccountId,
+        /// The token, as it was sent.
+        token: SecretBytes,
+    },
     /// A process on this machine, known to the kernel by its uid: over the Unix socket, or in place.
     Local {
         /// Its uid.
@@ -132,6 +139,8 @@ pub enum Principal {
     },
     /// A session of a role or of a user.
     Session(Arc<Session>),
+    /// Somebody an identity provider vouches for, who may become a session of a role and nothing else.
+    WebIdentity(Arc<WebIdentity>),
     /// The owner of the store, in place or over its socket.
     Local {
         /// The owner's uid.
@@ -147,6 +156,7 @@ impl Principal {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => arn,
             Self::Session(session) => &session.arn,
+            Self::WebIdentity(identity) => &identity.provider,
         }
     }
 
@@ -155,7 +165,7 @@ impl Principal {
         match self {
             Self::User { name, .. } => Some(name),
             Self::Session(session) => session.user_name(),
-            Self::Local { .. } => None,
+            Self::WebIdentity(_) | Self::Local { .. } => None,
         }
     }
 
@@ -164,6 +174,7 @@ impl Principal {
         match self {
             Self::User { arn, .. } | Self::Local { arn, .. } => Arc::clone(arn),
             Self::Session(session) => Arc::clone(&session.arn),
+            Self::WebIdentity(identity) => Arc::clone(&identity.provider),
         }
     }
 }
@@ -211,6 +222,9 @@ pub enum AuthenticationError {
         /// The uid.
         uid: u32,
     },
+    /// A token of an identity provider's was not believed.
+    #[error(transparent)]
+    WebIdentity(#[from] WebIdentityError),
     /// Believed, but it has asked more often than it may.
     #[error("Rate exceeded")]
     RateExceeded,

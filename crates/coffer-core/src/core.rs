@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
 use crate::records::StoreMeta;
 use crate::records::cache::RecordCache;
+use crate::web_identity::IssuerKeys;
 use crate::{Clock, Error, Spawn};
 
 /// Authenticates, authorizes, executes and records. Cheap to clone; all clones are one.
@@ -55,6 +56,9 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     /// `None` if principals may ask as often as they like.
     pub(crate) rate: Option<RateLimiter>,
+    /// By source: who brings tokens of identity providers and has signed nothing.
+    pub(crate) strangers: RateLimiter,
+    pub(crate) issuers: IssuerKeys,
     /// Held by whoever drains and maintains: one at a time, across its waits.
     pub(crate) maintenance: async_lock::Mutex<Maintenance>,
     /// The audit log could not be written when last tried.

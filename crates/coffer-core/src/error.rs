@@ -133,6 +133,9 @@ pub enum IamError {
     /// It is for whoever has credentials that do not end.
     #[error("{0}")]
     NotForSessions(String),
+    /// The role does not trust who asks, or is not there.
+    #[error("Not authorized to perform {0}")]
+    NotTrusted(Action),
     /// A number or size that would be more than a quota allows.
     #[error("{0}")]
     LimitExceeded(String),
@@ -282,7 +285,7 @@ impl IamError {
             Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
             Self::InvalidInput(_) => "InvalidInputException",
             Self::PackedPolicyTooLarge(_) => "PackedPolicyTooLargeException",
-            Self::NotForSessions(_) => "AccessDenied",
+            Self::NotForSessions(_) | Self::NotTrusted(_) => "AccessDenied",
             Self::LimitExceeded(_) => "LimitExceededException",
         }
     }

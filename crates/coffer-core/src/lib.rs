@@ -32,6 +32,7 @@ mod refuse;
 mod session;
 mod start;
 mod transaction;
+mod web_identity;
 
 /// The operations: parameters, answers and rules, by family.
 pub mod ops {
@@ -59,6 +60,7 @@ pub use crate::start::{
     AuditFacts, AuditFailure, CoreOptions, Founding, FoundingUser, NODE, OpenAudit, Parts, StartError,
 };
 pub use crate::transaction::Transaction;
+pub use crate::web_identity::{FetchError, IssuerSource, WebIdentity, WebIdentityError};
 
 /// Hashing for doors, which have no other way to it.
 pub mod digest {

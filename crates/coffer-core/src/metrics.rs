@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::{AuthenticationError, Core, Error, IamError};
+use crate::{AuthenticationError, Core, Error, IamError, WebIdentityError};
 
 /// Cells of each count. All but the last belong to one thread each; that one is for all further threads.
 const SHARDS: usize = 16;
@@ -56,7 +56,7 @@ impl From<&Error> for Outcome {
         match error {
             Error::SecretNotFound | Error::ValueNotFound(_) | Error::VersionNotFound(_) => Self::NotFound,
             Error::Iam(IamError::NoSuchEntity(_)) => Self::NotFound,
-            Error::Denied(_) => Self::Denied,
+            Error::Denied(_) | Error::Iam(IamError::NotTrusted(_)) => Self::Denied,
             Error::Unavailable(_) | Error::DecryptionFailure => Self::Failed,
             Error::SecretExists(_)
             | Error::TokenInUse { .. }
@@ -130,6 +130,16 @@ impl Disbelief {
 impl From<&AuthenticationError> for Disbelief {
     fn from(error: &AuthenticationError) -> Self {
         match error {
+            AuthenticationError::WebIdentity(error) => match error {
+                WebIdentityError::NoProvider | WebIdentityError::NoVerificationKey => Self::UnknownKey,
+                WebIdentityError::Expired { .. } | WebIdentityError::NotYet => Self::ClockSkew,
+                WebIdentityError::IssuerUnreachable => Self::Unavailable,
+                WebIdentityError::NoToken
+                | WebIdentityError::Issuer
+                | WebIdentityError::Signature
+                | WebIdentityError::Claim(_)
+                | WebIdentityError::Audience => Self::WrongSignature,
+            },
             AuthenticationError::UnknownAccessKey => Self::UnknownKey,
             AuthenticationError::InvalidSessionToken | AuthenticationError::WrongSignature => {
                 Self::WrongSignature

@@ -58,6 +58,9 @@ impl Inner {
                     UserIdentity::assumed_role(&*session.id, &*session.arn, account, &*session.access_key_id)
                 }
             },
+            Principal::WebIdentity(identity) => {
+                UserIdentity::web_identity(identity.id(), &*identity.subject, &*identity.provider)
+            }
             Principal::Local { uid, .. } => UserIdentity::local(*uid, account),
         };
         let mut room: AddressText = [0; size_of::<AddressText>()];

@@ -19,6 +19,7 @@ use crate::error::IamError;
 use crate::records::access::{Entity, IdOf, unique_id};
 use crate::records::view::View;
 use crate::records::{Role, User};
+use crate::web_identity::Federated;
 use crate::{AuthenticationError, Error, SigV4Claim, keys};
 
 /// What a token is sealed for.
@@ -55,6 +56,9 @@ pub(crate) struct Terms {
     /// What narrows it: a document as written, and managed policies.
     pub(crate) policy: Option<String>,
     pub(crate) policy_arns: Vec<String>,
+    /// Whom it is of, if an identity provider vouched for it.
+    #[serde(default)]
+    pub(crate) federated: Option<Federated>,
 }
 
 /// What a token holds.

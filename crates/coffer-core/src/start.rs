@@ -22,6 +22,7 @@ use crate::rate::RateLimiter;
 use crate::records::access::{ADMINISTRATOR_ACCESS, Facts, IdOf, Policies, unique_id};
 use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
+use crate::web_identity::{IssuerKeys, STRANGERS_A_SECOND};
 use crate::{Clock, Error, Spawn, keys};
 
 /// Opens the audit log once it is known what the store keeps of it: its signing key, and the newest checkpoint. A
@@ -257,6 +258,8 @@ impl Core {
             refusals: Mutex::new(RefusalMeter::new(now)),
             metrics: Metrics::default(),
             rate: parts.options.rate_limit.map(RateLimiter::new),
+            strangers: RateLimiter::new(STRANGERS_A_SECOND),
+            issuers: IssuerKeys::default(),
             maintenance: async_lock::Mutex::new(Maintenance::new(known, now)),
             audit_failed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),

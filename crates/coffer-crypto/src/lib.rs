@@ -19,6 +19,7 @@ pub mod process;
 mod random;
 mod record;
 mod seal;
+mod signature;
 pub mod sigv4;
 mod token;
 mod value;
@@ -30,6 +31,9 @@ pub use mac::{constant_time_eq, hmac_sha256};
 pub use random::{Random, SystemRandom};
 pub use record::StoreKey;
 pub use seal::{KeyFileSeal, PassphraseSeal, Seal, SealError, SealedRootKey};
+#[cfg(any(test, feature = "test-issuer"))]
+pub use signature::test_issuer::TestKeyPair;
+pub use signature::{SignatureAlgorithm, SignaturePublicKey};
 pub use token::TokenKey;
 pub use value::{KeyEncryptionKey, SealedValue, ValueContext, ValueKind};
 

@@ -13,6 +13,7 @@ mod connection;
 mod current;
 mod dev;
 pub mod home;
+mod issuers;
 pub mod local;
 mod metrics;
 mod metrics_listener;

@@ -70,6 +70,7 @@ pub async fn authenticate(
         | AuthenticationError::ExpiredToken
         | AuthenticationError::WrongSignature
         | AuthenticationError::RateExceeded
+        | AuthenticationError::WebIdentity(_)
         | AuthenticationError::Expired { .. }
         | AuthenticationError::NotYetCurrent { .. } => Failure::new(FailureKind::Denied, error.to_string()),
     };
@@ -639,7 +640,8 @@ fn kind_of(error: &IamError) -> FailureKind {
         | IamError::InvalidInput(_)
         | IamError::LimitExceeded(_)
         | IamError::PackedPolicyTooLarge(_)
-        | IamError::NotForSessions(_) => FailureKind::Refused,
+        | IamError::NotForSessions(_)
+        | IamError::NotTrusted(_) => FailureKind::Refused,
     }
 }
 

@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffer_types::IssuerUrl;
+
 use crate::service_manager::PassedSockets;
 use crate::{DevSettings, TlsError, TlsIdentity};
 
@@ -52,6 +54,8 @@ pub struct ServeOptions {
     pub at_once: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What one caller, and all together, may use.
     pub limits: Limits,
+    /// Files with the keys of identity providers, which then are not asked for them.
+    pub oidc_keys: Vec<(IssuerUrl, PathBuf)>,
 }
 
 /// What one caller, and all together, may use.
@@ -115,6 +119,7 @@ impl ServeOptions {
             watcher: None,
             at_once: None,
             limits: Limits::default(),
+            oidc_keys: Vec::new(),
         }
     }
 

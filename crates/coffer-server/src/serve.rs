@@ -7,13 +7,14 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
-use coffer_core::Core;
+use coffer_core::{Core, IssuerSource};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::current::CurrentCore;
+use crate::issuers::IssuerClient;
 use crate::metrics::ServerMetrics;
 use crate::socket::LocalListener;
 use crate::sources::SourceCounts;
@@ -94,9 +95,12 @@ pub async fn serve(
         keeper.as_ref().map(|keeper| tls::acceptor(keeper.shown())).transpose().map_err(ServeError::Tls)?;
 
     let (at_once, stop_at_once) = watch::channel(false);
+    let issuers = Arc::new(IssuerClient::new(options.oidc_keys));
+    core.use_issuers(Arc::clone(&issuers) as Arc<dyn IssuerSource>);
     let current = CurrentCore::new(core);
     let shared = Arc::new(Shared {
         core: Arc::clone(&current),
+        issuers,
         limits,
         tls,
         shown: keeper.as_ref().map(|keeper| Arc::clone(keeper.shown())),

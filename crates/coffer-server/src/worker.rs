@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, thread};
 
-use coffer_core::Core;
+use coffer_core::{Core, IssuerSource};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::current::{CurrentCore, ThreadCore};
+use crate::issuers::IssuerClient;
 use crate::metrics::{self, ServerMetrics};
 use crate::sources::SourceCounts;
 use crate::tls::Shown;
@@ -22,6 +23,8 @@ use crate::{DevSettings, Limits, connection};
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) core: Arc<CurrentCore>,
+    /// Asks identity providers for their keys.
+    pub(crate) issuers: Arc<IssuerClient>,
     pub(crate) limits: Limits,
     /// Set if connections speak TLS.
     pub(crate) tls: Option<TlsAcceptor>,
@@ -209,6 +212,7 @@ impl Worker {
 
     /// Empties a throw-away server.
     pub(crate) fn replace_core(&self, core: Core) {
+        core.use_issuers(Arc::clone(&self.shared.issuers) as Arc<dyn IssuerSource>);
         self.core.replace(core);
     }
 

@@ -5,6 +5,7 @@
 
 mod clock;
 mod failing_log;
+pub mod issuer;
 pub mod linearizability;
 mod paced_store;
 pub mod policy;

@@ -100,6 +100,7 @@ impl From<&AuthenticationError> for Refused {
                 (StatusCode::BAD_REQUEST, "InvalidSignatureException")
             }
             AuthenticationError::RateExceeded => (StatusCode::BAD_REQUEST, "ThrottlingException"),
+            AuthenticationError::WebIdentity(error) => crate::query::of_token(error),
             AuthenticationError::NotOwner { .. } => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
             AuthenticationError::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceError"),
         };

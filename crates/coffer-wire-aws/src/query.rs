@@ -2,7 +2,7 @@
 //!
 //! No I/O of its own, as [`crate::door`]. Which service is asked is what the request is *signed* for, so that a signature
 //! for one is never good for the other: IAM in `us-east-1`, where it is in AWS, and STS in any region. Invariants: who is
-//! asking is settled before a parameter is read; whatever does not become an operation is recorded as refused.
+//! asking is settled before a parameter is read, but for the token that settles it; whatever does not become an operation is recorded as refused.
 
 use bytes::Bytes;
 use coffer_core::ops::iam::{
@@ -20,7 +20,7 @@ use coffer_core::ops::iam::{
     UntagEntity, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateGroup, UpdateOpenIDConnectProviderThumbprint,
     UpdateRole, UpdateRoleDescription, UpdateUser,
 };
-use coffer_core::ops::sts::{AssumeRole, GetCallerIdentity, GetSessionToken};
+use coffer_core::ops::sts::{AssumeRole, AssumeRoleWithWebIdentity, GetCallerIdentity, GetSessionToken};
 use coffer_core::{Claim, Context, Core, Operation, OperationName, RequestInfo};
 use coffer_types::Region;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -37,6 +37,7 @@ pub mod parameters;
 mod sts;
 pub mod xml;
 
+pub(crate) use errors::of_token;
 use parameters::{Malformed, Parameters};
 use xml::Xml;
 
@@ -228,7 +229,14 @@ operations! {
     UpdateUser,
 }
 
-operations! { STS_OPERATIONS, run_sts, Service::Sts, AssumeRole, GetCallerIdentity, GetSessionToken }
+operations! {
+    STS_OPERATIONS, run_sts, Service::Sts,
+    AssumeRole,
+    // Signed by nobody, so that it is answered before this.
+    AssumeRoleWithWebIdentity,
+    GetCallerIdentity,
+    GetSessionToken,
+}
 
 async fn run_one<O>(
     core: &Core,
@@ -259,8 +267,13 @@ pub(crate) async fn answer(
     body: &[u8],
     request: &RequestInfo,
 ) -> (StatusCode, Bytes) {
-    let service = Service::of(&head.headers);
-    match serve(core, service, head, body, request).await {
+    let by_token = by_token(head, body);
+    let service = if by_token.is_some() { Service::Sts } else { Service::of(&head.headers) };
+    let served = match by_token {
+        Some(parameters) => serve_by_token(core, parameters, request).await,
+        None => serve(core, service, head, body, request).await,
+    };
+    match served {
         Ok(body) => (StatusCode::OK, body),
         Err(refused) => (refused.status, error_body(service, &refused, &request.request_id)),
     }
@@ -280,6 +293,58 @@ pub(crate) async fn refuse(
 fn error_body(service: Service, refused: &Refused, request_id: &str) -> Bytes {
     let is_senders = refused.status.is_client_error();
     Xml::error(service.namespace(), is_senders, refused.code, &refused.message, request_id)
+}
+
+/// The parameters of a request that proves itself with an identity provider's token, and by no signature, as in AWS.
+fn by_token(head: &Parts, body: &[u8]) -> Option<Parameters> {
+    const ACTION: &str = <AssumeRoleWithWebIdentity as Operation>::NAME.name;
+    // Most forms are not even looked at any further.
+    let is_named = body.windows(ACTION.len()).any(|window| window == ACTION.as_bytes());
+    if !is_named || head.method != Method::POST || head.uri.path() != "/" {
+        return None;
+    }
+    let parameters = Parameters::parse(body).ok()?;
+    let is_meant =
+        parameters.raw("Action") == Some(ACTION) && parameters.raw("Version") == Some(Service::Sts.version());
+    is_meant.then_some(parameters)
+}
+
+/// Answers a request that proves itself with a token. The shape of its parameters is all that is looked at before that.
+async fn serve_by_token(
+    core: &Core,
+    parameters: Parameters,
+    request: &RequestInfo,
+) -> Result<Bytes, Refused> {
+    const NAME: OperationName = <AssumeRoleWithWebIdentity as Operation>::NAME;
+    let refusing = || Refusing {
+        core,
+        context: None,
+        request,
+        event_source: Service::Sts.event_source(),
+        event_name: Some(NAME.name.to_owned()),
+        access_key_id: None,
+        region: None,
+    };
+    let (operation, token) = match sts::with_token(parameters) {
+        Ok(both) => both,
+        Err(malformed) => {
+            return Err(refusing().refuse_as(errors::of_parameters(&malformed), errors::of_core).await);
+        }
+    };
+    let claim = Claim::WebIdentity { account: operation.role.account, token };
+    let context = match core.authenticate(claim, request.clone(), Service::Sts.event_source()).await {
+        Ok(context) => context,
+        Err(error) => {
+            return Err(refusing().refuse_as(errors::of_authentication(&error), errors::of_core).await);
+        }
+    };
+    let answer = core.execute(&context, operation).await.map_err(|error| errors::of_core(&error))?;
+    Ok(Xml::response(
+        Service::Sts.namespace(),
+        NAME.name,
+        answer.to_xml(NAME.name),
+        &context.request.request_id,
+    ))
 }
 
 async fn serve(

@@ -17,6 +17,8 @@ use coffer_core::ops::audit::{ListReads, RecordFilter, SearchAudit};
 use coffer_core::ops::local::{ReadStatus, TailAudit, VerifyAudit};
 use coffer_core::ops::review::{ExplainDenial, WhoCan};
 use coffer_core::{AuthenticationError, Claim, Context, Error, RequestInfo, Transport};
+use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
+use coffer_testkit::issuer::{TestIssuer, signed_token};
 use coffer_testkit::{OWNER, World};
 use coffer_wire_aws::{IAM_OPERATIONS, OPERATIONS, STS_OPERATIONS, sigv4};
 use common::{
@@ -157,6 +159,11 @@ const CALLS: &[(Service, &str, &str)] = &[
     (Iam, "UpdateRoleDescription", "RoleName=job&Description=d"),
     (Iam, "UpdateUser", "UserName=empty&NewUserName=renamed"),
     (Sts, "AssumeRole", "RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fjob&RoleSessionName=app"),
+    (
+        Sts,
+        "AssumeRoleWithWebIdentity",
+        "RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Ffederated&RoleSessionName=app&WebIdentityToken=JWT",
+    ),
     (Sts, "GetCallerIdentity", ""),
     (Sts, "GetSessionToken", ""),
 ];
@@ -184,6 +191,8 @@ struct Scene {
     world: World,
     callers: Vec<Caller>,
     key: String,
+    /// Of somebody the identity provider vouches for.
+    token: String,
 }
 
 impl Scene {
@@ -206,7 +215,14 @@ impl Scene {
             iam(&format!("Put{kind}Policy"), &format!("{kind}Name={holder}&{own}"));
             iam(&format!("Attach{kind}Policy"), &format!("{kind}Name={holder}&{P}"));
         }
-        iam("CreateOpenIDConnectProvider", &format!("Url={ISSUER}"));
+        iam("CreateOpenIDConnectProvider", &format!("Url={ISSUER}&ClientIDList.member.1=app"));
+        let federated = policy(&[&format!(
+            r#"{{"Effect": "Allow", "Principal": {{"Federated": "arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example"}}, "Action": "sts:AssumeRoleWithWebIdentity"}}"#
+        )]);
+        iam("CreateRole", &format!("RoleName=federated&AssumeRolePolicyDocument={}", encoded(&federated)));
+        let pair = TestKeyPair::make(SignatureAlgorithm::Es256);
+        let issuer = TestIssuer::new("https://idp.example", &[("k", &pair)]);
+        world.core.use_issuers(issuer.published);
         iam("PutUserPermissionsBoundary", &format!("UserName=target&{BOUNDARY}"));
         iam("PutRolePermissionsBoundary", &format!("RoleName=job&{BOUNDARY}"));
         iam("AddUserToGroup", "GroupName=team&UserName=target");
@@ -293,7 +309,10 @@ impl Scene {
             named("deleted", deleted),
             named("nobody", Keys::nobody()),
         ];
-        Self { world, callers, key }
+        let now = world.core.now().as_millis() / 1000;
+        let claims = serde_json::json!({"iss": "https://idp.example", "sub": "app", "aud": "app", "iat": now, "exp": now + 300});
+        let token = signed_token("ES256", "k", &pair, &claims);
+        Self { world, callers, key, token }
     }
 
     /// The body of a call, of which the last words may be what is done before.
@@ -309,7 +328,11 @@ impl Scene {
                 other => other,
             })
             .collect();
-        let body = words.join("&").replace("=TARGET", TARGET).replace("=KEY", &format!("={}", self.key));
+        let body = words
+            .join("&")
+            .replace("=TARGET", TARGET)
+            .replace("=KEY", &format!("={}", self.key))
+            .replace("=JWT", &format!("={}", self.token));
         body.replace("TOKEN", "00000000-0000-4000-8000-000000000002")
             .replace("VERSION", "00000000-0000-4000-8000-000000000001")
     }
@@ -535,6 +558,11 @@ fn check(matrix: &str) {
         }
         rows += 1;
         let of = |column: &str| cells[columns.iter().position(|known| *known == column).unwrap()];
+        if operation == "AssumeRoleWithWebIdentity" {
+            // Whom its token is of is asked, and not who signs.
+            assert!(cells.iter().all(|cell| *cell == "yes"), "{operation}");
+            continue;
+        }
         assert_eq!(of("admin"), "yes", "{operation}");
         for (column, answer) in [("expired", "expired"), ("inactive", "unknown"), ("deleted", "unknown")] {
             assert_eq!(of(column), answer, "{operation}");

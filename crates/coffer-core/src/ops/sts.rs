@@ -8,6 +8,7 @@ use coffer_types::{AccountId, EntityName, PolicyArn, RoleArn, Tag};
 use crate::session::Credentials;
 
 mod assume_role;
+mod assume_role_with_web_identity;
 mod get_caller_identity;
 mod get_session_token;
 
@@ -56,6 +57,32 @@ pub struct AssumedRole {
     pub arn: String,
     /// Who is behind it.
     pub source_identity: Option<String>,
+}
+
+/// Takes on a role as somebody an identity provider vouches for.
+pub struct AssumeRoleWithWebIdentity {
+    /// Which.
+    pub role: RoleArn,
+    /// What to call the session, at most 64 characters.
+    pub session_name: EntityName,
+    /// How long, 900 or more; an hour if `None`.
+    pub seconds: Option<u32>,
+    /// A document that narrows the session.
+    pub policy: Option<String>,
+    /// Managed policies that narrow the session; at most ten.
+    pub policy_arns: Vec<PolicyArn>,
+}
+
+/// A role was taken on by somebody an identity provider vouches for.
+pub struct AssumedRoleWithWebIdentity {
+    /// The session.
+    pub role: AssumedRole,
+    /// The token's subject.
+    pub subject: String,
+    /// The audience of the token that is one of the provider's.
+    pub audience: String,
+    /// The provider's ARN.
+    pub provider: String,
 }
 
 /// Makes credentials of the caller's that end.

@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: as in [`crate::errors`], each kind of error has its code in one exhaustive match.
 
-use coffer_core::{AuthenticationError, Error, IamError};
+use coffer_core::{AuthenticationError, Error, IamError, WebIdentityError};
 use http::StatusCode;
 
 use super::parameters::Malformed;
@@ -36,7 +36,9 @@ pub(super) fn of_core(error: &Error) -> Refused {
         }
         Error::Iam(IamError::InvalidInput(_)) => (StatusCode::BAD_REQUEST, "InvalidInput"),
         Error::Iam(IamError::PackedPolicyTooLarge(_)) => (StatusCode::BAD_REQUEST, "PackedPolicyTooLarge"),
-        Error::Iam(IamError::NotForSessions(_)) => (StatusCode::FORBIDDEN, "AccessDenied"),
+        Error::Iam(IamError::NotForSessions(_) | IamError::NotTrusted(_)) => {
+            (StatusCode::FORBIDDEN, "AccessDenied")
+        }
         Error::Iam(IamError::LimitExceeded(_)) => (StatusCode::CONFLICT, "LimitExceeded"),
         Error::Busy => (StatusCode::CONFLICT, "ConcurrentModification"),
         Error::Unavailable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceFailure"),
@@ -58,10 +60,27 @@ pub(super) fn of_authentication(error: &AuthenticationError) -> Refused {
         | AuthenticationError::Expired { .. }
         | AuthenticationError::NotYetCurrent { .. } => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
         AuthenticationError::RateExceeded => (StatusCode::BAD_REQUEST, "Throttling"),
+        AuthenticationError::WebIdentity(error) => of_token(error),
         AuthenticationError::NotOwner { .. } => (StatusCode::FORBIDDEN, "AccessDenied"),
         AuthenticationError::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceFailure"),
     };
     Refused::of_protocol(status, code, error.to_string())
+}
+
+/// The codes of the service model of `AssumeRoleWithWebIdentity`.
+pub(crate) fn of_token(error: &WebIdentityError) -> (StatusCode, &'static str) {
+    match error {
+        WebIdentityError::NoToken
+        | WebIdentityError::Issuer
+        | WebIdentityError::NoProvider
+        | WebIdentityError::NoVerificationKey
+        | WebIdentityError::Signature
+        | WebIdentityError::Claim(_)
+        | WebIdentityError::Audience => (StatusCode::BAD_REQUEST, "InvalidIdentityToken"),
+        WebIdentityError::Expired { .. } => (StatusCode::BAD_REQUEST, "ExpiredTokenException"),
+        WebIdentityError::NotYet => (StatusCode::FORBIDDEN, "IDPRejectedClaim"),
+        WebIdentityError::IssuerUnreachable => (StatusCode::BAD_REQUEST, "IDPCommunicationError"),
+    }
 }
 
 pub(super) fn of_signature(error: &SigV4Error) -> Refused {

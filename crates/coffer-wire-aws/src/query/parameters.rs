@@ -85,6 +85,11 @@ impl Parameters {
         self.values.get(name).map(String::as_str)
     }
 
+    /// A parameter as it was sent, which then is not there any more.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+
     /// A text, if it was sent, of so many characters.
     pub fn text(&self, name: &str, chars: RangeInclusive<usize>) -> Option<String> {
         let value = self.raw(name)?;

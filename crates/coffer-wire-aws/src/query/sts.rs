@@ -2,11 +2,14 @@
 
 use coffer_core::Credentials;
 use coffer_core::ops::sts::{
-    AssumeRole, AssumedRole, CallerIdentity, GetCallerIdentity, GetSessionToken, SessionToken,
+    AssumeRole, AssumeRoleWithWebIdentity, AssumedRole, AssumedRoleWithWebIdentity, CallerIdentity,
+    GetCallerIdentity, GetSessionToken, SessionToken,
 };
-use coffer_types::iam_limits::{SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, USER_SESSION_SECONDS_MAX};
+use coffer_types::iam_limits::{
+    SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, USER_SESSION_SECONDS_MAX, WEB_IDENTITY_TOKEN_CHARS_MAX,
+};
 use coffer_types::limits::{TAG_KEY_CHARS_MAX, TAGS_PER_SECRET_MAX};
-use coffer_types::{EntityName, PolicyArn, RoleArn};
+use coffer_types::{EntityName, PolicyArn, RoleArn, SecretBytes};
 
 use super::parameters::{Malformed, Parameters};
 use super::xml::Xml;
@@ -35,6 +38,28 @@ impl ToXml for CallerIdentity {
 }
 
 impl Parameters {
+    /// `PolicyArns.member.1.arn` …: managed policies that narrow a session.
+    fn policy_arns(&self) -> Vec<PolicyArn> {
+        let mut policy_arns: Vec<PolicyArn> = Vec::new();
+        let mut is_ended = false;
+        for number in 1..=SESSION_POLICIES_MAX + 1 {
+            let name = format!("PolicyArns.member.{number}.arn");
+            if self.raw(&name).is_none() {
+                is_ended = true;
+            } else if is_ended {
+                // A session must not be wider than was asked for.
+                self.violate(&name, "", "Member must follow the one before it".to_owned());
+            } else {
+                policy_arns.extend(self.parsed::<PolicyArn>(&name, POLICY_ARN_RULE));
+            }
+        }
+        if policy_arns.len() > SESSION_POLICIES_MAX {
+            let rule = format!("Member must have length less than or equal to {SESSION_POLICIES_MAX}");
+            self.violate("PolicyArns", "", rule);
+        }
+        policy_arns
+    }
+
     /// Refuses parameters that coffer knows and does not serve.
     pub(super) fn refuse_unserved(&self, names: &[&str]) {
         for name in names {
@@ -56,23 +81,7 @@ impl FromQuery for AssumeRole {
         form.text("SourceIdentity", 2..=64);
         let source_identity = form.parsed::<EntityName>("SourceIdentity", SESSION_NAME_RULE);
         let policy = form.text("Policy", 1..=2048);
-        let mut policy_arns: Vec<PolicyArn> = Vec::new();
-        let mut is_ended = false;
-        for number in 1..=SESSION_POLICIES_MAX + 1 {
-            let name = format!("PolicyArns.member.{number}.arn");
-            if form.raw(&name).is_none() {
-                is_ended = true;
-            } else if is_ended {
-                // A session must not be wider than was asked for.
-                form.violate(&name, "", "Member must follow the one before it".to_owned());
-            } else {
-                policy_arns.extend(form.parsed::<PolicyArn>(&name, POLICY_ARN_RULE));
-            }
-        }
-        if policy_arns.len() > SESSION_POLICIES_MAX {
-            let rule = format!("Member must have length less than or equal to {SESSION_POLICIES_MAX}");
-            form.violate("PolicyArns", "", rule);
-        }
+        let policy_arns = form.policy_arns();
         let tags = form.tags("Tags", TAGS_PER_SECRET_MAX).unwrap_or_default();
         let transitive = form.texts("TransitiveTagKeys", TAGS_PER_SECRET_MAX, 1..=TAG_KEY_CHARS_MAX);
         form.finish(role.zip(session_name).map(|(role, session_name)| Self {
@@ -86,6 +95,65 @@ impl FromQuery for AssumeRole {
             tags,
             transitive: transitive.unwrap_or_default(),
         }))
+    }
+}
+
+/// What `AssumeRoleWithWebIdentity` asks for, and the token that is to be believed first. The token is taken out of the parameters:
+/// no refusal repeats it.
+pub(super) fn with_token(
+    mut form: Parameters,
+) -> Result<(AssumeRoleWithWebIdentity, SecretBytes), Malformed> {
+    let token = form.take("WebIdentityToken").map(SecretBytes::from);
+    match token.as_ref().map(|token| token.expose_secret().len()) {
+        None => {
+            form.missing("WebIdentityToken");
+        }
+        Some(0..4) => {
+            form.violate(
+                "WebIdentityToken",
+                "",
+                "Member must have length greater than or equal to 4".to_owned(),
+            );
+        }
+        Some(length) if length > WEB_IDENTITY_TOKEN_CHARS_MAX => {
+            let rule =
+                format!("Member must have length less than or equal to {WEB_IDENTITY_TOKEN_CHARS_MAX}");
+            form.violate("WebIdentityToken", "", rule);
+        }
+        Some(_) => {}
+    }
+    let operation = AssumeRoleWithWebIdentity::from_query(form)?;
+    // Without a token that was noted.
+    let token = token.ok_or(Malformed::QueryString("The request has no token."))?;
+    Ok((operation, token))
+}
+
+impl FromQuery for AssumeRoleWithWebIdentity {
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        form.refuse_unserved(&["ProviderId"]);
+        let role = form.required::<RoleArn>("RoleArn", ROLE_ARN_RULE);
+        form.text("RoleSessionName", 2..=64);
+        let session_name = form.required::<EntityName>("RoleSessionName", SESSION_NAME_RULE);
+        let seconds = form.number("DurationSeconds", SESSION_SECONDS_SHORTEST..=SESSION_SECONDS_MAX);
+        let policy = form.text("Policy", 1..=2048);
+        let policy_arns = form.policy_arns();
+        form.finish(role.zip(session_name).map(|(role, session_name)| Self {
+            role,
+            session_name,
+            seconds,
+            policy,
+            policy_arns,
+        }))
+    }
+}
+
+impl ToXml for AssumedRoleWithWebIdentity {
+    fn to_xml(&self, operation: &str) -> Option<Xml> {
+        let mut xml = self.role.to_xml(operation)?;
+        xml.text("SubjectFromWebIdentityToken", &self.subject);
+        xml.text("Audience", &self.audience);
+        xml.text("Provider", &self.provider);
+        Some(xml)
     }
 }
 

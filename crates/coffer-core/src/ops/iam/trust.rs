@@ -169,7 +169,7 @@ fn role_id(context: &Context) -> Option<&str> {
             Holder::Role => Some(&session.terms.id),
             Holder::User => None,
         },
-        Principal::User { .. } | Principal::Local { .. } => None,
+        Principal::User { .. } | Principal::WebIdentity(_) | Principal::Local { .. } => None,
     }
 }
 

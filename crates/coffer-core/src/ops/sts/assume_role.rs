@@ -23,11 +23,11 @@ use crate::transaction::Transaction;
 use crate::{Context, Error, Principal, keys};
 
 /// How long a session is, unless it is told.
-const SECONDS_DEFAULT: u32 = 3600;
+pub(super) const SECONDS_DEFAULT: u32 = 3600;
 /// How long a session can be that begins from another, in seconds.
 const CHAINED_SECONDS_MAX: u32 = 3600;
 /// Trusts nobody: the policy of a role that is not there.
-const NOBODY: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "nobody.amazonaws.com"}, "Action": "sts:AssumeRole"}}"#;
+pub(super) const NOBODY: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "nobody.amazonaws.com"}, "Action": "sts:AssumeRole"}}"#;
 
 /// The role, if it is there, and whom it trusts.
 pub struct Found {
@@ -70,13 +70,7 @@ impl Operation for AssumeRole {
             None => Document::parse(NOBODY, DocumentKind::Trust),
         };
         let document = document.map_err(Error::unavailable)?;
-        let mut missing_policy = None;
-        for arn in &self.policy_arns {
-            if !is_there(context, view, arn).await? {
-                missing_policy = Some(arn.to_string());
-                break;
-            }
-        }
+        let missing_policy = missing_policy(context, view, &self.policy_arns).await?;
         let source_identity = calling_session(context)
             .and_then(|session| session.terms.source_identity.as_deref())
             .or(self.source_identity.as_deref())
@@ -139,11 +133,7 @@ impl Operation for AssumeRole {
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.".to_owned(),
             ));
         }
-        if seconds > role.session_seconds_max {
-            return Err(Error::InvalidParameter(
-                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".to_owned(),
-            ));
-        }
+        check_longest(seconds, &role)?;
         // Once set it stays, from session to session.
         if self.source_identity.is_some() && self.source_identity != found.source_identity {
             let text = "The SourceIdentity of the calling session can't be changed.";
@@ -152,10 +142,7 @@ impl Operation for AssumeRole {
         if let Some(policy) = &self.policy {
             check_session_policy(policy)?;
         }
-        if let Some(arn) = &found.missing_policy {
-            let text = format!("Policy {arn} does not exist or is not attachable.");
-            return Err(IamError::NoSuchEntity(text).into());
-        }
+        refuse_missing_policy(found.missing_policy.as_deref())?;
         check_tag_keys(&self.tags)?;
         let inherited: Vec<Tag> = from.map(|session| transitive_tags(&session.terms)).unwrap_or_default();
         if self
@@ -184,6 +171,7 @@ impl Operation for AssumeRole {
             source_identity: found.source_identity,
             policy: self.policy.clone(),
             policy_arns: self.policy_arns.iter().map(ToString::to_string).collect(),
+            federated: None,
         };
         let arn = assumed_role_arn(context.account, &terms.name, &terms.session_name);
         let (id, source_identity) = (role_session_id(&terms), terms.source_identity.clone());
@@ -191,22 +179,59 @@ impl Operation for AssumeRole {
     }
 
     fn response(output: &AssumedRole, members: &mut Members<'_>) {
+        output.write(members);
+    }
+}
+
+impl AssumedRole {
+    /// What a record tells of it.
+    pub(super) fn write(&self, members: &mut Members<'_>) {
         members.object("credentials", |members| {
-            members.text("accessKeyId", &output.credentials.access_key_id);
-            members.text("expiration", output.credentials.expires.to_rfc3339_seconds());
+            members.text("accessKeyId", &self.credentials.access_key_id);
+            members.text("expiration", self.credentials.expires.to_rfc3339_seconds());
         });
         members.object("assumedRoleUser", |members| {
-            members.text("assumedRoleId", &output.id);
-            members.text("arn", &output.arn);
+            members.text("assumedRoleId", &self.id);
+            members.text("arn", &self.arn);
         });
     }
+}
+
+/// Whether a role's sessions may be so long.
+pub(super) fn check_longest(seconds: u32, role: &Role) -> Result<(), Error> {
+    if seconds > role.session_seconds_max {
+        return Err(Error::InvalidParameter(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The first of some policies that is not there.
+pub(super) async fn missing_policy(
+    context: &Context,
+    view: &mut View,
+    arns: &[PolicyArn],
+) -> Result<Option<String>, Error> {
+    for arn in arns {
+        if !is_there(context, view, arn).await? {
+            return Ok(Some(arn.to_string()));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn refuse_missing_policy(arn: Option<&str>) -> Result<(), Error> {
+    let Some(arn) = arn else { return Ok(()) };
+    let text = format!("Policy {arn} does not exist or is not attachable.");
+    Err(IamError::NoSuchEntity(text).into())
 }
 
 /// The session that asks, if one does.
 fn calling_session(context: &Context) -> Option<&Session> {
     match &context.principal {
         Principal::Session(session) => Some(session),
-        Principal::User { .. } | Principal::Local { .. } => None,
+        Principal::User { .. } | Principal::WebIdentity(_) | Principal::Local { .. } => None,
     }
 }
 
@@ -223,7 +248,7 @@ fn transitive_tags(terms: &Terms) -> Vec<Tag> {
     terms.tags.iter().filter(is_transitive).cloned().collect()
 }
 
-fn check_session_policy(policy: &str) -> Result<(), Error> {
+pub(super) fn check_session_policy(policy: &str) -> Result<(), Error> {
     match Document::parse(policy, DocumentKind::Session) {
         Ok(_) => Ok(()),
         Err(error) => Err(match error.size_limit() {

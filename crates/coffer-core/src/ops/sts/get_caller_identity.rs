@@ -28,6 +28,7 @@ impl Operation for GetCallerIdentity {
         let user_id = match &context.principal {
             Principal::User { id, .. } => id.to_string(),
             Principal::Session(session) => session.id.to_string(),
+            Principal::WebIdentity(identity) => identity.id(),
             Principal::Local { .. } => context.account.to_string(),
         };
         Ok(CallerIdentity { user_id, account: context.account, arn: context.principal.shared_arn() })

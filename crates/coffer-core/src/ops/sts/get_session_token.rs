@@ -52,6 +52,7 @@ impl Operation for GetSessionToken {
             source_identity: None,
             policy: None,
             policy_arns: Vec::new(),
+            federated: None,
         };
         Ok(SessionToken(transaction.issue(terms)?))
     }

@@ -1,0 +1,554 @@
+//! Roles taken on with tokens of identity providers, and what is tried with tokens that should not do.
+
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+mod common;
+
+use std::sync::Arc;
+
+use coffer_core::{FetchError, IssuerSource};
+use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
+use coffer_testkit::World;
+use coffer_testkit::issuer::{TestIssuer, public_key, signed_token, token};
+use common::{ACCOUNT, Answer, Keys, Service, encoded, new_secret, policy, role_arn, send, statement};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+const AUDIENCE: &str = "sts.amazonaws.com";
+const MAIN: &str = "repo:octo-org/octo-repo:ref:refs/heads/main";
+
+/// A world with an issuer that its account has a provider for, and a role that trusts one subject.
+struct Scene {
+    world: World,
+    issuer: TestIssuer,
+    pair: TestKeyPair,
+}
+
+impl Scene {
+    fn new(algorithm: &str) -> Self {
+        let pair = TestKeyPair::make(SignatureAlgorithm::named(algorithm).unwrap());
+        let (world, issuer) = (World::new(), TestIssuer::new(GITHUB, &[("k1", &pair)]));
+        world.core.use_issuers(Arc::clone(&issuer.published) as Arc<dyn IssuerSource>);
+        let scene = Self { world, issuer, pair };
+        scene.iam(
+            "CreateOpenIDConnectProvider",
+            &format!("Url={}&ClientIDList.member.1={AUDIENCE}&ClientIDList.member.2=web", encoded(GITHUB)),
+        );
+        scene.role("deploy", &condition("StringEquals", "sub", MAIN), "sts:AssumeRoleWithWebIdentity");
+        scene
+    }
+
+    fn iam(&self, operation: &str, body: &str) -> Answer {
+        Keys::administrator().call(&self.world, Service::Iam, operation, body).done()
+    }
+
+    fn try_role(&self, name: &str, condition: &str, action: &str) -> Answer {
+        let provider = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com");
+        let trust = policy(&[&format!(
+            r#"{{"Effect": "Allow", "Principal": {{"Federated": "{provider}"}}, "Action": {action}{condition}}}"#
+        )]);
+        let body = format!("RoleName={name}&AssumeRolePolicyDocument={}", encoded(&trust));
+        Keys::administrator().call(&self.world, Service::Iam, "CreateRole", &body)
+    }
+
+    fn role(&self, name: &str, condition: &str, action: &str) {
+        let action = if action.starts_with('[') { action.to_owned() } else { format!("\"{action}\"") };
+        self.try_role(name, condition, &action).done();
+    }
+
+    fn claims(&self) -> Value {
+        let now = self.world.core.now().as_millis() / 1000;
+        json!({"iss": GITHUB, "sub": MAIN, "aud": AUDIENCE, "iat": now, "nbf": now, "exp": now + 300})
+    }
+
+    fn claims_with(&self, more: &Value) -> Value {
+        let mut claims = self.claims();
+        for (name, value) in more.as_object().unwrap() {
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value.clone(),
+            }
+        }
+        claims
+    }
+
+    fn token(&self, more: &Value) -> String {
+        signed_token("RS256", "k1", &self.pair, &self.claims_with(more))
+    }
+
+    fn assume(&self, role: &str, token: &str) -> Answer {
+        self.assume_with(role, token, "")
+    }
+
+    fn assume_with(&self, role: &str, token: &str, more: &str) -> Answer {
+        let body = format!(
+            "RoleArn={}&RoleSessionName=run-1&WebIdentityToken={}{more}",
+            encoded(&role_arn(role)),
+            encoded(token)
+        );
+        send(&self.world, Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body))
+    }
+
+    fn check(&self, what: &str, token: &str, code: &str, words: &str) {
+        let answer = self.assume("deploy", token);
+        assert_eq!((answer.code(), answer.body.contains(words)), (code, true), "{what}: {}", answer.body);
+        assert!(token.len() < 40 || !answer.body.contains(&token[..40]), "{what}: the token is repeated");
+    }
+}
+
+fn condition(operator: &str, claim: &str, value: &str) -> String {
+    format!(
+        r#", "Condition": {{"{operator}": {{"token.actions.githubusercontent.com:{claim}": "{value}"}}}}"#
+    )
+}
+
+const NO_JWT: &str =
+    "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)";
+
+#[test]
+fn a_token_of_each_algorithm_gives_the_roles_credentials() {
+    for algorithm in ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"] {
+        let scene = Scene::new(algorithm);
+        let token = signed_token(algorithm, "k1", &scene.pair, &scene.claims());
+        let answer = scene.assume("deploy", &token);
+        assert_eq!(answer.status, StatusCode::OK, "{algorithm}: {}", answer.body);
+        assert_eq!(answer.element("SubjectFromWebIdentityToken"), MAIN);
+        assert_eq!(answer.element("Audience"), AUDIENCE);
+        let provider = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com");
+        assert_eq!(answer.element("Provider"), provider);
+        assert_eq!(answer.element("Arn"), format!("arn:aws:sts::{ACCOUNT}:assumed-role/deploy/run-1"));
+    }
+}
+
+#[test]
+fn the_session_may_what_the_role_may_and_policies_see_who_it_is() {
+    let scene = Scene::new("RS256");
+    let secret = new_secret(&scene.world, "app/db", "[]");
+    let answer = scene.assume("deploy", &scene.token(&json!({}))).done();
+    let keys = Keys {
+        id: answer.element("AccessKeyId").to_owned(),
+        secret: answer.element("SecretAccessKey").to_owned(),
+        token: Some(answer.element("SessionToken").to_owned()),
+    };
+    let read =
+        || keys.call(&scene.world, Service::SecretsManager, "GetSecretValue", r#"{"SecretId": "app/db"}"#);
+    assert_eq!(read().code(), "AccessDeniedException");
+    for (condition, may) in [
+        (condition("StringEquals", "sub", MAIN), true),
+        (condition("StringEquals", "sub", "repo:octo-org/other:ref:refs/heads/main"), false),
+        (condition("StringEquals", "aud", AUDIENCE), true),
+        (
+            format!(
+                r#", "Condition": {{"ArnEquals": {{"aws:FederatedProvider": "arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"}}}}"#
+            ),
+            true,
+        ),
+    ] {
+        let document = policy(&[&statement("Allow", "secretsmanager:GetSecretValue", &secret, &condition)]);
+        scene.iam(
+            "PutRolePolicy",
+            &format!("RoleName=deploy&PolicyName=own&PolicyDocument={}", encoded(&document)),
+        );
+        assert_eq!(read().status == StatusCode::OK, may, "{condition}");
+    }
+}
+
+#[test]
+fn forged_and_foreign_tokens_are_refused() {
+    let scene = Scene::new("RS256");
+    let (now, other) =
+        (scene.world.core.now().as_millis() / 1000, TestKeyPair::make(SignatureAlgorithm::Rs256));
+    let es256 = TestKeyPair::make(SignatureAlgorithm::Es256);
+    let (claims, rs256) = (scene.claims(), SignatureAlgorithm::Rs256);
+    let text = claims.to_string();
+    let good = scene.token(&json!({}));
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let header = |more: &str| format!(r#"{{"kid": "k1", {more}}}"#);
+    let sign = |message: &[u8]| scene.pair.sign(rs256, message);
+    // The public key as a secret, which those who verify HS256 with whatever key they find would take.
+    let public = public_key("k1", &scene.pair).to_string();
+    for (what, token, code, words) in [
+        ("none", token(&header(r#""alg": "none""#), &text, |_| Vec::new()), "InvalidIdentityToken", NO_JWT),
+        ("None", token(&header(r#""alg": "None""#), &text, sign), "InvalidIdentityToken", NO_JWT),
+        (
+            "HMAC with the public key",
+            token(&header(r#""alg": "HS256""#), &text, |message| {
+                coffer_crypto::hmac_sha256(public.as_bytes(), message).to_vec()
+            }),
+            "InvalidIdentityToken",
+            NO_JWT,
+        ),
+        (
+            "RSA said to be ECDSA",
+            token(&header(r#""alg": "ES256""#), &text, sign),
+            "InvalidIdentityToken",
+            "retrieve verification key",
+        ),
+        (
+            "ECDSA said to be RSA",
+            token(&header(r#""alg": "RS256""#), &text, |message| {
+                es256.sign(SignatureAlgorithm::Es256, message)
+            }),
+            "InvalidIdentityToken",
+            "Token signature invalid",
+        ),
+        (
+            "another padding",
+            token(&header(r#""alg": "PS256""#), &text, sign),
+            "InvalidIdentityToken",
+            "Token signature invalid",
+        ),
+        (
+            "another's key",
+            signed_token("RS256", "k1", &other, &claims),
+            "InvalidIdentityToken",
+            "Token signature invalid",
+        ),
+        (
+            "a key the issuer has not",
+            signed_token("RS256", "k2", &other, &claims),
+            "InvalidIdentityToken",
+            "retrieve verification key",
+        ),
+        (
+            "a key in the header",
+            token(
+                &format!(r#"{{"alg": "RS256", "kid": "k2", "jwk": {}}}"#, public_key("k2", &other)),
+                &text,
+                |message| other.sign(rs256, message),
+            ),
+            "InvalidIdentityToken",
+            "retrieve verification key",
+        ),
+        (
+            "an extension",
+            token(&header(r#""alg": "RS256", "crit": ["x"]"#), &text, sign),
+            "InvalidIdentityToken",
+            NO_JWT,
+        ),
+        (
+            "two algorithms",
+            token(&header(r#""alg": "none", "alg": "RS256""#), &text, sign),
+            "InvalidIdentityToken",
+            NO_JWT,
+        ),
+        (
+            "two subjects",
+            token(&header(r#""alg": "RS256""#), &text.replacen('{', r#"{"sub": "x", "#, 1), sign),
+            "InvalidIdentityToken",
+            NO_JWT,
+        ),
+        ("no signature", format!("{message}."), "InvalidIdentityToken", "Token signature invalid"),
+        ("a part more", format!("{good}.{signature}"), "InvalidIdentityToken", NO_JWT),
+        ("padding", format!("{good}=="), "InvalidIdentityToken", NO_JWT),
+        ("no token at all", "hello".to_owned(), "InvalidIdentityToken", NO_JWT),
+        (
+            "an issuer without provider",
+            scene.token(&json!({"iss": "https://idp.example"})),
+            "InvalidIdentityToken",
+            "No OpenIDConnect provider found in your account",
+        ),
+        (
+            "an issuer that looks alike",
+            scene.token(&json!({"iss": format!("{GITHUB}/")})),
+            "InvalidIdentityToken",
+            "No OpenIDConnect provider found in your account",
+        ),
+        (
+            "the issuer without TLS",
+            scene.token(&json!({"iss": "http://token.actions.githubusercontent.com"})),
+            "InvalidIdentityToken",
+            "Issuer must be a valid URL",
+        ),
+        (
+            "no issuer",
+            scene.token(&json!({"iss": null})),
+            "InvalidIdentityToken",
+            "Missing a required claim: iss",
+        ),
+        (
+            "for others",
+            scene.token(&json!({"aud": "other"})),
+            "InvalidIdentityToken",
+            "Incorrect token audience",
+        ),
+        ("for nobody", scene.token(&json!({"aud": []})), "InvalidIdentityToken", "Incorrect token audience"),
+        (
+            "no audience",
+            scene.token(&json!({"aud": null})),
+            "InvalidIdentityToken",
+            "Missing a required claim: aud",
+        ),
+        (
+            "asked for by others",
+            scene.token(&json!({"azp": "other"})),
+            "InvalidIdentityToken",
+            "Incorrect token audience",
+        ),
+        (
+            "no subject",
+            scene.token(&json!({"sub": null})),
+            "InvalidIdentityToken",
+            "Missing a required claim: sub",
+        ),
+        (
+            "a subject of another type",
+            scene.token(&json!({"sub": 7})),
+            "InvalidIdentityToken",
+            "Missing a required claim: sub",
+        ),
+        (
+            "no end",
+            scene.token(&json!({"exp": null})),
+            "InvalidIdentityToken",
+            "Missing a required claim: exp",
+        ),
+        (
+            "an end in words",
+            scene.token(&json!({"exp": "9999999999"})),
+            "InvalidIdentityToken",
+            "Missing a required claim: exp",
+        ),
+        (
+            "no beginning",
+            scene.token(&json!({"iat": null})),
+            "InvalidIdentityToken",
+            "Missing a required claim: iat",
+        ),
+        (
+            "over",
+            scene.token(&json!({"exp": now - 61})),
+            "ExpiredTokenException",
+            "Token expired: current date/time",
+        ),
+        ("of tomorrow", scene.token(&json!({"nbf": now + 3600})), "IDPRejectedClaim", "not valid yet"),
+        ("made tomorrow", scene.token(&json!({"iat": now + 3600})), "IDPRejectedClaim", "not valid yet"),
+        (
+            "somebody else",
+            scene.token(&json!({"sub": "repo:evil/octo-repo:ref:refs/heads/main"})),
+            "AccessDenied",
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+        ),
+    ] {
+        scene.check(what, &token, code, words);
+    }
+    scene.check("as it should be", &good, "", "AssumeRoleWithWebIdentityResult");
+    let huge = scene.token(&json!({"x": "x".repeat(20_000)}));
+    scene.check("too long", &huge, "ValidationError", "Member must have length less than or equal to 20000");
+
+    let records = scene.world.records().join("\n");
+    assert!(!records.contains(signature) && !records.contains(message), "no token is in a record");
+    assert!(records.contains(r#""type":"WebIdentityUser""#) && records.contains(r#""identityProvider":"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com""#));
+    assert!(records.contains(&format!(r#""userName":"{MAIN}""#)));
+}
+
+#[test]
+fn clocks_may_differ_a_little() {
+    let scene = Scene::new("RS256");
+    let now = scene.world.core.now().as_millis() / 1000;
+    for more in [json!({"exp": now - 30}), json!({"nbf": now + 30, "iat": now + 30}), json!({"nbf": null})] {
+        assert_eq!(scene.assume("deploy", &scene.token(&more)).status, StatusCode::OK, "{more}");
+    }
+}
+
+#[test]
+fn a_role_that_is_not_there_is_refused_like_one_that_trusts_others() {
+    let scene = Scene::new("RS256");
+    scene.role("other", &condition("StringEquals", "sub", "x"), "sts:AssumeRoleWithWebIdentity");
+    scene.role("wrong-action", &condition("StringEquals", "sub", MAIN), "sts:AssumeRole");
+    let token = scene.token(&json!({}));
+    let told = |role: &str| {
+        let answer = scene.assume(role, &token);
+        let body = answer.body.split_once("<RequestId>").unwrap().0.to_owned();
+        (answer.status, body)
+    };
+    assert_eq!(told("other"), told("nothing"));
+    assert_eq!(told("other"), told("wrong-action"));
+    assert_eq!(told("other").0, StatusCode::FORBIDDEN);
+    // Nor is the account's own owner, or who may do all, let in by a policy of the caller's.
+    let answer = scene.assume_with("deploy", "x.y.z", "");
+    assert_eq!(answer.code(), "InvalidIdentityToken");
+}
+
+#[test]
+fn conditions_see_the_claims() {
+    let scene = Scene::new("RS256");
+    let trusts = |condition: &str, more: Value| {
+        let name = format!("role-{}", scene.world.core.new_request_id());
+        scene.role(&name, condition, "sts:AssumeRoleWithWebIdentity");
+        scene.assume(&name, &scene.token(&more)).status == StatusCode::OK
+    };
+    let immutable = "repo:octo-org@123456/octo-repo@456789:ref:refs/heads/main";
+    let like = |value: &str| condition("StringLike", "sub", value);
+    assert!(trusts(&like("repo:octo-org/octo-repo:*"), json!({})));
+    assert!(trusts(&like("repo:octo-org@123456/octo-repo@456789:*"), json!({"sub": immutable})));
+    assert!(!trusts(&like("repo:octo-org/octo-repo:*"), json!({"sub": immutable})));
+    assert!(!trusts(&like("repo:octo-org/octo-repo:environment:*"), json!({})));
+    let with = |claim: &str, value: &str| {
+        format!(
+            r#", "Condition": {{"StringEquals": {{"token.actions.githubusercontent.com:sub": "{MAIN}", "token.actions.githubusercontent.com:{claim}": "{value}"}}}}"#
+        )
+    };
+    assert!(trusts(&with("repository_id", "456789"), json!({"repository_id": "456789"})));
+    assert!(!trusts(&with("repository_id", "456789"), json!({"repository_id": "1"})));
+    assert!(!trusts(&with("repository_id", "456789"), json!({})));
+    assert!(trusts(&with("aud", AUDIENCE), json!({"aud": ["other", AUDIENCE]})));
+    assert!(trusts(&with("aud", "web"), json!({"aud": "other", "azp": "web"})));
+    assert!(trusts(&with("oaud", "other"), json!({"aud": "other", "azp": "web"})));
+    // Of two claims that differ in case only, neither is told.
+    assert!(!trusts(&with("ref", "a"), json!({"ref": "a", "REF": "b"})));
+}
+
+#[test]
+fn tags_and_source_identity_come_with_the_token_and_need_permission() {
+    let scene = Scene::new("RS256");
+    let tagged = json!({"https://aws.amazon.com/tags": {"principal_tags": {"team": ["blue"]}, "transitive_tag_keys": ["team"]}});
+    let flat = json!({"https://aws.amazon.com/tags/principal_tags/team": "blue"});
+    let from = json!({"https://aws.amazon.com/source_identity": "alice"});
+    for more in [&tagged, &flat, &from] {
+        assert_eq!(scene.assume("deploy", &scene.token(more)).code(), "AccessDenied", "{more}");
+    }
+    let actions = r#"["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"]"#;
+    scene.role("tagger", &condition("StringEquals", "sub", MAIN), actions);
+    for more in [&tagged, &flat] {
+        assert_eq!(scene.assume("tagger", &scene.token(more)).status, StatusCode::OK, "{more}");
+    }
+    let answer = scene.assume("tagger", &scene.token(&from)).done();
+    assert_eq!(answer.element("SourceIdentity"), "alice");
+    for wrong in [
+        json!({"https://aws.amazon.com/tags": 7}),
+        json!({"https://aws.amazon.com/tags": {"principal_tags": {"team": ["a", "b"]}}}),
+        json!({"https://aws.amazon.com/tags": {"principal_tags": {"": ["a"]}}}),
+        json!({"https://aws.amazon.com/source_identity": "no spaces"}),
+    ] {
+        assert_eq!(scene.assume("tagger", &scene.token(&wrong)).code(), "InvalidIdentityToken", "{wrong}");
+    }
+    let twice = json!({"https://aws.amazon.com/tags": {"principal_tags": {"team": ["a"], "TEAM": ["b"]}}});
+    assert_eq!(scene.assume("tagger", &scene.token(&twice)).code(), "InvalidInput");
+}
+
+#[test]
+fn trust_in_everybody_with_a_token_of_github_is_refused() {
+    let scene = Scene::new("RS256");
+    for (what, condition) in [
+        ("nothing", String::new()),
+        ("the audience only", condition("StringEquals", "aud", AUDIENCE)),
+        ("any subject", condition("StringLike", "sub", "*")),
+        ("others than", condition("StringNotEquals", "sub", "x")),
+        ("if it has one", condition("StringEqualsIfExists", "sub", MAIN)),
+        ("all of none", condition("ForAllValues:StringEquals", "sub", MAIN)),
+    ] {
+        let answer = scene.try_role("loose", &condition, "\"sts:AssumeRoleWithWebIdentity\"");
+        assert_eq!(answer.code(), "MalformedPolicyDocument", "{what}: {}", answer.body);
+        assert!(answer.body.contains("token.actions.githubusercontent.com:sub"), "{what}");
+    }
+}
+
+#[test]
+fn keys_are_asked_for_seldom_and_follow_the_issuers() {
+    let scene = Scene::new("RS256");
+    let asked = || scene.issuer.published.asked();
+    let status = |token: &str| scene.assume("deploy", token).code().to_owned();
+    for _ in 0..3 {
+        assert_eq!(status(&scene.token(&json!({}))), "");
+    }
+    assert_eq!(asked(), 2, "the document and the keys, once");
+
+    // The issuer changes its key: however many tokens name it, it is asked again after half a minute.
+    let next = TestKeyPair::make(SignatureAlgorithm::Rs256);
+    scene.issuer.publish(&[("k2", &next)]);
+    let renewed = || signed_token("RS256", "k2", &next, &scene.claims());
+    for _ in 0..3 {
+        assert_eq!(status(&renewed()), "InvalidIdentityToken");
+    }
+    assert_eq!(asked(), 2);
+    scene.world.clock.advance_millis(30_000);
+    assert_eq!(status(&renewed()), "");
+    assert_eq!(status(&scene.token(&json!({}))), "InvalidIdentityToken", "the old key is gone");
+    let now = asked();
+
+    // An issuer that is not there for a while: what is known is good, and no longer than a day.
+    for part in ["/.well-known/openid-configuration", "/keys"] {
+        scene.issuer.published.set(&format!("{GITHUB}{part}"), Err(FetchError::Unreachable));
+    }
+    scene.world.clock.advance_millis(2 * 3_600_000);
+    assert_eq!(status(&renewed()), "");
+    assert!(asked() > now);
+    scene.world.clock.advance_millis(24 * 3_600_000);
+    assert_eq!(status(&renewed()), "IDPCommunicationError");
+}
+
+#[test]
+fn what_an_issuer_answers_is_not_believed_blindly() {
+    let scene = Scene::new("RS256");
+    let key = public_key("k1", &scene.pair);
+    let document = |issuer: &str, keys: &str| json!({"issuer": issuer, "jwks_uri": keys}).to_string();
+    let keys = format!("{GITHUB}/keys");
+    let good = document(GITHUB, &keys);
+    for (what, document, keys) in [
+        ("another's document", document("https://idp.example", &keys), json!({"keys": [key]}).to_string()),
+        ("keys without TLS", document(GITHUB, "http://keys.example"), json!({"keys": [key]}).to_string()),
+        (
+            "keys of this machine",
+            document(GITHUB, "http://127.0.0.1/keys"),
+            json!({"keys": [key]}).to_string(),
+        ),
+        ("garbage", good.clone(), "<html>".to_owned()),
+        ("far too much", good.clone(), json!({"keys": [key], "x": "x".repeat(300_000)}).to_string()),
+        ("nothing", good, json!({"keys": []}).to_string()),
+    ] {
+        scene
+            .issuer
+            .published
+            .set(&format!("{GITHUB}/.well-known/openid-configuration"), Ok(document.into()));
+        scene.issuer.published.set(&format!("{GITHUB}/keys"), Ok(keys.into()));
+        scene.check(what, &scene.token(&json!({})), "InvalidIdentityToken", "retrieve verification key");
+        scene.world.clock.advance_millis(60_000);
+    }
+}
+
+#[test]
+fn nobody_is_asked_whom_no_provider_names_and_strangers_have_a_rate() {
+    let scene = Scene::new("RS256");
+    let foreign = scene.token(&json!({"iss": "https://metadata.example"}));
+    let mut codes: Vec<_> = (0..60).map(|_| scene.assume("deploy", &foreign).code().to_owned()).collect();
+    assert_eq!(scene.issuer.published.asked(), 0);
+    codes.dedup();
+    assert_eq!(codes, ["InvalidIdentityToken", "Throttling"]);
+    scene.world.clock.advance_millis(1000);
+    assert_eq!(scene.assume("deploy", &scene.token(&json!({}))).status, StatusCode::OK);
+}
+
+#[test]
+fn the_shape_of_a_request_is_looked_at_first() {
+    let scene = Scene::new("RS256");
+    let token = encoded(&scene.token(&json!({})));
+    let role = encoded(&role_arn("deploy"));
+    for (body, words) in [
+        (format!("RoleArn={role}&RoleSessionName=run-1"), "Value null at 'webIdentityToken'"),
+        (format!("RoleArn={role}&WebIdentityToken={token}"), "Value null at 'roleSessionName'"),
+        (format!("RoleSessionName=run-1&WebIdentityToken={token}"), "Value null at 'roleArn'"),
+        (format!("RoleArn={role}&RoleSessionName=run-1&WebIdentityToken=abc"), "greater than or equal to 4"),
+        (
+            format!(
+                "RoleArn={role}&RoleSessionName=run-1&WebIdentityToken={token}&ProviderId=www.amazon.com"
+            ),
+            "not served",
+        ),
+        (format!("RoleArn={role}&RoleSessionName=run-1&WebIdentityToken={token}&DurationSeconds=899"), "900"),
+    ] {
+        let answer = send(&scene.world, Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body));
+        assert_eq!(
+            (answer.code(), answer.body.contains(words)),
+            ("ValidationError", true),
+            "{}",
+            answer.body
+        );
+    }
+    let longest = scene.assume_with("deploy", &scene.token(&json!({})), "&DurationSeconds=7200");
+    assert_eq!(longest.code(), "ValidationError");
+    let narrowed = scene.assume_with("deploy", &scene.token(&json!({})), "&Policy=%7B%7D");
+    assert_eq!(narrowed.code(), "MalformedPolicyDocument");
+}
