@@ -16,6 +16,7 @@ use coffer_server::CacheSize;
 use coffer_types::{AccountId, IssuerUrl, Region, Stage, VersionId};
 
 pub(crate) use audit::{Audit, AuditTail, WhoRead};
+pub(crate) use federated::{GitHubRepository, ServiceAccount};
 pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
 pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, PolicyLint, Simulate};
 pub(crate) use secret::{
@@ -24,6 +25,7 @@ pub(crate) use secret::{
 pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
 
 mod audit;
+mod federated;
 mod people;
 mod policy;
 mod secret;

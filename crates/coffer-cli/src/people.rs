@@ -3,7 +3,7 @@
 //! No I/O but the store's.
 
 use coffer_policy::{Needs, Workload, least_privilege_for_all};
-use coffer_types::{SecretId, SecretName};
+use coffer_types::{IssuerUrl, SecretId, SecretName};
 use coffer_wire_local::{
     Able, AccessKey, AccessRequest, AccessResponse, Entity, Explanation, FailureKind, Holder, HolderKind,
     NewAccessKey, Policy, PolicySummary, Request, Response,
@@ -56,6 +56,16 @@ impl Access {
     pub(crate) fn entity(&mut self, request: AccessRequest) -> Result<Entity, Stop> {
         match self.access(request)? {
             AccessResponse::Entity(entity) => Ok(entity),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The ARN of the identity provider for an issuer, which is made if there is none, and whose tokens are then also for this
+    /// audience.
+    pub(crate) fn identity_provider(&mut self, url: &IssuerUrl, audience: &str) -> Result<String, Stop> {
+        let request = AccessRequest::TrustIssuer { url: url.to_string(), audience: audience.to_owned() };
+        match self.access(request)? {
+            AccessResponse::IdentityProvider { arn } => Ok(arn),
             _ => Err(unexpected()),
         }
     }
@@ -262,6 +272,7 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
             (Some("see what there is with `coffer policy list`".to_owned()), None)
         }
         AccessRequest::List { .. }
+        | AccessRequest::TrustIssuer { .. }
         | AccessRequest::AddUserToGroup { .. }
         | AccessRequest::RemoveUserFromGroup { .. }
         | AccessRequest::FindAccessKey { .. }

@@ -56,6 +56,13 @@ pub enum AccessRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_seconds_max: Option<u32>,
     },
+    /// Makes an identity provider for an issuer of tokens, if there is none, and adds the audience to those it has.
+    TrustIssuer {
+        /// The issuer's URL.
+        url: String,
+        /// For whom the tokens are.
+        audience: String,
+    },
     /// Tells of one.
     Get {
         /// Which.
@@ -242,6 +249,11 @@ pub enum AccessRequest {
 pub enum AccessResponse {
     /// It is done, and there is nothing to tell.
     Done {},
+    /// An identity provider.
+    IdentityProvider {
+        /// Its ARN.
+        arn: String,
+    },
     /// A user, group or role.
     Entity(Entity),
     /// Users, groups or roles.

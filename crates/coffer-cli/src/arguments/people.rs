@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use coffer_types::AccountId;
 use coffer_types::iam_limits::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN};
+use coffer_types::{AccountId, IssuerUrl};
 
 use super::Scope;
+use super::federated::{GitHubRepository, ServiceAccount, without_wildcards};
 
 /// What somebody new may do.
 #[derive(Args)]
@@ -122,6 +123,27 @@ pub(crate) struct RoleAdd {
     #[arg(long, value_name = "FILE", group = "trusted",
         conflicts_with_all = ["trust_user", "trust_role", "trust_account"])]
     pub(crate) trust_policy: Option<PathBuf>,
+    /// Let jobs of this repository of GitHub Actions take it on, without any key: OWNER/REPOSITORY, or
+    /// OWNER@ID/REPOSITORY@ID as tokens of repositories have it that were made after July 2026.
+    #[arg(long, value_name = "REPOSITORY", group = "trusted",
+        conflicts_with_all = ["trust_user", "trust_role", "trust_account", "trust_policy", "kubernetes"])]
+    pub(crate) github: Option<GitHubRepository>,
+    /// With --github: jobs of this branch only.
+    #[arg(long, requires = "github", conflicts_with = "environment", value_parser = without_wildcards)]
+    pub(crate) branch: Option<String>,
+    /// With --github: jobs of this environment only.
+    #[arg(long, requires = "github", value_parser = without_wildcards)]
+    pub(crate) environment: Option<String>,
+    /// Let pods of this service account take it on, without any key: NAMESPACE/SERVICE_ACCOUNT.
+    #[arg(long, value_name = "ACCOUNT", group = "trusted", requires = "issuer",
+        conflicts_with_all = ["trust_user", "trust_role", "trust_account", "trust_policy"])]
+    pub(crate) kubernetes: Option<ServiceAccount>,
+    /// Who issues the tokens: with --kubernetes that of the cluster; with --github GitHub's own unless given.
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<IssuerUrl>,
+    /// For whom the tokens are.
+    #[arg(long, default_value = "sts.amazonaws.com", value_parser = without_wildcards)]
+    pub(crate) audience: String,
     /// The longest a session of it can be, 3600 to 43200; 3600 unless given.
     #[arg(long, value_name = "SECONDS",
         value_parser = clap::value_parser!(u32).range(i64::from(SESSION_SECONDS_MIN)..=i64::from(SESSION_SECONDS_MAX)))]

@@ -17,6 +17,7 @@ use crate::failure::Stop;
 use crate::output::{Output, age, now, plain, table};
 use crate::people::{PoliciesOf, SECRETS_POLICY, document_object, trust_policy};
 
+mod federated;
 mod trust;
 
 /// Somebody, as every object has it.
@@ -145,11 +146,15 @@ fn add(
     let noun = holder.kind.noun();
     // Read before the store is opened: it may come from a terminal.
     let file = role.and_then(|role| role.trust_policy.as_deref()).map(read_trust).transpose()?;
+    let federated = role.map(federated::Federated::of).transpose()?.flatten();
     let (entity, policy) = Access::of(place, &format!("coffer {noun} add"), |access| {
         // What is asked for is known to be legal before anybody is made.
         let policy = access.permission(permitted, output)?;
         let trust = match (file, role) {
             (Some(document), _) => Some(document),
+            (None, Some(_)) if federated.is_some() => {
+                federated.as_ref().map(|federated| federated.trust(access)).transpose()?
+            }
             (None, Some(role)) => {
                 let named = trust::Named {
                     users: &role.trust_user,

@@ -6,19 +6,22 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use coffer_core::ops::iam::{
-    AddUserToGroup, AttachPolicy, CreateAccessKey, CreateGroup, CreatePolicy, CreatePolicyVersion,
-    CreateRole, CreateUser, DeleteAccessKey, DeleteGroup, DeleteInlinePolicy, DeletePolicy,
-    DeletePolicyVersion, DeleteRole, DeleteUser, Described, DescribedPolicy, DescribedRole, DetachPolicy,
-    GetAccessKeyLastUsed, GetGroup, GetInlinePolicy, GetPolicy, GetPolicyVersion, GetRole, GetUser,
-    ListAccessKeys, ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
+    AddClientIDToOpenIDConnectProvider, AddUserToGroup, AttachPolicy, CreateAccessKey, CreateGroup,
+    CreateOpenIDConnectProvider, CreatePolicy, CreatePolicyVersion, CreateRole, CreateUser, DeleteAccessKey,
+    DeleteGroup, DeleteInlinePolicy, DeletePolicy, DeletePolicyVersion, DeleteRole, DeleteUser, Described,
+    DescribedPolicy, DescribedRole, DetachPolicy, GetAccessKeyLastUsed, GetGroup, GetInlinePolicy,
+    GetOpenIDConnectProvider, GetPolicy, GetPolicyVersion, GetRole, GetUser, ListAccessKeys,
+    ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
     ListPolicyVersions, ListRoles, ListUsers, OfGroup, OfRole, OfUser, Page, Paged, PolicyScope, PutPolicy,
     RemoveUserFromGroup, UpdateAccessKey, UpdateAssumeRolePolicy,
 };
 use coffer_core::ops::review;
-use coffer_core::{Context, Core, Error};
+use coffer_core::{Context, Core, Error, IamError};
 use coffer_policy::{Document, DocumentKind};
-use coffer_types::iam_limits::{PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
-use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretValue, Timestamp};
+use coffer_types::iam_limits::{CLIENT_ID_CHARS_MAX, PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
+use coffer_types::{
+    EntityName, EntityPath, IssuerUrl, OidcProviderArn, PolicyArn, Region, SecretValue, Timestamp,
+};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
@@ -84,6 +87,7 @@ pub(super) async fn run(
                 }
             }
         }
+        AccessRequest::TrustIssuer { url, audience } => trust_issuer(core, context, &url, audience).await?,
         AccessRequest::Get { holder } => {
             let name = entity_name(&holder.name)?;
             AccessResponse::Entity(match holder.kind {
@@ -308,6 +312,34 @@ pub(super) async fn run(
             AccessResponse::Explanation(explained.map(explanation))
         }
     })
+}
+
+async fn trust_issuer(
+    core: &Core,
+    context: &Context,
+    url: &str,
+    audience: String,
+) -> Result<AccessResponse, Failed> {
+    let url: IssuerUrl = legal(url, "no URL of an issuer")?;
+    let is_audience = (1..=CLIENT_ID_CHARS_MAX).contains(&audience.chars().count());
+    if !is_audience {
+        return Err(refused(OPERATION, "an audience has 1 to 255 characters".into()));
+    }
+    let arn = format!("arn:aws:iam::{}:oidc-provider/{}", context.account, url.name());
+    let parsed: OidcProviderArn = legal(&arn, "no ARN of an identity provider")?;
+    match core.execute(context, GetOpenIDConnectProvider { arn: parsed.clone() }).await {
+        Ok(known) if known.client_ids.contains(&audience) => {}
+        Ok(_) => {
+            let operation = AddClientIDToOpenIDConnectProvider { arn: parsed, client_id: audience };
+            core.execute(context, operation).await?;
+        }
+        Err(Error::Iam(IamError::NoSuchEntity(_))) => {
+            let (client_ids, thumbprints, tags) = (vec![audience], Vec::new(), Vec::new());
+            core.execute(context, CreateOpenIDConnectProvider { url, client_ids, thumbprints, tags }).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(AccessResponse::IdentityProvider { arn })
 }
 
 fn page(marker: Option<String>) -> Page {
