@@ -15,6 +15,7 @@ use coffer_audit::SyncMode;
 use coffer_server::CacheSize;
 use coffer_types::{AccountId, IssuerUrl, Region, Stage, VersionId};
 
+pub(crate) use agent::Agent;
 pub(crate) use audit::{Audit, AuditTail, WhoRead};
 pub(crate) use federated::{GitHubRepository, ServiceAccount};
 pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
@@ -24,6 +25,7 @@ pub(crate) use secret::{
 };
 pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
 
+mod agent;
 mod audit;
 mod federated;
 mod people;
@@ -143,6 +145,8 @@ pub(crate) enum Command {
     RestoreBackup(RestoreBackup),
     /// Run a program with the secrets its coffer.toml names in its environment.
     Run(Run),
+    /// Give programs of this machine secrets over HTTP, as the AWS Secrets Manager Agent does, until Ctrl-C.
+    Agent(Agent),
     /// Tell which secrets that coffer.toml names are missing, empty or malformed, and what to do.
     Check(Check),
     /// Tell which layer has each secret that coffer.toml names, and which were asked.
@@ -205,6 +209,7 @@ impl Command {
             | Self::RestoreBackup(_)
             | Self::Env(_)
             | Self::Random(_)
+            | Self::Agent(_)
             | Self::Run(_)
             | Self::Check(_)
             | Self::Explain(_)

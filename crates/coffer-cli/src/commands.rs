@@ -1,5 +1,6 @@
 //! The commands: what each asks of the store, and how it shows the answer.
 
+pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod deletion;

@@ -19,6 +19,7 @@ use crate::output::Output;
 use crate::passphrase::Passphrase;
 
 mod access;
+mod agent;
 mod arguments;
 mod commands;
 mod export;
@@ -114,6 +115,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Status => commands::status::status(place, output),
         Command::Backup(arguments) => commands::backup::backup(place, &arguments, output),
         Command::RestoreBackup(arguments) => commands::backup::restore(place, &arguments, output),
+        Command::Agent(arguments) => commands::agent::agent(place, &arguments, output),
         Command::Run(arguments) => commands::run::run(place, &arguments, output),
         Command::Check(arguments) => commands::wanted::check(place, &arguments, output),
         Command::Explain(arguments) => commands::wanted::explain(place, &arguments, output),

@@ -10,7 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Why there is no such field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum NoField {
+pub enum NoField {
     /// The document is an object without it, or with `null` there.
     Absent,
     /// The document is no JSON object.
@@ -18,7 +18,7 @@ pub(crate) enum NoField {
 }
 
 /// The field: the text of a string, the JSON of anything else.
-pub(crate) fn field(document: &[u8], name: &str) -> Result<SecretBytes, NoField> {
+pub fn field(document: &[u8], name: &str) -> Result<SecretBytes, NoField> {
     let mut fields: BTreeMap<String, Box<RawValue>> =
         serde_json::from_slice(document).map_err(|_| NoField::NoObject)?;
     let json = fields.remove(name).map(|raw| Zeroizing::new(String::from(Box::<str>::from(raw))));

@@ -1,5 +1,7 @@
 //! What a provider is.
 
+use std::time::Duration;
+
 use coffer_types::SecretBytes;
 
 use crate::error::FetchError;
@@ -14,6 +16,33 @@ pub trait Provider: Send + Sync {
     ///
     /// `NotFound` only if it is definitely not there: whoever can't tell says something else.
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError>;
+
+    /// The same, for a provider that can hand `id` on to its store, whose records then tell this call from others.
+    fn fetch_as(&self, document: &Reference, id: &str) -> Result<Fetched, FetchError> {
+        let _ = id;
+        self.fetch(document)
+    }
+}
+
+/// Somebody who is told of every call of a provider that is cached, for logs. Values are not told.
+pub trait Observer: Send + Sync {
+    /// A call has come back.
+    fn called(&self, call: &Call<'_>);
+}
+
+/// One call of a provider.
+pub struct Call<'a> {
+    /// What this and the calls that repeat it are known by, here and, where the provider can hand it on, in its store's
+    /// records.
+    pub id: &'a str,
+    /// What was asked for.
+    pub document: &'a Reference,
+    /// Which call for it this is, counted from 1.
+    pub attempt: u32,
+    /// What came of it.
+    pub result: Result<&'a Facts, &'a FetchError>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A document.

@@ -147,6 +147,25 @@ impl Reference {
         self
     }
 
+    /// The same with a parameter, which its scheme must know.
+    pub fn with_parameter(mut self, name: &str, value: &str) -> Result<Self, ReferenceError> {
+        if !self.scheme.parameters().contains(&name) {
+            return Err(ReferenceError::Parameter(self.scheme));
+        }
+        if value.is_empty()
+            || value.contains(|character: char| character.is_control() || "?&#".contains(character))
+        {
+            return Err(ReferenceError::ParameterValue);
+        }
+        self.parameters.insert(name.to_owned(), value.to_owned());
+        Ok(self)
+    }
+
+    /// Whether it is one of a store, rather than of this machine's environment, files or programs.
+    pub fn is_of_store(&self) -> bool {
+        self.scheme.may_stand_for_a_value()
+    }
+
     /// Which field of the document is meant.
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
@@ -166,7 +185,7 @@ impl Reference {
 
     /// What `name` is looked for by, where this stands in a chain. `{name}` is replaced, and then the document is the
     /// value; without it, the document is a JSON object with a field for each name.
-    pub(crate) fn of_name(&self, name: &str) -> Self {
+    pub fn of_name(&self, name: &str) -> Self {
         const NAME: &str = "{name}";
         let put = |text: &String| text.replace(NAME, name);
         let takes_name = self.path.contains(NAME) || self.field.as_ref().is_some_and(|f| f.contains(NAME));

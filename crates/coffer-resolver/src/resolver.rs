@@ -19,7 +19,7 @@ use crate::clock::{Clock, MachineClock};
 use crate::error::{ErrorKind, FetchError};
 use crate::field::{NoField, field};
 use crate::manifest::{Manifest, Need};
-use crate::provider::{Facts, Provider};
+use crate::provider::{Facts, Observer, Provider};
 use crate::providers::{Coffer, Dotenv, Env, Exec, File};
 use crate::reference::{Reference, Scheme};
 use crate::report::{Answer, Asked, Fault, Problem, Problems};
@@ -51,6 +51,8 @@ pub struct ResolverOptions {
     pub clock: Arc<dyn Clock>,
     /// Which process this is, so that a forked child begins anew.
     pub process: fn() -> u32,
+    /// Who is told of calls.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for ResolverOptions {
@@ -61,6 +63,7 @@ impl Default for ResolverOptions {
             policy: Policy::default(),
             clock: Arc::new(MachineClock),
             process: std::process::id,
+            observer: None,
         }
     }
 }
@@ -151,7 +154,8 @@ impl Resolver {
         let home = surroundings.folder().join(home);
         let mut providers = usual_providers(surroundings, folder, home);
         providers.extend(options.providers.into_iter().map(|provider| (provider.scheme(), provider)));
-        let sources = Sources::new(providers, options.policy, options.clock, options.process);
+        let sources =
+            Sources::new(providers, options.policy, options.clock, options.process, options.observer);
         Ok(Self { manifest, profile, chain, sources })
     }
 

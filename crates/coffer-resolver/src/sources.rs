@@ -16,7 +16,7 @@ use crate::cache::{AgeMax, Cache, CachePolicy, Given, Kept, Look};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, FetchError};
 use crate::per_process::PerProcess;
-use crate::provider::{Fetched, Provider};
+use crate::provider::{Call, Fetched, Observer, Provider};
 use crate::reference::{Reference, Scheme};
 use crate::retry::Retry;
 
@@ -70,6 +70,7 @@ struct Shared {
     policy: Policy,
     clock: Arc<dyn Clock>,
     process: fn() -> u32,
+    observer: Option<Arc<dyn Observer>>,
     counters: Counters,
 }
 
@@ -112,8 +113,9 @@ impl Sources {
         policy: Policy,
         clock: Arc<dyn Clock>,
         process: fn() -> u32,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Self {
-        let shared = Shared { providers, policy, clock, process, counters: Counters::default() };
+        let shared = Shared { providers, policy, clock, process, observer, counters: Counters::default() };
         let sources = Self { shared: Arc::new(shared), states: PerProcess::new() };
         // Made before anybody can fork.
         sources.state();
@@ -360,6 +362,7 @@ impl Fetch {
     fn with_retries(&self) -> Result<Fetched, FetchError> {
         let (clock, scheme) = (&self.shared.clock, self.reference.scheme());
         let began = clock.now();
+        let id = new_id();
         let mut attempts = 0;
         loop {
             let mut table = self.state.lock();
@@ -372,8 +375,15 @@ impl Fetch {
             drop(table);
             count(&self.shared.counters.fetches);
             attempts += 1;
-            let result = self.provider.fetch(&self.reference);
+            let called = clock.now();
+            let result = self.provider.fetch_as(&self.reference, &id);
             let now = clock.now();
+            if let Some(observer) = &self.shared.observer {
+                let result = result.as_ref().map(|fetched| &fetched.facts);
+                let took = now.saturating_sub(called);
+                let document = &self.reference;
+                observer.called(&Call { id: &id, document, attempt: attempts, result, took });
+            }
             let transient = result.as_ref().err().filter(|error| error.kind().is_transient());
             let mut table = self.state.lock();
             let breaker = self.shared.breaker(&mut table, scheme);
@@ -395,6 +405,12 @@ impl Fetch {
             }
         }
     }
+}
+
+/// A word that no other fetch has. Nothing secret hangs on it, so the seeds of maps are random enough.
+fn new_id() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    format!("{:016x}", RandomState::new().hash_one(thread::current().id()))
 }
 
 fn late(scheme: Scheme) -> FetchError {

@@ -98,13 +98,22 @@ impl Client {
     /// All requests of this connection work in `region`, or in the store's default: a secret named without it,
     /// by its name alone, is that region's.
     pub fn connect(path: &Path, region: Option<Region>) -> Result<Self, ConnectError> {
+        Self::connect_as(path, region, None)
+    }
+
+    /// The same; the server's records of what is asked here hold `id` beside the program's version.
+    pub fn connect_as(path: &Path, region: Option<Region>, id: Option<&str>) -> Result<Self, ConnectError> {
+        let mut hello = Hello::of_client(region);
+        if let Some(id) = id {
+            hello.coffer = format!("{};fetch={id}", hello.coffer);
+        }
         let mut stream = connect(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NobodyListens(error),
             _ => ConnectError::Transport(error),
         })?;
         stream.set_read_timeout(Some(GREETING_TIMEOUT)).map_err(ConnectError::Transport)?;
         stream.set_write_timeout(Some(GREETING_TIMEOUT)).map_err(ConnectError::Transport)?;
-        let greeting = match exchange(&mut stream, &Hello::of_client(region)) {
+        let greeting = match exchange(&mut stream, &hello) {
             Ok(greeting) => greeting,
             Err(CallError::Transport(error)) => return Err(ConnectError::Transport(error)),
             Err(CallError::Frame(error)) => return Err(ConnectError::Greeting(error)),

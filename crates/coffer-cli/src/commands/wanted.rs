@@ -131,27 +131,53 @@ pub(crate) fn load(resolver: &Resolver, output: Output) -> Result<Credentials, S
 
 /// The resolver of the manifest that is meant.
 pub(crate) fn resolver(place: &Place, wanting: &Wanting) -> Result<Resolver, Stop> {
-    let surroundings = Surroundings::of_process()
-        .map_err(|error| Stop::new(FailureKind::Other, format!("there is no current folder: {error}")))?;
-    let manifest = match &wanting.manifest {
-        Some(path) => Some(Manifest::read(path, &surroundings)),
-        None => Manifest::find(&surroundings).transpose(),
-    };
-    let manifest = manifest.transpose().map_err(|error| unreadable(&error))?.ok_or_else(|| {
+    let surroundings = surroundings()?;
+    let manifest = manifest(wanting, &surroundings)?.ok_or_else(|| {
         Stop::new(FailureKind::NotFound, "there is no `coffer.toml` here or in a folder above").with_hint(
             "write one that names what the program needs, such as `[secrets.API_KEY]`; docs/resolver.md",
         )
     })?;
+    resolver_of(place, wanting, manifest, surroundings, ResolverOptions::default())
+}
+
+/// The resolver of the manifest that is meant, if there is one; else of no names.
+pub(crate) fn resolver_of_any(
+    place: &Place,
+    wanting: &Wanting,
+    options: ResolverOptions,
+) -> Result<Resolver, Stop> {
+    let surroundings = surroundings()?;
+    let manifest = manifest(wanting, &surroundings)?.unwrap_or_default();
+    resolver_of(place, wanting, manifest, surroundings, options)
+}
+
+fn surroundings() -> Result<Surroundings, Stop> {
+    Surroundings::of_process()
+        .map_err(|error| Stop::new(FailureKind::Other, format!("there is no current folder: {error}")))
+}
+
+fn manifest(wanting: &Wanting, surroundings: &Surroundings) -> Result<Option<Manifest>, Stop> {
+    let manifest = match &wanting.manifest {
+        Some(path) => Some(Manifest::read(path, surroundings)),
+        None => Manifest::find(surroundings).transpose(),
+    };
+    manifest.transpose().map_err(|error| unreadable(&error))
+}
+
+fn resolver_of(
+    place: &Place,
+    wanting: &Wanting,
+    manifest: Manifest,
+    surroundings: Surroundings,
+    options: ResolverOptions,
+) -> Result<Resolver, Stop> {
     let coffer = Coffer::new(place.home.path());
     let coffer = match std::env::current_exe() {
         Ok(program) => coffer.or_in_place(program),
         Err(_) => coffer,
     };
-    let options = ResolverOptions {
-        profile: wanting.profile.clone(),
-        providers: vec![Arc::new(coffer)],
-        ..ResolverOptions::default()
-    };
+    let options =
+        ResolverOptions { profile: wanting.profile.clone(), providers: vec![Arc::new(coffer)], ..options };
     Resolver::new(manifest, surroundings, options).map_err(|unknown| {
         let hint = match unknown.known.as_slice() {
             [] => "the manifest has none".to_owned(),

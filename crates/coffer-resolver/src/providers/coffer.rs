@@ -62,6 +62,17 @@ impl Provider for Coffer {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
+        self.read(document, None)
+    }
+
+    fn fetch_as(&self, document: &Reference, id: &str) -> Result<Fetched, FetchError> {
+        self.read(document, Some(id))
+    }
+}
+
+impl Coffer {
+    /// `id` stands in the record of the read, in what it says of the program.
+    fn read(&self, document: &Reference, id: Option<&str>) -> Result<Fetched, FetchError> {
         let malformed = |what: &str, action: &str| {
             FetchError::new(ErrorKind::Misconfigured, Scheme::Coffer, what, action)
         };
@@ -73,7 +84,7 @@ impl Provider for Coffer {
             .map_err(|_| malformed("no version is called so", "name one that `coffer versions` shows"))?;
         let stage = document.parameter("stage").map(str::parse).transpose();
         let stage = stage.map_err(|_| malformed("no label is called so", "write one such as AWSPREVIOUS"))?;
-        let mut client = match Client::connect(&self.home.join(SOCKET_FILE), region) {
+        let mut client = match Client::connect_as(&self.home.join(SOCKET_FILE), region, id) {
             Ok(client) => client,
             Err(ConnectError::NobodyListens(error)) => {
                 return self.in_place(document).unwrap_or_else(|| Err(nobody_listens(&self.home, error)));

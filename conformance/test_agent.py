@@ -1,0 +1,372 @@
+"""`coffer agent`: what the AWS Secrets Manager Agent and the Lambda extension document, over the wire, and what coffer adds."""
+
+import base64
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+import serving
+
+TOKEN = "a-token-of-the-tests-0123456789"
+MANIFEST = """
+[secrets.X_API_KEY]
+[secrets.ALSO]
+required = false
+[profiles.development]
+chain = ["env", "coffer:bot", "default"]
+"""
+
+
+class Agent:
+    """A running agent, and how to ask it."""
+
+    def __init__(self, folder, environment, *arguments):
+        self.log = folder / "agent.log"
+        self.process = subprocess.Popen(
+            [serving.binary_path(), "--json", "agent", "--listen", "127.0.0.1:0", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log.open("ab"),
+            env=environment,
+            cwd=folder,
+        )
+        assert select.select([self.process.stdout], [], [], 20)[0], self.log.read_text()
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        self.announced = json.loads(line)
+        self.endpoint = self.announced["endpoint"]
+
+    def ask(self, path, method="GET", **headers):
+        """Status, headers and body; with the token unless another is given."""
+        named = {"X-Aws-Parameters-Secrets-Token": TOKEN} | {name.replace("_", "-"): v for name, v in headers.items()}
+        named = {name: value for name, value in named.items() if value is not None}
+        request = urllib.request.Request(self.endpoint + path, headers=named, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=30) as response:
+                return response.status, response.headers, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+    def secret(self, name, **parameters):
+        """What GetSecretValue would say."""
+        query = urllib.parse.urlencode({"secretId": name, **parameters})
+        status, _, body = self.ask(f"/secretsmanager/get?{query}")
+        assert status == 200, body
+        return json.loads(body)
+
+    def fault(self, name, **parameters):
+        query = urllib.parse.urlencode({"secretId": name, **parameters})
+        status, _, body = self.ask(f"/secretsmanager/get?{query}")
+        return status, json.loads(body)["__type"]
+
+    def metric(self, name):
+        text = self.ask("/metrics")[2].decode()
+        return int(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[-1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(15) == 0, self.log.read_text()
+
+
+@pytest.fixture
+def agents(tmp_path):
+    """Starts agents in a folder with a manifest; ends them."""
+    started = []
+
+    def start(*arguments, manifest=MANIFEST, token=TOKEN, environment=None, **variables):
+        (tmp_path / "coffer.toml").write_text(manifest)
+        environment = environment or serving.clean_environment(HOME=tmp_path)
+        environment = environment | {name: str(value) for name, value in variables.items()}
+        if token:
+            environment["AWS_TOKEN"] = token
+        started.append(Agent(tmp_path, environment, *arguments))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        if agent.process.poll() is None:
+            agent.process.kill()
+        agent.process.wait()
+
+
+@pytest.fixture
+def store():
+    made = serving.Store()
+    made.init()
+    made.start()
+    yield made
+    if made.server and made.server.process.poll() is None:
+        made.server.kill()
+    made.remove()
+
+
+def put(store, name, value):
+    store.run("put", name, input=value if isinstance(value, bytes) else value.encode())
+
+
+def test_documented_requests(agents, store):
+    put(store, "MyTest", '{"user":"u","password":"p"}')
+    put(store, "team/db", "first")
+    agent = agents(environment=store.environment())
+    # As the agent's README does it: curl with the token header, then the extension's path.
+    read = agent.secret("MyTest")
+    assert read["SecretString"] == '{"user":"u","password":"p"}'
+    assert read["ARN"].startswith(f"arn:aws:secretsmanager:{serving.REGION}:{serving.ACCOUNT}:secret:MyTest-")
+    assert read["Name"] == "MyTest" and len(read["VersionId"]) == 36 and read["VersionStages"] == ["AWSCURRENT"]
+    assert 0 <= time.time() - float(read["CreatedDate"]) < 120 and isinstance(read["CreatedDate"], str)
+    status, headers, body = agent.ask("/v1/team/db", X_Aws_Parameters_Secrets_Token=None, X_Vault_Token=TOKEN)
+    assert (status, json.loads(body)["SecretString"]) == (200, "first")
+    assert headers["cache-control"] == "no-store"
+    # By ARN it is the same document.
+    fetches = agent.metric("coffer_agent_fetches_total")
+    assert agent.secret(read["ARN"])["SecretString"] == read["SecretString"]
+    assert agent.secret("MyTest")["SecretString"] == read["SecretString"]
+    assert agent.metric("coffer_agent_fetches_total") <= fetches + 1
+    # A new version: what is kept, what is there now, what was there before, by label and by id.
+    first = agent.secret("team/db")["VersionId"]
+    put(store, "team/db", "second")
+    assert agent.secret("team/db")["SecretString"] == "first"
+    assert agent.secret("team/db", refreshNow="true")["SecretString"] == "second"
+    assert agent.secret("team/db")["SecretString"] == "second"
+    assert agent.secret("team/db", versionStage="AWSPREVIOUS")["SecretString"] == "first"
+    assert agent.secret("team/db", versionStage="AWSCURRENT")["SecretString"] == "second"
+    assert agent.secret("team/db", versionId=first)["VersionStages"] == ["AWSPREVIOUS"]
+    # What users asked that agent for: a field, and forgetting.
+    assert agent.secret("MyTest", jsonKey="password")["SecretString"] == "p"
+    assert agent.fault("MyTest", jsonKey="none") == (400, "ResourceNotFoundException")
+    put(store, "team/db", "third")
+    assert agent.ask("/v1/team/db", method="DELETE")[0] == 204
+    assert agent.secret("team/db")["SecretString"] == "third"
+    put(store, "team/db", "fourth")
+    agent.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while agent.secret("team/db")["SecretString"] != "fourth":
+        assert time.monotonic() < deadline
+    agent.stop()
+
+
+def test_refusals(agents, store):
+    agent = agents("--path-prefix", "/secrets/", environment=store.environment())
+    for path, method, headers, expected in [
+        ("/ping", "GET", {"X_Aws_Parameters_Secrets_Token": None}, (200, b"healthy")),
+        ("/ping", "GET", {"X_Forwarded_For": "10.0.0.1"}, (200, b"healthy")),
+        ("/secrets/x", "GET", {"X_Aws_Parameters_Secrets_Token": None}, (403, b"Bad Token")),
+        ("/secrets/x", "GET", {"X_Aws_Parameters_Secrets_Token": TOKEN + "x"}, (403, b"Bad Token")),
+        ("/secrets/x", "GET", {"X_Aws_Parameters_Secrets_Token": ""}, (403, b"Bad Token")),
+        ("/secrets/x", "GET", {"X_Forwarded_For": "10.0.0.1"}, (400, b"Forwarded")),
+        ("/secrets/x", "GET", {"Forwarded": "for=10.0.0.1"}, (400, b"Forwarded")),
+        ("/secrets/x", "POST", {}, (405, b"Not allowed")),
+        ("/v1/x", "GET", {}, (404, b"Not found")),
+        ("/secrets/x?refreshNow=2", "GET", {}, (400, b"invalid refreshNow value")),
+        ("/secrets/x?abc=1", "GET", {}, (400, b"unknown parameter: abc")),
+        ("/secretsmanager/get", "GET", {}, (400, b"missing parameter secretId")),
+        ("/secretsmanager/get?secretId=exec%3A%2F%2Fid", "GET", {}, (400, b"secretId: only stores are asked")),
+        ("/secretsmanager/get?secretId=file%3A%2F%2F%2Fetc%2Fpasswd", "GET", {}, (400, b"secretId: only stores are asked")),
+    ]:
+        status, _, body = agent.ask(path, method, **headers)
+        assert (status, body) == expected, path
+    assert agent.fault("nothing/there") == (400, "ResourceNotFoundException")
+    put(store, "going", "x")
+    store.run("delete", "going")
+    assert agent.fault("going") == (400, "AccessDeniedException")
+    # Not by a name with the request's own bytes in a log or an answer that is none.
+    connection = http.client.HTTPConnection(agent.endpoint.removeprefix("http://"), timeout=10)
+    connection.putrequest("GET", "/" + "x" * 70000)
+    connection.endheaders()
+    assert connection.getresponse().status in (400, 414, 431)
+    agent.stop()
+
+
+def test_names_of_the_manifest(agents, store):
+    put(store, "bot", '{"X_API_KEY":"of the store"}')
+    agent = agents("--manifest-only", environment=store.environment(), ALSO="of the environment")
+    assert agent.secret("X_API_KEY")["SecretString"] == "of the store"
+    assert agent.secret("X_API_KEY")["ARN"].startswith("arn:aws:secretsmanager:")
+    also = agent.secret("ALSO")
+    assert (also["SecretString"], also["ARN"], also["Name"]) == ("of the environment", "env:ALSO", "ALSO")
+    assert agent.ask("/v1/bot")[::2] == (403, b"coffer.toml names no such secret")
+    # It was asked for at the start.
+    assert agent.metric("coffer_agent_fetches_total") == 1
+    agent.stop()
+
+
+def test_binary_values(agents, store):
+    put(store, "bytes", b"\xff\x00\xfe")
+    agent = agents(environment=store.environment())
+    assert base64.b64decode(agent.secret("bytes")["SecretBinary"]) == b"\xff\x00\xfe"
+    agent.stop()
+
+
+def slow_manifest(tmp_path, seconds="0"):
+    """A store that is a program: it says what the file says, or is away while there is none, and writes each call down."""
+    (tmp_path / "give.sh").write_text(f"echo x >> calls; sleep {seconds}; [ -f away ] && exit 6; cat value")
+    return '[secrets.KEY]\nfrom = "exec:sh give.sh"\n'
+
+
+def calls(tmp_path):
+    return len((tmp_path / "calls").read_text().splitlines()) if (tmp_path / "calls").exists() else 0
+
+
+def test_many_who_ask_at_once_share_one_fetch(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--no-prefetch", manifest=slow_manifest(tmp_path, "0.5"))
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        found = list(pool.map(lambda _: agent.secret("KEY")["SecretString"], range(40)))
+    assert found == ["v"] * 40 and calls(tmp_path) == 1
+    # All who want it as it is now share the next one, too: one for those who came while the first was under way.
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        list(pool.map(lambda _: agent.secret("KEY", refreshNow="1"), range(40)))
+    assert calls(tmp_path) <= 4
+    agent.stop()
+
+
+def test_stale_is_bounded_and_said(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--ttl", "1s", "--stale", "3s", manifest=slow_manifest(tmp_path))
+    assert agent.secret("KEY")["SecretString"] == "v"
+    (tmp_path / "away").touch()
+    time.sleep(1.5)
+    status, headers, body = agent.ask("/v1/KEY")
+    assert (status, json.loads(body)["SecretString"]) == (200, "v") and int(headers["x-coffer-stale"]) >= 1
+    status, _, body = agent.ask("/v1/KEY?refreshNow=true")
+    assert (status, json.loads(body)["__type"]) == (503, "InternalServiceError")
+    time.sleep(4)
+    assert agent.fault("KEY") == (503, "InternalServiceError")
+    assert agent.metric("coffer_agent_stale_total") >= 1
+    agent.stop()
+
+
+def test_what_is_in_use_is_fetched_before_anybody_waits(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--ttl", "5s", "--no-prefetch", manifest=slow_manifest(tmp_path))
+    assert agent.secret("KEY")["SecretString"] == "v"
+    before = calls(tmp_path)
+    deadline = time.monotonic() + 20
+    while calls(tmp_path) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert agent.metric("coffer_agent_misses_total") == 1
+    agent.stop()
+
+
+def test_a_start_while_the_store_is_away(agents, tmp_path):
+    (tmp_path / "value").write_text("hunter2")
+    manifest = slow_manifest(tmp_path)
+    fallback = ["--fallback", tmp_path / "values.sealed", "--fallback-key", tmp_path / "key"]
+    agent = agents(*fallback, manifest=manifest)
+    assert agent.secret("KEY")["SecretString"] == "hunter2"
+    agent.stop()
+    assert b"hunter2" not in (tmp_path / "values.sealed").read_bytes()
+    (tmp_path / "away").touch()
+    without = agents(manifest=manifest)
+    assert without.fault("KEY") == (503, "InternalServiceError")
+    without.stop()
+    again = agents(*fallback, manifest=manifest)
+    status, headers, body = again.ask("/v1/KEY")
+    assert (status, json.loads(body)["SecretString"]) == (200, "hunter2") and "x-coffer-stale" in headers
+    assert again.metric("coffer_agent_recalled_total") >= 1
+    again.stop()
+    # What the store no longer has is not brought back by a later outage.
+    (tmp_path / "give.sh").write_text("[ -f away ] && exit 6; exit 3")
+    (tmp_path / "away").unlink()
+    third = agents(*fallback, manifest=manifest)
+    assert third.fault("KEY") == (400, "ResourceNotFoundException")
+    (tmp_path / "away").touch()
+    assert third.fault("KEY") == (503, "InternalServiceError")
+    third.stop()
+
+
+def ask_socket(path, target):
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(str(path))
+        stream.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: stream.recv(65536), b""))
+
+
+def test_unix_socket(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    path = tmp_path / "agent.sock"
+    agent = agents("--socket", path, manifest=slow_manifest(tmp_path))
+    # Who is calling is what the kernel says: no token.
+    answer = ask_socket(path, "/v1/KEY")
+    assert answer.startswith(b"HTTP/1.1 200") and b'"SecretString":"v"' in answer
+    assert path.stat().st_mode & 0o777 == 0o600
+    if os.getuid() == 0:
+        path.chmod(0o666)
+        tmp_path.chmod(0o711)
+        for folder in tmp_path.parents[:2]:
+            folder.chmod(folder.stat().st_mode | 0o011)
+        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(path)!r}); s.sendall(b'GET /ping HTTP/1.1\\r\\n\\r\\n'); print(s.recv(100))"
+        done = subprocess.run(["python3", "-c", script], user=65534, group=65534, capture_output=True, text=True, cwd="/")
+        assert "200" not in done.stdout and (done.stdout == "b''\n" or "reset" in done.stderr.lower() or "pipe" in done.stderr.lower()), done
+        assert agent.metric("coffer_agent_refused_peers_total") == 1
+    agent.stop()
+    assert not path.exists()
+
+
+def test_token_of_a_file(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--token-file", tmp_path / "token", manifest=slow_manifest(tmp_path), token=None)
+    token = (tmp_path / "token").read_text().strip()
+    assert agent.announced["token_file"] == str(tmp_path / "token") and len(token) == 64
+    assert agent.ask("/v1/KEY", X_Aws_Parameters_Secrets_Token=token)[0] == 200
+    assert agent.ask("/v1/KEY")[0] == 403
+    agent.stop()
+    named = agents(manifest=slow_manifest(tmp_path), token=f"file://{tmp_path / 'token'}")
+    assert named.ask("/v1/KEY", X_Vault_Token=token)[0] == 200
+    named.stop()
+
+
+def test_too_many_connections(agents, tmp_path):
+    agent = agents("--max-connections", "2", "--no-prefetch", manifest=slow_manifest(tmp_path))
+    host, port = agent.endpoint.removeprefix("http://").split(":")
+    held = [socket.create_connection((host, int(port))) for _ in range(2)]
+    time.sleep(0.3)
+    assert agent.ask("/v1/KEY")[::2] == (429, b"Connection limit exceeded")
+    assert agent.ask("/ping")[0] == 200
+    for stream in held:
+        stream.close()
+    agent.stop()
+
+
+def test_the_log_leads_to_the_record(agents, store):
+    put(store, "bot", '{"X_API_KEY":"hunter2"}')
+    agent = agents("--log", "--no-prefetch", environment=store.environment())
+    query = "/v1/X_API_KEY"
+    assert agent.ask(query, X_Amzn_Trace_Id="Root=1-conformance")[0] == 200
+    agent.stop()
+    lines = [json.loads(line) for line in agent.log.read_text().splitlines() if line.startswith("{")]
+    request = next(line for line in lines if line.get("event") == "request")
+    fetch = next(line for line in lines if line.get("event") == "fetch")
+    assert request["request_id"] == "Root=1-conformance" and request["status"] == 200
+    assert fetch["document"] == "coffer://bot" and fetch["outcome"] == "ok"
+    assert "hunter2" not in agent.log.read_text()
+    store.server.stop()
+    agents_named = [record["userAgent"] for record in store.audit_records() if record["eventName"] == "GetSecretValue"]
+    assert any(fetch["fetch_id"] in named for named in agents_named), agents_named
+
+
+def test_words(tmp_path):
+    environment = serving.clean_environment(HOME=tmp_path, AWS_TOKEN=TOKEN)
+    for arguments, code in [
+        (["--listen", "0.0.0.0:0"], 2),
+        (["--store", "exec:cat {name}"], 2),
+        (["--token-file", "/nonexistent/token"], 3),
+    ]:
+        done = subprocess.run(
+            [serving.binary_path(), "agent", *arguments], cwd=tmp_path, env=environment, capture_output=True, timeout=20
+        )
+        assert done.returncode == code, done.stderr
+    assert pathlib.Path(serving.binary_path()).exists()

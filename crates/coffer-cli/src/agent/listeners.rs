@@ -1,0 +1,255 @@
+//! The agent's doors: HTTP on a local address, and on a Unix socket.
+//!
+//! I/O: sockets, threads on which stores are asked. Invariants: who is on the Unix socket is what the kernel says; and every wait
+//! has an end and every buffer a size.
+
+use std::convert::Infallible;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::TcpListener as StdTcpListener;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{sleep, timeout};
+
+use crate::agent::answer;
+use crate::agent::log::Log;
+use crate::agent::metrics::{self, Requests};
+use crate::agent::question::{self, Asked, Refused};
+use crate::agent::token::Token;
+use crate::agent::values::{Unanswered, Values};
+
+/// The headers that may carry the token.
+const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
+/// What a proxy adds. Whoever can be made to fetch an address can't add it away.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
+/// What a client may call its request by, for the log.
+const ID_HEADERS: [&str; 2] = ["x-amzn-trace-id", "x-request-id"];
+/// How long a request may take to arrive, and a connection may be idle.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(61);
+/// Most bytes of a request.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Connections beyond the limit that may ask whether the agent is there.
+const PINGS_MAX: usize = 2;
+/// How long to wait when a connection cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all connections share.
+pub(crate) struct Agent {
+    pub(crate) values: Values,
+    pub(crate) token: Token,
+    pub(crate) prefix: String,
+    pub(crate) connections_max: usize,
+    pub(crate) users: Vec<u32>,
+    pub(crate) requests: Requests,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) log: Log,
+}
+
+/// A Unix socket, whose file is removed with this.
+pub(crate) struct SocketFile {
+    pub(crate) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl SocketFile {
+    /// Makes the socket in place of a stale one. `others` says whether users besides this one may connect.
+    pub(crate) fn bind(path: &Path, others: bool) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            // Somebody may be listening there.
+            Ok(metadata) if metadata.file_type().is_socket() => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(io::ErrorKind::AddrInUse.into());
+                }
+                fs::remove_file(path)?;
+            }
+            Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(path)?;
+        // The kernel's word on the peer keeps others out in any case.
+        fs::set_permissions(path, Permissions::from_mode(if others { 0o666 } else { 0o600 }))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Serves TCP for ever.
+pub(crate) async fn serve_tcp(agent: Arc<Agent>, listener: StdTcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small and whole. On this machine no packet needs to get further than here.
+                if stream.set_nodelay(true).is_err() || (is_loopback && stream.set_ttl(1).is_err()) {
+                    continue;
+                }
+                tokio::spawn(serve_connection(Arc::clone(&agent), stream, false));
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Serves the Unix socket for ever.
+pub(crate) async fn serve_socket(agent: Arc<Agent>, socket: SocketFile) -> io::Result<()> {
+    loop {
+        match socket.listener.accept().await {
+            Ok((stream, _)) => match stream.peer_cred() {
+                Ok(peer) if agent.users.contains(&peer.uid()) => {
+                    tokio::spawn(serve_connection(Arc::clone(&agent), stream, true));
+                }
+                _ => {
+                    agent.requests.strangers.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn serve_connection(
+    agent: Arc<Agent>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    is_known: bool,
+) {
+    let counted = agent.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    if counted <= agent.connections_max + PINGS_MAX {
+        let is_crowded = counted > agent.connections_max;
+        let service = service_fn(|request| {
+            let agent = Arc::clone(&agent);
+            async move { Ok::<_, Infallible>(answer_to(agent, request, is_known, is_crowded).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME_MAX)
+            .max_buf_size(REQUEST_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        // It fails if the client has gone.
+        drop(connection.await);
+    } else {
+        let refused = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 25\r\nconnection: close\r\n\r\nConnection limit exceeded";
+        let mut stream = stream;
+        let written = tokio::io::AsyncWriteExt::write_all(&mut stream, refused);
+        drop(timeout(Duration::from_secs(1), written).await);
+        agent.requests.count(429);
+    }
+    agent.connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+async fn answer_to(
+    agent: Arc<Agent>,
+    request: Request<Incoming>,
+    is_known: bool,
+    is_crowded: bool,
+) -> Response<Full<Bytes>> {
+    let (parts, _body) = request.into_parts();
+    let began = Instant::now();
+    let path = parts.uri.path();
+    let is_free = parts.method == Method::GET && (path == "/ping" || path == "/metrics");
+    let asked = if is_crowded && path != "/ping" {
+        Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "Connection limit exceeded"))
+    } else if !is_free && FORWARDED.iter().any(|name| parts.headers.contains_key(*name)) {
+        Err(Refused::new(StatusCode::BAD_REQUEST, "Forwarded"))
+    } else {
+        let is_trusted = is_known || shows_token(&agent.token, &parts.headers);
+        question::read(&parts.method, path, parts.uri.query(), &agent.prefix, is_trusted)
+    };
+    let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
+    let id = id.map(|id| id.chars().take(256).collect::<String>());
+    let (response, secret, stale) = match asked {
+        Ok(Asked::Ping) => (text(StatusCode::OK, "healthy"), String::new(), None),
+        Ok(Asked::Metrics) => {
+            let counts = metrics::text(&agent.requests, &agent.values);
+            (
+                typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", counts.into()),
+                String::new(),
+                None,
+            )
+        }
+        Ok(Asked::Forget(question)) => {
+            let response = match agent.values.forget(&question) {
+                Ok(()) => text(StatusCode::NO_CONTENT, ""),
+                Err(refused) => text(refused.status, &refused.text),
+            };
+            (response, question.secret_id, None)
+        }
+        Ok(Asked::Get(question)) => {
+            let secret = question.secret_id.clone();
+            // Stores are asked on threads of their own: a slow one holds up nobody else.
+            let asking = Arc::clone(&agent);
+            let found = tokio::task::spawn_blocking(move || {
+                asking.values.get(&question).map(|found| {
+                    let body = answer::value(
+                        found.value.expose_secret(),
+                        &found.facts,
+                        &found.place,
+                        &question.secret_id,
+                    );
+                    (body, found.stale)
+                })
+            });
+            match found.await {
+                Ok(Ok((body, stale))) => {
+                    let body = Bytes::from_owner(body);
+                    let mut response = typed(StatusCode::OK, "application/json", body);
+                    if let Some(age) = stale {
+                        response.headers_mut().insert("x-coffer-stale", age.as_secs().into());
+                        response.headers_mut().insert(header::AGE, age.as_secs().into());
+                    }
+                    (response, secret, stale)
+                }
+                Ok(Err(Unanswered::Refused(refused))) => (text(refused.status, &refused.text), secret, None),
+                Ok(Err(Unanswered::Failed(kind, message))) => {
+                    let (status, body) = answer::fault(kind, &message);
+                    (typed(status, "application/x-amz-json-1.1", body.into()), secret, None)
+                }
+                Err(_) => (text(StatusCode::SERVICE_UNAVAILABLE, "internal fault"), secret, None),
+            }
+        }
+        Err(refused) => (text(refused.status, &refused.text), String::new(), None),
+    };
+    let status = response.status().as_u16();
+    agent.requests.count(status);
+    if !is_free {
+        agent.log.request(id.as_deref(), &secret, status, stale, began.elapsed());
+    }
+    response
+}
+
+fn shows_token(token: &Token, headers: &HeaderMap) -> bool {
+    TOKEN_HEADERS.iter().any(|name| headers.get_all(*name).iter().any(|shown| token.is(shown.as_bytes())))
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", text.to_owned().into())
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    // No cache on the way may keep a value.
+    response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}

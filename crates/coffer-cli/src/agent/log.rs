@@ -1,0 +1,61 @@
+//! Lines of JSON about requests and fetches, for whoever looks after the machine.
+//!
+//! I/O: standard error. Invariant: names and outcomes, never a value. A fetch's id stands in the record of the store too, where
+//! the store is coffer.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use coffer_resolver::{Call, Observer};
+use serde_json::{Value, json};
+
+/// Writes lines, or nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) is_on: bool,
+}
+
+impl Log {
+    /// A line; `entry` is an object.
+    fn line(self, entry: &Value) {
+        if self.is_on {
+            // There is nowhere left to say that standard error can't be written.
+            let _ = writeln!(std::io::stderr().lock(), "{entry}");
+        }
+    }
+
+    /// A request was answered. `id` is what the client called it, if it did.
+    pub(crate) fn request(
+        self,
+        id: Option<&str>,
+        secret: &str,
+        status: u16,
+        stale: Option<Duration>,
+        took: Duration,
+    ) {
+        self.line(&json!({
+            "event": "request",
+            "time": crate::output::now().to_string(),
+            "request_id": id,
+            "secret": secret,
+            "status": status,
+            "stale_seconds": stale.map(|age| age.as_secs()),
+            "micros": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        }));
+    }
+}
+
+impl Observer for Log {
+    fn called(&self, call: &Call<'_>) {
+        self.line(&json!({
+            "event": "fetch",
+            "time": crate::output::now().to_string(),
+            "fetch_id": call.id,
+            "document": call.document.to_string(),
+            "attempt": call.attempt,
+            "outcome": call.result.err().map_or("ok", |error| error.kind().as_str()),
+            "version_id": call.result.ok().and_then(|facts| facts.version_id.as_deref()),
+            "micros": u64::try_from(call.took.as_micros()).unwrap_or(u64::MAX),
+        }));
+    }
+}

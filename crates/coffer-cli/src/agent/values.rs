@@ -1,0 +1,188 @@
+//! Values for questions: the resolver's, and those of the sealed file while a store is away at a start.
+//!
+//! I/O: the resolver's, blocking. Invariant: what a store denies, or no longer has, is given from nowhere.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use coffer_resolver::{ErrorKind, NoField, Reference, Resolved, Resolver, field};
+
+use crate::agent::fallback::Fallback;
+use crate::agent::question::{Question, Refused, Target, target};
+use crate::failure::with_causes;
+
+/// How long after somebody last asked for it a value is kept fresh.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// All there is to give.
+pub(crate) struct Values {
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) store: Reference,
+    pub(crate) manifest_only: bool,
+    pub(crate) fallback: Option<Fallback>,
+    /// Given from the sealed file.
+    pub(crate) recalled: AtomicU64,
+    used: Mutex<HashMap<String, (Target, Instant)>>,
+    used_max: usize,
+}
+
+/// Why there is no value.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The request is at fault.
+    Refused(Refused),
+    /// It was looked for in vain.
+    Failed(ErrorKind, String),
+}
+
+impl From<Refused> for Unanswered {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl Values {
+    pub(crate) fn new(
+        resolver: Arc<Resolver>,
+        store: Reference,
+        manifest_only: bool,
+        fallback: Option<Fallback>,
+        used_max: usize,
+    ) -> Self {
+        let (recalled, used) = (AtomicU64::new(0), Mutex::default());
+        Self { resolver, store, manifest_only, fallback, recalled, used, used_max }
+    }
+
+    /// Which secret is meant.
+    fn target(&self, question: &Question) -> Result<Target, Refused> {
+        target(question, self.resolver.manifest(), &self.store, self.manifest_only)
+    }
+
+    /// The value that is asked for.
+    pub(crate) fn get(&self, question: &Question) -> Result<Resolved, Unanswered> {
+        let target = self.target(question)?;
+        let found = self.look(&target, question.refresh_now)?;
+        self.note_use(target);
+        let Some(name) = &question.json_key else { return Ok(found) };
+        let missing = |what: &str| {
+            let message = format!("`{}` {what}", question.secret_id);
+            Unanswered::Failed(ErrorKind::NotFound, message)
+        };
+        match field(found.value.expose_secret(), name) {
+            Ok(value) => Ok(Resolved { value: Arc::new(value), ..found }),
+            Err(NoField::Absent) => Err(missing("has no such jsonKey")),
+            Err(NoField::NoObject) => Err(missing("is no JSON object")),
+        }
+    }
+
+    /// Forgets what is kept of it.
+    pub(crate) fn forget(&self, question: &Question) -> Result<(), Refused> {
+        match self.target(question)? {
+            Target::Document(reference) => self.resolver.forget(&reference),
+            // Its layers may lead anywhere.
+            Target::Name(_) => self.resolver.forget_all(),
+        }
+        Ok(())
+    }
+
+    fn look(&self, target: &Target, refresh_now: bool) -> Result<Resolved, Unanswered> {
+        let since = refresh_now.then(|| self.resolver.moment());
+        let result = match target {
+            Target::Document(reference) => self
+                .resolver
+                .ask_for(reference, since)
+                .map_err(|error| (error.kind(), format!("{}; {}", with_causes(&error), error.action()))),
+            Target::Name(name) => {
+                let found = match since {
+                    Some(since) => self.resolver.get_since(name, since),
+                    None => self.resolver.get(name),
+                };
+                match found {
+                    Ok(Some(found)) => Ok(found),
+                    Ok(None) => Err((ErrorKind::NotFound, format!("`{name}` need not be there and is not"))),
+                    Err(problem) => {
+                        Err((problem.kind(), format!("{}; {}", with_causes(&*problem), problem.action())))
+                    }
+                }
+            }
+        };
+        let Some(fallback) = &self.fallback else { return result.map_err(failed) };
+        let key = target.key();
+        match result {
+            Ok(found) => {
+                if found.stale.is_none() {
+                    fallback.remember(&key, &found);
+                }
+                Ok(found)
+            }
+            Err((kind @ (ErrorKind::Throttled | ErrorKind::Unavailable), message)) => {
+                let recalled = if refresh_now { None } else { fallback.recall(&key) };
+                match recalled {
+                    Some(found) => {
+                        self.recalled.fetch_add(1, Ordering::Relaxed);
+                        Ok(found)
+                    }
+                    None => Err(Unanswered::Failed(kind, message)),
+                }
+            }
+            Err(error @ (ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed, _)) => {
+                fallback.forget(&key);
+                Err(failed(error))
+            }
+            Err(error @ (ErrorKind::Malformed | ErrorKind::Misconfigured, _)) => Err(failed(error)),
+        }
+    }
+
+    fn note_use(&self, target: Target) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = target.key();
+        if used.len() >= self.used_max && !used.contains_key(&key) {
+            let oldest = used.iter().min_by_key(|(_, (_, at))| *at).map(|(key, _)| key.clone());
+            oldest.map(|key| used.remove(&key));
+        }
+        used.insert(key, (target, Instant::now()));
+    }
+
+    /// Asks for what was asked for lately, so that nobody who asks again waits: what is in the last part of its time is fetched
+    /// anew, the rest is there.
+    pub(crate) fn keep_fresh(&self) {
+        let targets: Vec<Target> = {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.retain(|_, (_, at)| at.elapsed() < IDLE_MAX);
+            used.values().map(|(target, _)| target.clone()).collect()
+        };
+        for target in targets {
+            // Whoever asks for it hears why it can't be had.
+            drop(self.look(&target, false));
+        }
+    }
+
+    /// Asks for all names of the manifest and these, so that the first who ask don't wait. How many can't be had.
+    pub(crate) fn prefetch(&self, more: &[String]) -> usize {
+        let names =
+            self.resolver.manifest().needs().filter(|need| need.required).map(|need| need.name.clone());
+        let names: Vec<String> = names.chain(more.iter().cloned()).collect();
+        let ask = |name: String| {
+            let question = Question {
+                secret_id: name,
+                version_id: None,
+                version_stage: None,
+                refresh_now: false,
+                json_key: None,
+            };
+            self.get(&question).is_err()
+        };
+        names.into_iter().map(ask).filter(|failed| *failed).count()
+    }
+
+    /// How many values are kept fresh.
+    pub(crate) fn in_use(&self) -> usize {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+fn failed((kind, message): (ErrorKind, String)) -> Unanswered {
+    Unanswered::Failed(kind, message)
+}
