@@ -102,7 +102,7 @@ def rules(workspace, bare):
     )
     yield (
         "coffer-resolver, which applications link, knows of coffer only the types and its client",
-        linked(["coffer-resolver"], coffer - {"coffer-types", "coffer-wire-local"}),
+        linked(["coffer-resolver"], coffer - {"coffer-types", "coffer-wire-local", "coffer-resolver-derive"}),
     )
     yield "types and policy stand alone", linked(["coffer-types", "coffer-policy"], coffer)
     yield (

@@ -10,6 +10,7 @@
 // Strangers' bytes arrive here.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
 
+mod background;
 mod breaker;
 mod cache;
 mod chain;
@@ -30,16 +31,19 @@ pub mod schema;
 mod sources;
 mod span;
 mod surroundings;
+pub mod typed;
 mod value_type;
 mod watch;
 
+pub use background::OnThread;
 pub use breaker::{BreakerPolicy, BreakerState};
 pub use cache::CachePolicy;
 pub use chain::{Layer, LayerError};
 pub use clock::{Clock, MachineClock};
+pub use coffer_resolver_derive::Credentials;
 pub use error::{ErrorKind, FetchError};
 pub use field::{NoField, field};
-pub use manifest::{LOCAL_NAME, MANIFEST_NAME, Manifest, ManifestError, Need, Profile};
+pub use manifest::{LOCAL_NAME, MANIFEST_NAME, Manifest, ManifestError, Need, Overdue, Profile};
 pub use provider::{Call, Facts, Fetched, Observer, Provider};
 pub use reference::{Reference, ReferenceError, Scheme};
 pub use report::{Answer, Asked, Fault, Problem, Problems};
@@ -48,5 +52,6 @@ pub use retry::Retry;
 pub use sources::{Counts, Policy};
 pub use span::{SpanError, span};
 pub use surroundings::Surroundings;
+pub use typed::{FromSecret, LoadCredentials, SecretText};
 pub use value_type::{ValueType, ValueTypeError};
 pub use watch::{Change, Subscription, Watch, WatchOptions};

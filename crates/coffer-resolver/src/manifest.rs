@@ -5,15 +5,19 @@
 //! Invariant: errors name the file, the line and the key, and never show the text, in which someone may have put a value.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coffer_types::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::chain::{Layer, LayerError};
 use crate::overlay::{Document, ProfileText, SecretText};
+use crate::provider::Facts;
 use crate::reference::{Reference, ReferenceError};
 use crate::span::{SpanError, span};
 use crate::surroundings::Surroundings;
@@ -241,7 +245,45 @@ impl Manifest {
     }
 }
 
+/// A value that should have been renewed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overdue {
+    /// The manifest's date for it has come.
+    Date(Date),
+    /// It is older than it should get.
+    Age {
+        /// How old its version is.
+        age: Duration,
+        /// How old it should get.
+        rotate: Duration,
+    },
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = |span: &Duration| span.as_secs() / 86_400;
+        match self {
+            Self::Date(date) => write!(f, "had to be renewed by {date}"),
+            Self::Age { age, rotate } => {
+                write!(f, "is {} days old and should be renewed every {} days", days(age), days(rotate))
+            }
+        }
+    }
+}
+
 impl Need {
+    /// Whether a value should have been renewed by now, as far as can be told: `facts` say when it was made, if its store
+    /// knows.
+    pub fn overdue(&self, facts: &Facts, now: Timestamp) -> Option<Overdue> {
+        let today = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(TimeZone::UTC).date();
+        if let Some(date) = self.renew_at.filter(|date| *date <= today) {
+            return Some(Overdue::Date(date));
+        }
+        let (created, rotate) = (Timestamp::from_millis(facts.created_millis?), self.rotate?);
+        let age = Duration::from_millis(u64::try_from(now.millis_since(created)).ok()?);
+        (age >= rotate && !rotate.is_zero()).then_some(Overdue::Age { age, rotate })
+    }
+
     fn of(name: &str, text: SecretText) -> Result<Self, EntryFault> {
         let is_name = name.len() <= NAME_BYTES_MAX
             && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
@@ -337,6 +379,36 @@ fn said(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_should_have_been_renewed() {
+        let text = "[secrets.A]\nrenew_at = \"2027-01-31\"\nrotate = \"90d\"\n[secrets.B]\nrotate = \"0\"";
+        let manifest = Manifest::parse(Path::new("x"), text).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let made = |text: &str| Facts { created_millis: Some(at(text).as_millis()), ..Facts::default() };
+        let unknown = Facts::default();
+        let new_year = made("2027-01-01T00:00:00Z");
+        let summer = made("2026-07-01T00:00:00Z");
+        for (name, facts, now, expected) in [
+            ("A", &unknown, "2027-01-30T23:59:59Z", None),
+            ("A", &unknown, "2027-01-31T00:00:00Z", Some("had to be renewed by 2027-01-31")),
+            ("A", &new_year, "2027-01-20T00:00:00Z", None),
+            ("A", &summer, "2026-09-28T00:00:00Z", None),
+            (
+                "A",
+                &summer,
+                "2026-09-29T00:00:00Z",
+                Some("is 90 days old and should be renewed every 90 days"),
+            ),
+            // Made later than now: by another clock.
+            ("A", &new_year, "2026-12-31T00:00:00Z", None),
+            ("B", &summer, "2027-09-29T00:00:00Z", None),
+        ] {
+            let overdue =
+                manifest.need(name).unwrap().overdue(facts, at(now)).map(|overdue| overdue.to_string());
+            assert_eq!(overdue.as_deref(), expected, "{name} {now}");
+        }
+    }
 
     fn parse(text: &str) -> Result<Manifest, String> {
         Manifest::parse(Path::new("coffer.toml"), text).map_err(|error| error.to_string())

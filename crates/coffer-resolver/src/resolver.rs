@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use coffer_types::SecretBytes;
 
+use crate::background::OnThread;
 use crate::breaker::BreakerState;
 use crate::cache::AgeMax;
 use crate::chain::{Layer, by_switches};
@@ -236,6 +237,37 @@ impl Resolver {
         if problems.is_empty() { Ok(Credentials { values }) } else { Err(Problems(problems)) }
     }
 
+    /// As [`Self::load`], where nothing may block: on a thread that ends with it. Any executor may wait for it.
+    pub fn load_async(self: &Arc<Self>) -> OnThread<Result<Credentials, Problems>> {
+        let resolver = Arc::clone(self);
+        OnThread::new(move || resolver.load())
+    }
+
+    /// As [`Self::get`], where nothing may block.
+    pub fn get_async(self: &Arc<Self>, name: &str) -> OnThread<Result<Option<Resolved>, Box<Problem>>> {
+        let (resolver, name) = (Arc::clone(self), name.to_owned());
+        OnThread::new(move || resolver.get(&name))
+    }
+
+    /// These names, followed through their layers at the same time; those the manifest doesn't have as required texts.
+    pub fn walk_names(&self, names: &[&str]) -> Vec<(String, Walk)> {
+        let strange: Vec<&str> =
+            names.iter().copied().filter(|name| self.manifest.need(name).is_none()).collect();
+        let strange: Vec<(&str, Option<Manifest>)> =
+            strange.into_iter().map(|name| (name, Manifest::of_names([name]).ok())).collect();
+        let of_strangers = strange.iter().flat_map(|(_, alone)| alone.iter().flat_map(Manifest::needs));
+        let needs: Vec<&Need> =
+            names.iter().filter_map(|name| self.manifest.need(name)).chain(of_strangers).collect();
+        let mut walks = self.walk_needs(&needs, None);
+        walks.extend(
+            strange
+                .iter()
+                .filter(|(_, alone)| alone.is_none())
+                .map(|(name, _)| ((*name).to_owned(), unnamed(name))),
+        );
+        walks
+    }
+
     /// Every name of the manifest, followed through its layers, in their order.
     pub fn walk_all(&self) -> Vec<(String, Walk)> {
         self.walk_all_aged(None)
@@ -248,6 +280,10 @@ impl Resolver {
 
     fn walk_all_aged(&self, since: Option<Moment>) -> Vec<(String, Walk)> {
         let needs: Vec<&Need> = self.manifest.needs().collect();
+        self.walk_needs(&needs, since)
+    }
+
+    fn walk_needs(&self, needs: &[&Need], since: Option<Moment>) -> Vec<(String, Walk)> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut walks = Vec::new();

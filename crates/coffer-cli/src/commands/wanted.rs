@@ -18,7 +18,7 @@ use crate::access::Place;
 use crate::arguments::{Check, Explain, Export, Wanting};
 use crate::export;
 use crate::failure::{Stop, with_causes};
-use crate::output::{Output, counted, plain, stdout_is_terminal};
+use crate::output::{Output, counted, now, plain, stdout_is_terminal};
 
 /// `check --json` and `explain --json`.
 #[derive(Serialize)]
@@ -38,6 +38,8 @@ struct Entry {
     place: Option<String>,
     /// How old it is, if it is older than it should be.
     stale_seconds: Option<u64>,
+    /// That it should have been renewed, if it should.
+    overdue: Option<String>,
     /// Who was asked, in order.
     asked: Vec<AskedEntry>,
     message: Option<String>,
@@ -67,6 +69,7 @@ pub(crate) fn check(place: &Place, arguments: &Check, output: Output) -> Result<
         }
         Ok(())
     })?;
+    warn_of_overdue(&report, output);
     if problems.is_empty() { Ok(()) } else { Err(stop(&Problems(problems), false)) }
 }
 
@@ -95,7 +98,18 @@ pub(crate) fn explain(place: &Place, arguments: &Explain, output: Output) -> Res
             }
         }
         Ok(())
-    })
+    })?;
+    warn_of_overdue(&report, output);
+    Ok(())
+}
+
+/// It works until somebody else's clock says otherwise, so it is worth a look and no error. In objects it stands with the name.
+fn warn_of_overdue(report: &Report, output: Output) {
+    for entry in report.secrets.iter().filter(|_| !output.json) {
+        if let Some(overdue) = &entry.overdue {
+            output.warning(&format!("`{}` {overdue}", entry.name));
+        }
+    }
 }
 
 /// Prints all values in a format.
@@ -243,11 +257,15 @@ fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
     });
     let description = resolver.manifest().need(&name).and_then(|need| need.description.clone());
     let asked = asked.collect();
+    let need = resolver.manifest().need(&name);
+    let overdue = walk.result.as_ref().ok().and_then(Option::as_ref);
+    let overdue = overdue.and_then(|found| need?.overdue(&found.facts, now()));
     let bare = Entry {
         name,
         state: "absent",
         place: None,
         stale_seconds: None,
+        overdue: None,
         asked,
         message: None,
         action: None,
@@ -259,6 +277,7 @@ fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
             state: if found.stale.is_some() { "stale" } else { "ok" },
             place: Some(found.place),
             stale_seconds: found.stale.map(|age| age.as_secs()),
+            overdue: overdue.map(|overdue| overdue.to_string()),
             ..bare
         },
         Err(problem) => Entry {
