@@ -23,7 +23,7 @@ pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, Policy
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
 };
-pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Run, Wanting};
+pub(crate) use wanted::{Check, Explain, Export, ExportFormat, Render, Run, Wanting};
 
 mod agent;
 mod audit;
@@ -151,6 +151,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Tell which layer has each secret that coffer.toml names, and which were asked.
     Explain(Explain),
+    /// Make a file of a template and the secrets it names.
+    Render(Render),
     /// Print the secrets that coffer.toml names, for other programs.
     Export(Export),
     /// Print what a shell evaluates to reach the server: eval "$(coffer env)".
@@ -210,6 +212,7 @@ impl Command {
             | Self::Env(_)
             | Self::Random(_)
             | Self::Agent(_)
+            | Self::Render(_)
             | Self::Run(_)
             | Self::Check(_)
             | Self::Explain(_)

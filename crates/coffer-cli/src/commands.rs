@@ -15,6 +15,7 @@ pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod reference;
+pub(crate) mod render;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod status;

@@ -119,6 +119,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::Run(arguments) => commands::run::run(place, &arguments, output),
         Command::Check(arguments) => commands::wanted::check(place, &arguments, output),
         Command::Explain(arguments) => commands::wanted::explain(place, &arguments, output),
+        Command::Render(arguments) => commands::render::render(place, &arguments, output),
         Command::Export(arguments) => commands::wanted::export(place, &arguments, output),
         Command::Completions { shell } => commands::reference::completions(shell, output),
         Command::Man { out } => commands::reference::man(out.as_deref(), output),

@@ -79,6 +79,21 @@ pub(crate) struct Export {
     pub(crate) show: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Render {
+    #[command(flatten)]
+    pub(crate) wanting: Wanting,
+    /// The template, in Jinja's language; - for standard input. {{ X_API_KEY }} is a secret's value.
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: PathBuf,
+    /// Write it to this file, which only this user can read, all at once; to standard output unless given.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print it to a terminal too.
+    #[arg(long)]
+    pub(crate) show: bool,
+}
+
 /// What values are written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum ExportFormat {
