@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_audit::{AuditSink, NodeId, RefusalMeter};
-use coffer_crypto::{AuditSigningKey, Random, StoreKey, TokenKey, WrappingKey};
+use coffer_crypto::{AuditSigningKey, Random, StoreKey, WrappingKey};
 use coffer_store::Store;
 use coffer_types::{AccountId, Region, Timestamp, VersionId};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::rate::RateLimiter;
 use crate::records::StoreMeta;
 use crate::records::cache::RecordCache;
+use crate::token_keys::TokenKeys;
 use crate::web_identity::IssuerKeys;
 use crate::{Clock, Error, Spawn};
 
@@ -37,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) permissions: PermissionsCache,
     pub(crate) store_key: StoreKey,
     pub(crate) wrapping_key: WrappingKey,
-    pub(crate) token_key: TokenKey,
+    pub(crate) token_keys: TokenKeys,
     pub(crate) audit_key: Arc<AuditSigningKey>,
     pub(crate) meta: StoreMeta,
     /// The name of this node in outbox keys and checkpoints.

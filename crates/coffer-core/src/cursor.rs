@@ -13,7 +13,7 @@ use crate::{Context, Error};
 impl Inner {
     /// A cursor after `last`, good for the same listing of the same caller's account and region only.
     pub(crate) fn make_cursor(&self, context: &Context, listing: &str, last: &Bytes) -> String {
-        URL_SAFE_NO_PAD.encode(self.token_key.seal(&*self.random, &purpose(context, listing), last))
+        URL_SAFE_NO_PAD.encode(self.token_keys.seal(&*self.random, &purpose(context, listing), last))
     }
 
     /// The part of a listing's range that lies after a cursor.
@@ -40,7 +40,7 @@ impl Inner {
             return Err(Error::InvalidNextToken);
         }
         let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::InvalidNextToken)?;
-        let opened = self.token_key.open(&purpose(context, listing), &sealed);
+        let opened = self.token_keys.open(&purpose(context, listing), &sealed);
         opened.map(|opened| Bytes::copy_from_slice(&opened)).map_err(|_| Error::InvalidNextToken)
     }
 }

@@ -31,6 +31,7 @@ mod records;
 mod refuse;
 mod session;
 mod start;
+mod token_keys;
 mod transaction;
 mod web_identity;
 

@@ -39,13 +39,17 @@ pub(crate) struct Maintenance {
     checkpointed_at: Timestamp,
     /// When the days of reads were last written.
     accesses_written_at: Timestamp,
+    /// When the age of the token key was last looked at.
+    token_key_looked_at: Option<Timestamp>,
     /// Whether entries of the outbox may be in the log already: after a start, and after anything failed.
     may_repeat: bool,
 }
 
 impl Maintenance {
     pub(crate) fn new(checkpointed: Head, now: Timestamp) -> Self {
-        Self { checkpointed, checkpointed_at: now, accesses_written_at: now, may_repeat: true }
+        let (checkpointed_at, accesses_written_at) = (now, now);
+        let token_key_looked_at = None;
+        Self { checkpointed, checkpointed_at, accesses_written_at, token_key_looked_at, may_repeat: true }
     }
 }
 
@@ -60,6 +64,7 @@ impl Core {
             let _ = inner.checkpoint_if_due(&mut maintenance).await;
             // Before the sweep, which so takes everything that is left of a deleted secret.
             let _ = inner.write_accesses_if_due(&mut maintenance.accesses_written_at).await;
+            let _ = inner.rotate_token_key_if_due(&mut maintenance.token_key_looked_at).await;
             let _ = inner.delete_due().await;
             let _ = inner.sweep().await;
         }

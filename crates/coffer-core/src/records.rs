@@ -58,6 +58,12 @@ impl Record for StoreMeta {
 pub(crate) struct TreeKey {
     #[serde(with = "serde_bytes")]
     pub(crate) wrapped: Vec<u8>,
+    /// When it was made. Older records do not say, and are taken for old.
+    #[serde(default)]
+    pub(crate) created: Timestamp,
+    /// Of a token key: the one before.
+    #[serde(default, with = "serde_bytes")]
+    pub(crate) before: Option<Vec<u8>>,
 }
 
 impl Record for TreeKey {

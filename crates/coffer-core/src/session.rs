@@ -124,7 +124,7 @@ impl Inner {
         let sealed =
             Sealed { access_key_id: access_key_id.clone(), secret: secret.expose_secret().to_vec(), terms };
         let plain = rmp_serde::to_vec_named(&sealed).map(Zeroizing::new).map_err(Error::unavailable)?;
-        let token = STANDARD.encode(self.token_key.seal(&*self.random, PURPOSE, &plain));
+        let token = STANDARD.encode(self.token_keys.seal(&*self.random, PURPOSE, &plain));
         if token.len() > TOKEN_CHARS_ISSUED_MAX {
             let percent = (token.len() * 100).div_ceil(TOKEN_CHARS_ISSUED_MAX);
             let text =
@@ -147,7 +147,7 @@ impl Inner {
             return Err(invalid());
         }
         let opened = STANDARD.decode(token).map_err(|_| invalid())?;
-        let plain = self.token_key.open(PURPOSE, &opened).map_err(|_| invalid())?;
+        let plain = self.token_keys.open(PURPOSE, &opened).map_err(|_| invalid())?;
         let mut sealed: Sealed = rmp_serde::from_slice(&plain).map_err(|_| invalid())?;
         if sealed.access_key_id != *claim.access_key_id {
             return Err(invalid());

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use coffer_audit::{AuditError, AuditSink, Checkpoint, Head, NodeId, RefusalMeter};
-use coffer_crypto::{
-    AuditPublicKey, AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, TokenKey, WrappingKey,
-};
+use coffer_crypto::{AuditPublicKey, AuditSigningKey, Key, Random, RootKey, StoreId, StoreKey, WrappingKey};
 use coffer_store::{Change, CommitError, Guard, Snapshot, Store, StoreError, Write};
 use coffer_types::{AccountId, Region, SecretBytes};
 use serde_json::json;
@@ -22,6 +20,7 @@ use crate::rate::RateLimiter;
 use crate::records::access::{ADMINISTRATOR_ACCESS, Facts, IdOf, Policies, unique_id};
 use crate::records::cache::RecordCache;
 use crate::records::{AccessKey, PolicyEpoch, Record, StoreMeta, StoredCheckpoint, TreeKey, User, view};
+use crate::token_keys::TokenKeys;
 use crate::web_identity::{IssuerKeys, STRANGERS_A_SECOND};
 use crate::{Clock, Error, Spawn, keys};
 
@@ -163,16 +162,21 @@ impl Core {
         let token_key = Key::make(random);
         let audit_key = AuditSigningKey::make(random);
         let wrapping_key = parts.root.derive_wrapping_key(parts.store_id);
-        let wrap = |purpose, key: &Key| TreeKey { wrapped: wrapping_key.wrap(random, purpose, &[], key) };
+        let created = parts.clock.now();
+        let wrap = |purpose, key: &Key| {
+            let wrapped = wrapping_key.wrap(random, purpose, &[], key);
+            TreeKey { wrapped, created, before: None }
+        };
         let tree = [(TOKEN_KEY, wrap(TOKEN_KEY, &token_key)), (AUDIT_KEY, wrap(AUDIT_KEY, audit_key.seed()))];
         let meta = StoreMeta {
             store_id: parts.store_id,
             account: founding.account,
             region: founding.region,
             owner_uid: founding.owner_uid,
-            created: parts.clock.now(),
+            created,
         };
-        let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
+        let token_keys = TokenKeys::new(token_key, None);
+        let tree_keys = TreeKeys { wrapping_key, token_keys, audit_key };
         let core = Self::assemble(parts, meta, tree_keys, None, Head::GENESIS)?;
         core.0.write_founding(&tree, &founding.users).await?;
         core.start(Start { is_unsealing: false }).await
@@ -186,13 +190,16 @@ impl Core {
         let meta: StoreMeta =
             read(&*snapshot, &store_key, keys::store_meta()).await?.ok_or(StartError::Empty)?;
         let wrapping_key = parts.root.derive_wrapping_key(parts.store_id);
-        let token_key = unwrap(&*snapshot, &store_key, &wrapping_key, TOKEN_KEY).await?;
+        let stored: Option<TreeKey> = read(&*snapshot, &store_key, keys::tree_key(TOKEN_KEY)).await?;
+        let (token_key, before) = TokenKeys::unwrap(&wrapping_key, &stored.ok_or(StartError::Empty)?)
+            .map_err(|error| StartError::WrongRootKey(error.into()))?;
+        let token_keys = TokenKeys::new(token_key, before);
         let audit_key = unwrap(&*snapshot, &store_key, &wrapping_key, AUDIT_KEY).await?;
         let checkpoint = read_checkpoint(&*snapshot, &store_key).await?;
         drop(snapshot);
         let accept_audit_loss = parts.options.accept_audit_loss;
         let audit_key = AuditSigningKey::from_seed(audit_key);
-        let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
+        let tree_keys = TreeKeys { wrapping_key, token_keys, audit_key };
         let known = checkpoint.as_ref().map_or(Head::GENESIS, |checkpoint| checkpoint.head);
         if accept_audit_loss {
             // What the checkpoint says may not be so; going by nothing of it costs a look through the log.
@@ -245,7 +252,7 @@ impl Core {
             permissions: Default::default(),
             store_key,
             wrapping_key: tree_keys.wrapping_key,
-            token_key: TokenKey::new(tree_keys.token_key),
+            token_keys: tree_keys.token_keys,
             audit_key,
             meta,
             node: NODE.parse().expect("a constant that is a node id"),
@@ -281,7 +288,7 @@ impl Core {
 
 pub(crate) struct TreeKeys {
     pub(crate) wrapping_key: WrappingKey,
-    pub(crate) token_key: Key,
+    pub(crate) token_keys: TokenKeys,
     pub(crate) audit_key: AuditSigningKey,
 }
 

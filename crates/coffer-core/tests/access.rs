@@ -368,6 +368,48 @@ fn who_was_deleted_and_made_anew_meanwhile_does_nothing() {
 }
 
 #[test]
+fn the_key_of_tokens_is_replaced_and_the_one_before_opens_until_no_session_is_left() {
+    const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+    let mut world = World::new();
+    let rotations = |world: &World| {
+        // What a round of maintenance changes, the next one moves into the log.
+        world.records();
+        world.records().iter().filter(|record| record.contains(r#""eventName":"RotateTokenKey""#)).count()
+    };
+    let begin = |world: &World| {
+        let session = GetSessionToken { seconds: 129_600 };
+        block_on(world.core.execute(&world.administrator(), session)).unwrap().0
+    };
+    let believe = |world: &World, credentials: &Credentials| {
+        let request = world.administrator().request;
+        block_on(world.core.authenticate(session_claim(world, credentials), request, "sts")).map(drop)
+    };
+    let first_page = |world: &World, marker| {
+        world.run(ListUsers { path_prefix: "/".into(), page: Page { max_items: 1, marker } })
+    };
+    world.clock.advance_millis(7 * DAY_MILLIS - 1);
+    assert_eq!(rotations(&world), 0);
+    let under_first = begin(&world);
+    let marker = first_page(&world, None).unwrap().marker;
+    world.clock.advance_millis(DAY_MILLIS / 24);
+    assert_eq!(rotations(&world), 1);
+    // Also after a restart the key before opens, and the new one seals.
+    for _ in 0..2 {
+        assert_eq!(believe(&world, &under_first), Ok(()));
+        assert!(first_page(&world, marker.clone()).is_ok());
+        let under_second = begin(&world);
+        world = world.reopen().unwrap();
+        assert_eq!(believe(&world, &under_second), Ok(()));
+    }
+    world.clock.advance_millis(3 * DAY_MILLIS / 2);
+    assert_eq!(believe(&world, &under_first), Err(AuthenticationError::ExpiredToken));
+    world.clock.advance_millis(7 * DAY_MILLIS);
+    assert_eq!(rotations(&world), 2);
+    assert_eq!(believe(&world, &under_first), Err(AuthenticationError::InvalidSessionToken));
+    assert!(first_page(&world, marker).is_err());
+}
+
+#[test]
 fn a_sessions_secret_is_in_no_record_and_in_no_store() {
     let world = World::new();
     let credentials = world.run(GetSessionToken { seconds: 900 }).unwrap().0;

@@ -237,6 +237,11 @@ impl Check {
             if entry.key != keys::tree_key(purpose) {
                 continue;
             }
+            if let Some(Err(error)) =
+                stored.before.as_ref().map(|before| self.wrapping_key.unwrap(purpose, &[], before))
+            {
+                self.fault(|| format!("the {purpose} before the present one does not open: {error}"));
+            }
             match self.wrapping_key.unwrap(purpose, &[], &stored.wrapped) {
                 Ok(key) if purpose == AUDIT_KEY => self.audit_key = Some(key),
                 Ok(_) => self.has_token_key = true,

@@ -20,6 +20,7 @@ use crate::gate::OperationName;
 use crate::records::view::successor;
 use crate::records::{OutboxEntry, Record, StoredCheckpoint, TreeKey};
 use crate::start::{TOKEN_KEY, TreeKeys};
+use crate::token_keys::TokenKeys;
 use crate::{Context, Core, Parts, Principal, RequestInfo, StartError, Transport, keys};
 
 /// Most writes of one change, and most bytes after which it takes no more.
@@ -220,9 +221,14 @@ impl Core {
         let Essentials { mut meta, audit_key, wrapping_key } = essentials;
         let previous_owner = std::mem::replace(&mut meta.owner_uid, uid);
         let token_key = Key::make(&*parts.random);
-        let retired = TreeKey { wrapped: wrapping_key.wrap(&*parts.random, TOKEN_KEY, &[], &token_key) };
+        let retired = TreeKey {
+            wrapped: wrapping_key.wrap(&*parts.random, TOKEN_KEY, &[], &token_key),
+            created: parts.clock.now(),
+            before: None,
+        };
+        let token_keys = TokenKeys::new(token_key, None);
         let store = std::sync::Arc::clone(&parts.store);
-        let tree_keys = TreeKeys { wrapping_key, token_key, audit_key };
+        let tree_keys = TreeKeys { wrapping_key, token_keys, audit_key };
         let core = Self::assemble(parts, meta, tree_keys, None, Head::GENESIS)?;
         let inner = core.inner();
         let (meta_key, token_key) = (keys::store_meta(), keys::tree_key(TOKEN_KEY));
