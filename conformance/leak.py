@@ -26,11 +26,14 @@ import threading
 import time
 import urllib.parse
 
+import rsa
 import serving
 import signing
 import urllib3
+from access import client
 from botocore.exceptions import ClientError
 from conftest import OPERATIONS, Target, new_token
+from issuer import Issuer
 
 LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -362,6 +365,50 @@ def in_wrong_frames(hunt, store, target):
             target.call(operation, body)
 
 
+def in_tokens(hunt, target):
+    """Tokens of an identity provider: believed, forged, and none at all. A token is a secret as a whole; of one that is not believed not
+    even its claims are kept. One that is has the marker in a claim that nobody asks for, and in its signature's place for a forged one."""
+    issuer = Issuer(rsa.newkeys(2048, accurate=False, poolsize=2))
+    administrator = lambda service: client(target, service)
+    iam, sts = administrator("iam"), administrator("sts")
+    provider = iam.create_open_id_connect_provider(Url=issuer.url, ClientIDList=["sts.amazonaws.com"])
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider["OpenIDConnectProviderArn"]},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": {f"{issuer.name}:sub": "app"}},
+    }
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = iam.create_role(RoleName="leak", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    good = issuer.token(secret=hunt.text, number=int(hunt.number))
+    header, claims, _ = good.split(".")
+    forged = base64.urlsafe_b64encode(hunt.text.encode()).rstrip(b"=").decode()
+    tokens = [
+        ("believed", good, True),
+        ("not trusted", issuer.token(sub="other", secret=hunt.text), False),
+        ("forged", f"{header}.{claims}.{forged}", False),
+        ("of nobody", issuer.token(iss=f"https://{hunt.misplaced.split()[1].lower()}.example", secret=hunt.text), False),
+        ("for others", issuer.token(aud=hunt.misplaced, secret=hunt.text), False),
+        ("over", issuer.token(exp=1, sub=hunt.misplaced, secret=hunt.text), False),
+        ("of an unknown key", issuer.token(header={"kid": hunt.misplaced}, secret=hunt.text), False),
+        ("no token", hunt.text, False),
+        ("no token, misplaced", hunt.misplaced, False),
+        ("too long", hunt.text * 1000, False),
+    ]
+    for case, token, is_believed in tokens:
+        attempt = {"RoleArn": role, "RoleSessionName": "leak", "WebIdentityToken": token}
+        try:
+            answer = sts.assume_role_with_web_identity(**attempt)
+            assert is_believed, case
+            hunt.search(f"answer to a token, {case}", repr(answer).encode())
+        except ClientError as refusal:
+            assert not is_believed, (case, refusal)
+            hunt.search(f"refusal of a token, {case}", repr(refusal.response).encode())
+    issuer.close()
+    for kept in (good.split(".")[2], claims):
+        hunt.kept_needles.append(("a token", kept.encode()))
+
+
 def in_wrong_arguments(hunt, store):
     """The command line, likewise; in place or over the socket, as it comes."""
     for arguments in (
@@ -441,6 +488,7 @@ def main():
         over_the_wire(hunt, Target("store", server.endpoint, store.keys, store))
         by_command(hunt, store)
         in_wrong_arguments(hunt, store)
+        in_tokens(hunt, Target("store", server.endpoint, store.keys, store))
         in_wrong_frames(hunt, store, Target("store", server.endpoint, store.keys, store))
         hunt.search_kept("what the server said", server.log.read_bytes())
         hunt.search_folder(store.home)
