@@ -368,7 +368,7 @@ def in_wrong_frames(hunt, store, target):
 def in_tokens(hunt, target):
     """Tokens of an identity provider: believed, forged, and none at all. A token is a secret as a whole; of one that is not believed not
     even its claims are kept. One that is has the marker in a claim that nobody asks for, and in its signature's place for a forged one."""
-    issuer = Issuer(rsa.newkeys(2048, accurate=False, poolsize=2))
+    issuer = Issuer(rsa.newkeys(2048))
     administrator = lambda service: client(target, service)
     iam, sts = administrator("iam"), administrator("sts")
     provider = iam.create_open_id_connect_provider(Url=issuer.url, ClientIDList=["sts.amazonaws.com"])
