@@ -1,5 +1,5 @@
-//! Who can be asked: the environment, `.env` files, files, programs, coffer; with the features `aws` and `vault`, AWS
-//! Secrets Manager and HashiCorp Vault.
+//! Who can be asked: the environment, `.env` files, files, programs, coffer; with the features `aws`, `gcp` and `vault`, AWS
+//! Secrets Manager, Google Cloud Secret Manager and HashiCorp Vault.
 //!
 //! I/O, all of it blocking. Each file maps what can go wrong there to [`crate::ErrorKind`] in one table.
 
@@ -7,11 +7,13 @@
 mod aws;
 mod coffer;
 mod dotenv;
-#[cfg(any(feature = "aws", feature = "http"))]
+#[cfg(any(feature = "aws", feature = "gcp", feature = "http"))]
 mod engine;
 mod env;
 mod exec;
 mod file;
+#[cfg(feature = "gcp")]
+mod gcp;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "vault")]
@@ -24,6 +26,8 @@ pub use dotenv::Dotenv;
 pub use env::Env;
 pub use exec::Exec;
 pub use file::File;
+#[cfg(feature = "gcp")]
+pub use gcp::{Gcp, GcpSettings};
 #[cfg(feature = "vault")]
 pub use vault::{Credential, Vault, VaultAuth, VaultSettings};
 

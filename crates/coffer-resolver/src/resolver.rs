@@ -491,7 +491,7 @@ fn usual_providers(
 ) -> HashMap<Scheme, Arc<dyn Provider>> {
     let surroundings = Arc::new(surroundings);
     #[cfg_attr(
-        not(any(feature = "aws", feature = "vault")),
+        not(any(feature = "aws", feature = "gcp", feature = "vault")),
         expect(unused_mut, reason = "features add more")
     )]
     let mut all: Vec<Arc<dyn Provider>> = vec![
@@ -503,6 +503,8 @@ fn usual_providers(
     ];
     #[cfg(feature = "aws")]
     all.push(Arc::new(crate::providers::Aws::new()));
+    #[cfg(feature = "gcp")]
+    all.push(Arc::new(crate::providers::Gcp::new(&surroundings)));
     #[cfg(feature = "vault")]
     all.push(Arc::new(crate::providers::Vault::new(&surroundings)));
     all.into_iter().map(|provider| (provider.scheme(), provider)).collect()

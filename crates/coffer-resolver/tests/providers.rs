@@ -211,3 +211,34 @@ fn vault() {
     )
     .hold();
 }
+
+#[cfg(feature = "gcp")]
+#[test]
+fn gcp() {
+    use coffer_resolver::providers::{Gcp, GcpSettings};
+    use google_cloud_auth::credentials::user_account;
+
+    let google = coffer_testkit::remote::Google::start(None);
+    for name in ["here", "disabled", "closed"] {
+        google.put(name, br#"{"A":1}"#);
+    }
+    google.set_state("disabled", "DISABLED");
+    google.close("closed");
+    let user = google.authorized_user();
+    let settings = GcpSettings {
+        endpoint: Some(google.remote().url()),
+        project: None,
+        credentials: Some(support::on_a_runtime(|| user_account::Builder::new(user).build().unwrap())),
+    };
+    Subject::new(
+        Gcp::with(settings),
+        &[
+            ("gcp://bot/here", Ok(r#"{"A":1}"#)),
+            ("gcp://bot/none", Err(ErrorKind::NotFound)),
+            ("gcp://bot/disabled", Err(ErrorKind::Denied)),
+            ("gcp://bot/closed", Err(ErrorKind::Denied)),
+            ("gcp://-/here", Err(ErrorKind::Misconfigured)),
+        ],
+    )
+    .hold();
+}
