@@ -53,7 +53,7 @@ impl Scheme {
         match self {
             Self::Env | Self::Dotenv | Self::File | Self::Exec => &[],
             Self::Coffer => &["region", "stage", "version"],
-            Self::Aws => &["region", "stage", "version"],
+            Self::Aws => &["region", "role_arn", "stage", "version"],
             Self::Gcp => &["version"],
             Self::Vault => &["kv", "namespace", "version"],
         }
@@ -291,6 +291,10 @@ mod tests {
             (
                 "aws:arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf#a",
                 "aws://arn:aws:secretsmanager:us-east-1:111122223333:secret:bot-AbCdEf#a",
+            ),
+            (
+                "aws://bot?role_arn=arn:aws:iam::111122223333:role/a/b#X",
+                "aws://bot?role_arn=arn:aws:iam::111122223333:role/a/b#X",
             ),
             ("gcp://project/NAME?version=3", "gcp://project/NAME?version=3"),
             ("vault://secret/twitter-bot#X", "vault://secret/twitter-bot#X"),

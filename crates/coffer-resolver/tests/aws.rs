@@ -3,6 +3,9 @@
 #![cfg(feature = "aws")]
 #![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
 
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+mod support;
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -156,4 +159,83 @@ fn no_answer_ends_in_time() {
 fn nobody_there() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(told(&aws(format!("http://{free}")), "aws://here"), Err(ErrorKind::Unavailable));
+}
+
+fn of(server: &support::SecretsManager) -> Aws {
+    aws(server.remote().url())
+}
+
+/// Every name at the same time.
+fn ask_at_once(aws: &Aws, names: &[String]) -> Vec<Result<String, ErrorKind>> {
+    let together = std::sync::Barrier::new(names.len());
+    thread::scope(|scope| {
+        let ask = |name: &String| {
+            let reference = format!("aws://{name}");
+            let together = &together;
+            scope.spawn(move || {
+                together.wait();
+                support::told(aws, &reference)
+            })
+        };
+        let threads: Vec<_> = names.iter().map(ask).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn many_at_once_are_read_by_few_calls() {
+    let server = support::SecretsManager::start();
+    let names: Vec<String> = (0..40).map(|number| format!("n{number}")).collect();
+    for name in &names {
+        server.put(name, name);
+    }
+    let aws = of(&server);
+    // The SDK is begun; what comes then is a matter of calls.
+    assert_eq!(support::told(&aws, "aws://none"), Err(ErrorKind::NotFound));
+    let all: Vec<String> = names.iter().cloned().chain(["gone".to_owned()]).collect();
+    let answers = ask_at_once(&aws, &all);
+    for (name, answer) in names.iter().zip(&answers) {
+        assert_eq!(answer.as_ref(), Ok(name));
+    }
+    assert_eq!(answers.last(), Some(&Err(ErrorKind::NotFound)));
+    let asked = server.asked();
+    assert!(asked.iter().any(|operation| operation == "BatchGetSecretValue"), "{asked:?}");
+    assert!(asked.len() < names.len() / 2, "{asked:?}");
+}
+
+#[test]
+fn who_may_not_read_in_batches_reads_one_by_one() {
+    let server = support::SecretsManager::start();
+    let names: Vec<String> = (0..10).map(|number| format!("n{number}")).collect();
+    for name in &names {
+        server.put(name, name);
+    }
+    server.deny_batches();
+    let aws = of(&server);
+    for _ in 0..2 {
+        let answers = ask_at_once(&aws, &names);
+        assert_eq!(answers, names.iter().cloned().map(Ok).collect::<Vec<_>>());
+    }
+    let singles = server.asked().iter().filter(|operation| *operation == "GetSecretValue").count();
+    assert_eq!(singles, 2 * names.len());
+}
+
+#[test]
+fn another_role_is_assumed_once() {
+    let server = support::SecretsManager::start();
+    server.put("bot", "value");
+    let aws = of(&server);
+    let role = |name: &str| format!("aws://bot?role_arn=arn:aws:iam::111122223333:role/{name}");
+    for _ in 0..2 {
+        assert_eq!(support::told(&aws, &role("reader")), Ok("value".to_owned()));
+    }
+    assert_eq!(support::told(&aws, "aws://bot"), Ok("value".to_owned()));
+    assert_eq!(support::told(&aws, &role("denied")), Err(ErrorKind::Denied));
+    let expected =
+        ["AssumeRole", "GetSecretValue assumed", "GetSecretValue assumed", "GetSecretValue", "AssumeRole"];
+    assert_eq!(server.asked(), expected);
+    // That there is nobody to assume a role from is no denial.
+    let gone = of(&server);
+    server.remote().stop();
+    assert_eq!(support::told(&gone, &role("reader")), Err(ErrorKind::Unavailable));
 }

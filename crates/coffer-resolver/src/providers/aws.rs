@@ -1,22 +1,27 @@
-//! AWS Secrets Manager: `aws://NAME?region=…#field`, by the official SDK.
+//! AWS Secrets Manager: `aws://NAME?region=…&role_arn=…#field`, by the official SDK.
 //!
 //! I/O: HTTPS, and wherever AWS's chain of credentials looks. The SDK and its runtime are begun when it is first asked, once a
-//! process. The SDK's own retries are off: `sources` has them, for all providers alike.
+//! process. The SDK's own retries are off: `sources` has them, for all providers alike. Who asks for several secrets at once is
+//! answered by one call (`batch`).
+
+mod batch;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::primitives::{Blob, DateTime};
+use aws_sdk_secretsmanager::{Client, Config};
+use batch::Batch;
 use coffer_types::SecretBytes;
 
 use crate::error::{ErrorKind, FetchError};
@@ -46,8 +51,17 @@ pub struct AwsSettings {
     pub credentials: Option<Credentials>,
 }
 
-/// The clients by region.
-type Clients = Mutex<HashMap<Option<String>, Client>>;
+/// Who asks, and where: a region and a role.
+type Place = (Option<String>, Option<String>);
+
+/// The clients of one process.
+type Clients = Mutex<HashMap<Place, Connected>>;
+
+#[derive(Clone)]
+struct Connected {
+    client: Client,
+    batch: Arc<Batch>,
+}
 
 impl Aws {
     /// As the SDK is set up: environment, profiles, roles, `AWS_ENDPOINT_URL`.
@@ -60,12 +74,15 @@ impl Aws {
         Self { settings, engine: Engine::new(Scheme::Aws) }
     }
 
-    async fn client(&self, clients: &Clients, region: Option<&str>) -> Result<Client, FetchError> {
-        let key = region.or(self.settings.region.as_deref()).map(str::to_owned);
-        let known = clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(client) = known {
-            return Ok(client);
+    async fn client(&self, clients: &Clients, document: &Reference) -> Result<Connected, FetchError> {
+        let region = document.parameter("region").or(self.settings.region.as_deref()).map(str::to_owned);
+        let role = document.parameter("role_arn").map(str::to_owned);
+        let place = (region, role);
+        let known = clients.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
+        if let Some(connected) = known {
+            return Ok(connected);
         }
+        let (region, role) = &place;
         let times = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIME_MAX)
             .operation_timeout(CALL_TIME_MAX)
@@ -73,7 +90,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled())
             .timeout_config(times);
-        if let Some(region) = &key {
+        if let Some(region) = region {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(endpoint) = &self.settings.endpoint {
@@ -91,9 +108,19 @@ impl Aws {
                 "write ?region=… behind the name, or set AWS_REGION",
             ));
         }
-        let client = Client::new(&config);
-        clients.lock().unwrap_or_else(PoisonError::into_inner).insert(key, client.clone());
-        Ok(client)
+        let client = match role {
+            None => Client::new(&config),
+            Some(role) => {
+                let assumed =
+                    AssumeRoleProvider::builder(role).session_name("coffer").configure(&config).build().await;
+                let config = Config::from(&config).to_builder().credentials_provider(assumed).build();
+                Client::from_conf(config)
+            }
+        };
+        let connected = Connected { client, batch: Arc::new(Batch::new()) };
+        // Whoever was first stays, so that all gather at one place.
+        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(clients.entry(place).or_insert(connected).clone())
     }
 }
 
@@ -110,54 +137,83 @@ impl Provider for Aws {
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
         self.engine.run(Clients::default, async |clients| {
-            let client = self.client(clients, document.parameter("region")).await?;
+            let Connected { client, batch } = self.client(clients, document).await?;
+            let (version, stage) = (document.parameter("version"), document.parameter("stage"));
+            // Batches know no versions and no labels.
+            if version.is_none()
+                && stage.is_none()
+                && let Some(answer) = batch.read(&client, document.path()).await
+            {
+                return answer;
+            }
             let call = client
                 .get_secret_value()
                 .secret_id(document.path())
-                .set_version_id(document.parameter("version").map(str::to_owned))
-                .set_version_stage(document.parameter("stage").map(str::to_owned));
+                .set_version_id(version.map(str::to_owned))
+                .set_version_stage(stage.map(str::to_owned));
             match call.send().await {
-                Ok(output) => fetched(output),
-                Err(error) => Err(refused(&error, document)),
+                Ok(output) => Read {
+                    name: output.name,
+                    arn: output.arn,
+                    version_id: output.version_id,
+                    stages: output.version_stages,
+                    created: output.created_date,
+                    text: output.secret_string,
+                    bytes: output.secret_binary,
+                }
+                .fetched(),
+                Err(error) => Err(refused(&error, document.path())),
             }
         })
     }
 }
 
-fn fetched(output: GetSecretValueOutput) -> Result<Fetched, FetchError> {
-    let facts = Facts {
-        name: output.name,
-        arn: output.arn.clone(),
-        version_id: output.version_id,
-        stages: output.version_stages.unwrap_or_default(),
-        created_millis: output.created_date.and_then(|date| date.to_millis().ok()),
-        is_binary: output.secret_string.is_none(),
-    };
-    let value = match (output.secret_string, output.secret_binary) {
-        (Some(text), _) => SecretBytes::from(text),
-        (None, Some(bytes)) => SecretBytes::new(bytes.into_inner()),
-        (None, None) => {
-            return Err(FetchError::new(
-                ErrorKind::Malformed,
-                Scheme::Aws,
-                "the answer holds no value",
-                "see whether AWS_ENDPOINT_URL leads to Secrets Manager",
-            ));
-        }
-    };
-    Ok(Fetched::new(value).identified(output.arn).with_facts(facts))
+/// What was read, alone or in a batch.
+struct Read {
+    name: Option<String>,
+    arn: Option<String>,
+    version_id: Option<String>,
+    stages: Option<Vec<String>>,
+    created: Option<DateTime>,
+    text: Option<String>,
+    bytes: Option<Blob>,
 }
 
-/// The table of what AWS refuses with.
-fn refused(error: &SdkError<GetSecretValueError, HttpResponse>, document: &Reference) -> FetchError {
-    let name = document.path();
-    let failed = |kind, what: String, action: String| FetchError::new(kind, Scheme::Aws, what, action);
-    let away = |what: &str| {
-        failed(ErrorKind::Unavailable, what.to_owned(), "see whether AWS can be reached from here".to_owned())
-    };
+impl Read {
+    fn fetched(self) -> Result<Fetched, FetchError> {
+        let facts = Facts {
+            name: self.name,
+            arn: self.arn.clone(),
+            version_id: self.version_id,
+            stages: self.stages.unwrap_or_default(),
+            created_millis: self.created.and_then(|date| date.to_millis().ok()),
+            is_binary: self.text.is_none(),
+        };
+        let value = match (self.text, self.bytes) {
+            (Some(text), _) => SecretBytes::from(text),
+            (None, Some(bytes)) => SecretBytes::new(bytes.into_inner()),
+            (None, None) => {
+                let action = "see whether AWS_ENDPOINT_URL leads to Secrets Manager";
+                return Err(failed(ErrorKind::Malformed, "the answer holds no value", action));
+            }
+        };
+        Ok(Fetched::new(value).identified(self.arn).with_facts(facts))
+    }
+}
+
+fn failed(kind: ErrorKind, what: impl Into<String>, action: impl Into<String>) -> FetchError {
+    FetchError::new(kind, Scheme::Aws, what, action)
+}
+
+/// What went wrong with a call.
+fn refused<E>(error: &SdkError<E, HttpResponse>, name: &str) -> FetchError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let away = |what: &str| failed(ErrorKind::Unavailable, what, "see whether AWS can be reached from here");
     let unreadable = || {
-        let what = "the answer can't be read".to_owned();
-        failed(ErrorKind::Malformed, what, "see whether AWS_ENDPOINT_URL leads to Secrets Manager".to_owned())
+        let action = "see whether AWS_ENDPOINT_URL leads to Secrets Manager";
+        failed(ErrorKind::Malformed, "the answer can't be read", action)
     };
     let (refusal, answer) = match error {
         SdkError::ServiceError(service) => (service.err(), service.raw()),
@@ -168,20 +224,50 @@ fn refused(error: &SdkError<GetSecretValueError, HttpResponse>, document: &Refer
             return match credentials_error(error) {
                 None => away("no connection"),
                 Some(CredentialsError::ProviderTimedOut(_)) => away("no credentials in time"),
+                // The SDK has one kind for a role that is denied and for STS that is away; only its words differ.
+                Some(_) if is_of_the_wire(error) => away("no credentials, since AWS can't be reached"),
                 Some(CredentialsError::CredentialsNotLoaded(_)) => failed(
                     ErrorKind::Misconfigured,
-                    "no credentials were found".to_owned(),
-                    "give this program a role, or set AWS_PROFILE".to_owned(),
+                    "no credentials were found",
+                    "give this program a role, or set AWS_PROFILE",
                 ),
                 Some(_) => failed(
                     ErrorKind::Denied,
-                    "credentials were refused".to_owned(),
-                    "see `aws sts get-caller-identity`; sign in again".to_owned(),
+                    "credentials were refused",
+                    "see `aws sts get-caller-identity`; sign in again; see whether its role may be assumed",
                 ),
             }
             .caused_by(Cause::of(error));
         }
     };
+    let (kind, what, action) = match refusal.code().and_then(|code| refused_by_code(code, name)) {
+        Some(known) => known,
+        // An error of no known name: its status tells as much as there is.
+        None => match answer.status().as_u16() {
+            429 => (ErrorKind::Throttled, "AWS was asked too often".to_owned(), "ask less often".to_owned()),
+            200..=299 => return unreadable(),
+            500.. => (
+                ErrorKind::Unavailable,
+                "AWS failed".to_owned(),
+                "see whether AWS can be reached from here".to_owned(),
+            ),
+            status => (
+                ErrorKind::Misconfigured,
+                format!("the request was refused with status {status}"),
+                "see whether AWS_ENDPOINT_URL leads to Secrets Manager".to_owned(),
+            ),
+        },
+    };
+    let refusal = failed(kind, what, action).caused_by(Cause::of(error));
+    let asked_to_wait = answer.headers().get("retry-after").and_then(|text| text.parse().ok());
+    match asked_to_wait.map(Duration::from_secs) {
+        Some(time) => refusal.retry_after(time),
+        None => refusal,
+    }
+}
+
+/// The table of what AWS refuses with, by name; `None` for a name that is not known.
+fn refused_by_code(code: &str, name: &str) -> Option<(ErrorKind, String, String)> {
     let statement = || {
         let resource = match name.starts_with("arn:") {
             true => name.to_owned(),
@@ -191,7 +277,7 @@ fn refused(error: &SdkError<GetSecretValueError, HttpResponse>, document: &Refer
             "allow it: {{\"Effect\":\"Allow\",\"Action\":\"secretsmanager:GetSecretValue\",\"Resource\":\"{resource}\"}}"
         )
     };
-    let (kind, what, action) = match refusal.code().unwrap_or_default() {
+    Some(match code {
         "ResourceNotFoundException" => (
             ErrorKind::NotFound,
             format!("there is no `{name}`, or no such version of it"),
@@ -240,28 +326,16 @@ fn refused(error: &SdkError<GetSecretValueError, HttpResponse>, document: &Refer
             "AWS was asked too often".to_owned(),
             "ask less often: a longer `fresh`".to_owned(),
         ),
-        // An error of no known name: its status tells as much as there is.
-        _ => match answer.status().as_u16() {
-            429 => (ErrorKind::Throttled, "AWS was asked too often".to_owned(), "ask less often".to_owned()),
-            200..=299 => return unreadable(),
-            500.. => (
-                ErrorKind::Unavailable,
-                "AWS failed".to_owned(),
-                "see whether AWS can be reached from here".to_owned(),
-            ),
-            status => (
-                ErrorKind::Misconfigured,
-                format!("the request was refused with status {status}"),
-                "see whether AWS_ENDPOINT_URL leads to Secrets Manager".to_owned(),
-            ),
-        },
-    };
-    let refusal = failed(kind, what, action).caused_by(Cause::of(error));
-    let asked_to_wait = answer.headers().get("retry-after").and_then(|text| text.parse().ok());
-    match asked_to_wait.map(Duration::from_secs) {
-        Some(time) => refusal.retry_after(time),
-        None => refusal,
-    }
+        "InternalServiceError"
+        | "InternalServiceErrorException"
+        | "InternalFailure"
+        | "ServiceUnavailable" => (
+            ErrorKind::Unavailable,
+            "AWS failed".to_owned(),
+            "see whether AWS can be reached from here".to_owned(),
+        ),
+        _ => return None,
+    })
 }
 
 /// Why there were no credentials, if that is why.
@@ -274,6 +348,13 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
         error = current.source();
     }
     None
+}
+
+fn is_of_the_wire(error: &dyn Error) -> bool {
+    let Cause(text) = Cause::of(error);
+    // The first two words are of the call that needed the credentials.
+    let text = text.trim_start_matches("dispatch failure");
+    ["dispatch failure", "timed out", "timeout"].iter().any(|words| text.contains(words))
 }
 
 /// What the SDK said, without the request and the answer that its own error carries.
