@@ -1,21 +1,24 @@
 //! The matrix of faults: provider by failure by what was known before, and what the caller gets.
 //!
-//! `COFFER_FAULTS=overwrite cargo test -p coffer-resolver --test faults` writes down `faults.txt` as it is now; read the
-//! difference before you keep it.
+//! `COFFER_FAULTS=overwrite cargo test -p coffer-resolver --features aws,gcp,vault --test faults` writes down `faults.txt` as it is
+//! now; read the difference before you keep it. Without some of the features the rows of their stores are passed over.
 
 #![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
 
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
-use std::fmt::Write as _;
+#[cfg(any(feature = "aws", feature = "gcp", feature = "vault"))]
+#[path = "support/stores.rs"]
+mod stores;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_resolver::providers::{Coffer, Exec};
-use coffer_resolver::{Manifest, Resolver, ResolverOptions, Surroundings};
+use coffer_resolver::{Manifest, Provider, Resolver, ResolverOptions, Surroundings};
 use support::{Hand, SECRET, serve};
 
 /// Before the failure the value was never read; read just now; four minutes ago, which sets off a fetch behind the caller; ten
@@ -101,36 +104,17 @@ impl Subject {
     fn outcome(&self, what: &str, age: Option<u64>) -> String {
         let folder = tempfile::tempdir().unwrap();
         serve(&folder.path().join("coffer.sock"));
-        let text = format!(
-            "[secrets.KEY]\nfrom = \"{}\"\ndefault = \"d\"\n[profiles.development]\nchain = [\"default\"]",
-            self.reference
-        );
-        fs::write(folder.path().join("coffer.toml"), text).unwrap();
-        let surroundings = || Surroundings::of(&[], folder.path());
-        let manifest = Manifest::read(&folder.path().join("coffer.toml"), &surroundings()).unwrap();
         let clock = Arc::new(Hand::default());
-        let options = ResolverOptions {
-            providers: vec![
+        let resolver = resolver_of(
+            folder.path(),
+            self.reference,
+            vec![
                 Arc::new(Exec::new(folder.path()).within(Duration::from_millis(500))),
                 Arc::new(Coffer::new(folder.path())),
             ],
-            clock: Arc::clone(&clock) as _,
-            ..ResolverOptions::default()
-        };
-        let resolver = Resolver::new(manifest, surroundings(), options).unwrap();
-        let got = || match resolver.get("KEY") {
-            Ok(Some(found)) if found.place == "default" => "default".to_owned(),
-            Ok(Some(found)) if found.stale.is_some() => "stale value".to_owned(),
-            Ok(Some(_)) => "value".to_owned(),
-            Ok(None) => "-".to_owned(),
-            Err(problem) => {
-                assert!(!format!("{problem:?}").contains(SECRET));
-                match &problem.fault {
-                    coffer_resolver::Fault::Empty { .. } => "empty".to_owned(),
-                    _ => problem.kind().to_string(),
-                }
-            }
-        };
+            &clock,
+        );
+        let got = || got(&resolver);
         if let Some(age) = age {
             self.say(folder.path(), self.good);
             assert_eq!(got(), "value", "{}", self.name);
@@ -143,35 +127,109 @@ impl Subject {
     }
 }
 
+fn resolver_of(
+    folder: &Path,
+    reference: &str,
+    providers: Vec<Arc<dyn Provider>>,
+    clock: &Arc<Hand>,
+) -> Resolver {
+    let text = format!(
+        "[secrets.KEY]\nfrom = \"{reference}\"\ndefault = \"d\"\n[profiles.development]\nchain = [\"default\"]"
+    );
+    fs::write(folder.join("coffer.toml"), text).unwrap();
+    let surroundings = || Surroundings::of(&[], folder);
+    let manifest = Manifest::read(&folder.join("coffer.toml"), &surroundings()).unwrap();
+    let options = ResolverOptions { providers, clock: Arc::clone(clock) as _, ..ResolverOptions::default() };
+    Resolver::new(manifest, surroundings(), options).unwrap()
+}
+
+fn got(resolver: &Resolver) -> String {
+    match resolver.get("KEY") {
+        Ok(Some(found)) if found.place == "default" => "default".to_owned(),
+        Ok(Some(found)) if found.stale.is_some() => "stale value".to_owned(),
+        Ok(Some(_)) => "value".to_owned(),
+        Ok(None) => "-".to_owned(),
+        Err(problem) => {
+            assert!(!format!("{problem:?}").contains(SECRET));
+            match &problem.fault {
+                coffer_resolver::Fault::Empty { .. } => "empty".to_owned(),
+                _ => problem.kind().to_string(),
+            }
+        }
+    }
+}
+
+/// A row: who, what, and how it goes for each of the states.
+type Row = (&'static str, &'static str, Box<dyn Fn(Option<u64>) -> String + Send + Sync>);
+
+/// The rows of what is on this machine.
+fn local_rows() -> impl Iterator<Item = Row> {
+    SUBJECTS.iter().flat_map(|subject| {
+        subject.failures.iter().map(move |(failure, what)| {
+            let outcome: Box<dyn Fn(Option<u64>) -> String + Send + Sync> =
+                Box::new(move |age| subject.outcome(what, age));
+            (subject.name, *failure, outcome)
+        })
+    })
+}
+
+/// The rows of one that is asked over the network.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "vault"))]
+fn remote_rows(
+    name: &'static str,
+    reference: &'static str,
+    start: fn() -> stores::Store,
+    rows: Vec<stores::Row>,
+) -> impl Iterator<Item = Row> {
+    rows.into_iter().map(move |(failure, fault)| {
+        let outcome: Box<dyn Fn(Option<u64>) -> String + Send + Sync> = Box::new(move |age| {
+            let (folder, store) = (tempfile::tempdir().unwrap(), start());
+            let clock = Arc::new(Hand::default());
+            let resolver = resolver_of(folder.path(), reference, vec![Arc::clone(&store.provider)], &clock);
+            if let Some(age) = age {
+                assert_eq!(got(&resolver), "value", "{name}");
+                clock.pass(age);
+            }
+            store.fail(&fault);
+            got(&resolver)
+        });
+        (name, failure, outcome)
+    })
+}
+
 #[test]
 fn what_the_caller_gets() {
-    let mut table = String::new();
-    writeln!(
-        table,
-        "{:<8}{:<22}{}",
-        "",
-        "",
-        STATES.map(|(state, _)| format!("{state:<20}")).concat().trim_end()
-    )
-    .unwrap();
-    let rows: Vec<String> = std::thread::scope(|scope| {
-        let cells = |subject: &'static Subject, failure: &str, what: &str| {
-            let outcomes = STATES.map(|(_, age)| format!("{:<20}", subject.outcome(what, age))).concat();
-            format!("{:<8}{failure:<22}{}", subject.name, outcomes.trim_end())
-        };
-        let rows: Vec<_> = SUBJECTS
-            .iter()
-            .flat_map(|subject| subject.failures.iter().map(move |failure| (subject, failure)))
-            .map(|(subject, (failure, what))| scope.spawn(move || cells(subject, failure, what)))
-            .collect();
-        rows.into_iter().map(|row| row.join().unwrap()).collect()
+    #[cfg_attr(
+        not(any(feature = "aws", feature = "gcp", feature = "vault")),
+        expect(unused_mut, reason = "features add more")
+    )]
+    let mut rows: Vec<Row> = local_rows().collect();
+    #[cfg(feature = "aws")]
+    rows.extend(remote_rows("aws", "aws://said#A", stores::aws, stores::aws_rows()));
+    #[cfg(feature = "vault")]
+    rows.extend(remote_rows("vault", "vault://secret/said#A", stores::vault, stores::vault_rows()));
+    #[cfg(feature = "gcp")]
+    rows.extend(remote_rows("gcp", "gcp://bot/said#A", stores::gcp, stores::gcp_rows()));
+    let lines: Vec<String> = std::thread::scope(|scope| {
+        let cells = |(_, _, outcome): &Row| STATES.map(|(_, age)| format!("{:<20}", outcome(age))).concat();
+        let rows: Vec<_> = rows.iter().map(|row| (row, scope.spawn(move || cells(row)))).collect();
+        rows.into_iter()
+            .map(|((name, failure, _), cells)| {
+                format!("{name:<8}{failure:<22}{}", cells.join().unwrap().trim_end())
+            })
+            .collect()
     });
-    for row in rows {
-        writeln!(table, "{row}").unwrap();
-    }
+    let head = STATES.map(|(state, _)| format!("{state:<20}")).concat();
+    let mut table = vec![format!("{:<8}{:<22}{}", "", "", head.trim_end())];
+    table.extend(lines);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults.txt");
     if std::env::var_os("COFFER_FAULTS").is_some_and(|value| value == "overwrite") {
-        fs::write(&path, &table).unwrap();
+        fs::write(&path, table.join("\n") + "\n").unwrap();
     }
-    assert_eq!(fs::read_to_string(path).unwrap_or_default(), table);
+    let known = fs::read_to_string(path).unwrap_or_default();
+    let is_built = |line: &&str| {
+        let name = line.split(' ').next().unwrap_or_default();
+        name.is_empty() || rows.iter().any(|(subject, ..)| *subject == name)
+    };
+    assert_eq!(known.lines().filter(is_built).collect::<Vec<_>>().join("\n"), table.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! Google Cloud Secret Manager over the wire: the official SDK against a small server, signing in included.
 
+#![expect(clippy::unwrap_used, reason = "in a test, and clippy knows only the test functions themselves")]
+
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
