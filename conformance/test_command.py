@@ -10,6 +10,7 @@ import sys
 import boto3
 import pytest
 import serving
+from botocore.exceptions import ClientError
 
 ENV_FILE = serving.ROOT / "examples" / "btc-agent" / ".env"
 NAME = "btc-agent/twitter/credentials"
@@ -299,4 +300,98 @@ def test_an_application_reads_its_own_secret_and_nothing_else(store, up):
     store.run("user", "delete", "agent")
     with pytest.raises(client.exceptions.ClientError, match="security token included in the request is invalid"):
         client.get_secret_value(SecretId=NAME)
+    assert server.stop() == 0
+
+
+def test_a_refusal_is_explained_by_what_refuses(store, up):
+    server = up(str(ENV_FILE), "--name", NAME)
+    store.run("put", "app/db", input=b"v")
+    store.run("user", "add", "app", "--reads", "app/db")
+
+    def keys(user):
+        made = json.loads(store.run("key", "create", user, "--json").stdout)
+        return made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"]
+
+    def client(service, key, token=None):
+        return boto3.client(
+            service,
+            endpoint_url=server.endpoint,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+            aws_session_token=token,
+            region_name=serving.REGION,
+        )
+
+    def session(role, **more):
+        arn = json.loads(store.run("role", "show", role, "--json").stdout)["arn"]
+        made = client("sts", key).assume_role(RoleArn=arn, RoleSessionName="s1", **more)["Credentials"]
+        return client("secretsmanager", (made["AccessKeyId"], made["SecretAccessKey"]), made["SessionToken"])
+
+    def explained(call, **parameters):
+        with pytest.raises(ClientError):
+            call(**parameters)
+        told = json.loads(store.run("policy", "explain", "--last-denied", "--json").stdout)
+        without = store.run("policy", "explain", "--last-denied", "--document", check=False)
+        assert (without.returncode == 0) == (told["document"] is not None)
+        return told
+
+    key = keys("app")
+    secrets = client("secretsmanager", key)
+    # A typing error.
+    told = explained(secrets.get_secret_value, SecretId="app/dv")
+    assert (told["now"], told["document"]) == ("no-secret", None) and "`app/db`" in told["advice"][0]
+    # A role that trusts others, one with a condition, and none.
+    store.run("role", "add", "deploy", "--trust-user", "admin", "--reads", "app/*")
+    told = explained(lambda: session("deploy"))
+    assert (told["now"], told["document"]) == ("not-trusted", None)
+    assert "role trust deploy --add --user app" in told["advice"][1]
+    store.run("role", "trust", "deploy", "--add", "--user", "app")
+    deploy = session("deploy")
+    assert deploy.get_secret_value(SecretId="app/db")["SecretString"] == "v"
+    trust = json.loads(store.run("role", "trust", "deploy", "--json").stdout)["trust"]
+    for statement in trust["Statement"]:
+        statement["Condition"] = {"StringEquals": {"sts:ExternalId": "ours"}}
+    store.run("role", "trust", "deploy", "--document", "-", "--replace", input=json.dumps(trust).encode())
+    told = explained(lambda: session("deploy", ExternalId="theirs"))
+    assert told["now"] == "not-trusted" and told["conditions"] == ["sts:ExternalId is ours"] * 2
+    account = told["resource"].split(":")[4]
+    told = explained(
+        client("sts", key).assume_role, RoleArn=f"arn:aws:iam::{account}:role/deplyo", RoleSessionName="s1"
+    )
+    assert told["now"] == "no-role" and "`deploy`" in told["advice"][0]
+    # What a session was begun with.
+    narrow = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}}
+    told = explained(session("deploy", ExternalId="ours", Policy=json.dumps(narrow)).get_secret_value, SecretId="app/db")
+    assert (told["now"], told["document"]) == ("out-of-session", None)
+    # A boundary.
+    iam = client("iam", store.keys)
+    boundary = iam.create_policy(PolicyName="bound", PolicyDocument=json.dumps(narrow))["Policy"]["Arn"]
+    iam.put_user_permissions_boundary(UserName="app", PermissionsBoundary=boundary)
+    told = explained(secrets.get_secret_value, SecretId="app/db")
+    assert (told["now"], told["document"]) == ("out-of-bounds", None) and boundary in told["advice"][0]
+    iam.delete_user_permissions_boundary(UserName="app")
+    # Credentials.
+    told = explained(client("iam", key).list_users)
+    assert told["now"] == "not-allowed" and told["document"]
+    token = client("sts", key).get_session_token()["Credentials"]
+    of_user = client("iam", (token["AccessKeyId"], token["SecretAccessKey"]), token["SessionToken"])
+    assert explained(of_user.list_users)["now"] == "not-for-sessions"
+    wrong = client("secretsmanager", (key[0], "wrong"))
+    assert explained(wrong.list_secrets)["access_key"] == {"id": key[0], "state": "active", "user": "app"}
+    store.run("key", "disable", "app")
+    told = explained(secrets.get_secret_value, SecretId="app/db")
+    assert told["now"] == "not-authenticated" and told["access_key"]["state"] == "disabled"
+    assert f"key enable app {key[0]}" in told["advice"][0]
+    store.run("user", "delete", "app")
+    told = explained(secrets.get_secret_value, SecretId="app/db")
+    assert told["access_key"] == {"id": key[0], "state": "unknown", "user": None}
+    # What an auditor asks.
+    reads = json.loads(store.run("who-read", "app/db", "--json").stdout)["reads"]
+    reads = {entry["who"].rpartition(":")[2]: (entry["reads"], entry["refusals"], entry["session"]) for entry in reads}
+    assert reads["role/deploy"] == (1, 1, "s1")
+    assert reads["user/app"][1] == 1
+    tail = store.run("audit", "tail", "--user", "deploy/s1", "--failed").stdout.decode().splitlines()
+    assert [line.split()[1:] for line in tail[1:]] == [["GetSecretValue", "deploy/s1", "app/db", "AccessDenied"]]
+    tail = store.run("audit", "tail", "--operation", "AssumeRole", "-n", "1").stdout.decode().splitlines()
+    assert tail[1].split()[2:5] == ["app", "role", "deploy"]
     assert server.stop() == 0

@@ -80,6 +80,11 @@ impl Place {
         self.opened_with(OpenOptions { rate_limit: limits.rate_limit, cache, ..self.options })
     }
 
+    /// The same store, to work in another region if one is named.
+    pub(crate) fn in_region(&self, region: Option<Region>) -> Self {
+        Self { region: region.or_else(|| self.region.clone()), ..self.opened_with(self.options) }
+    }
+
     fn opened_with(&self, options: OpenOptions) -> Self {
         Self {
             home: self.home.clone(),

@@ -161,7 +161,7 @@ impl Access {
     /// Why something was denied.
     pub(crate) fn explanation(&mut self, request_id: Option<String>) -> Result<Option<Explanation>, Stop> {
         match self.access(AccessRequest::ExplainDenial { request_id })? {
-            AccessResponse::Explanation(explanation) => Ok(explanation),
+            AccessResponse::Explanation(explanation) => Ok(explanation.map(|explanation| *explanation)),
             _ => Err(unexpected()),
         }
     }

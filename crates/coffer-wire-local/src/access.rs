@@ -291,7 +291,7 @@ pub enum AccessResponse {
     /// Who may do something to a secret.
     WhoCan(Able),
     /// Why something was denied; `None` if nothing was.
-    Explanation(Option<Explanation>),
+    Explanation(Option<Box<Explanation>>),
     /// The versions of a policy, newest first: their numbers, and whether it is the one that counts.
     Versions {
         /// The versions.
@@ -474,6 +474,12 @@ pub struct Explanation {
     pub now: Verdict,
     /// The smallest document that would allow it, if one would.
     pub document: Option<String>,
+    /// What did not hold of a role's trust policy, in words.
+    #[serde(default)]
+    pub conditions: Vec<String>,
+    /// Of a refusal of credentials: the access key.
+    #[serde(default)]
+    pub access_key: Option<RefusedKey>,
 }
 
 /// What policies say.
@@ -488,6 +494,45 @@ pub enum Verdict {
     OutOfBounds,
     /// A statement denies it.
     Denied,
+    /// There is no such secret.
+    NoSecret,
+    /// There is no such role.
+    NoRole,
+    /// The role's trust policy does not let the caller take it on.
+    NotTrusted,
+    /// The policies allow it, and what the session was begun with does not.
+    OutOfSession,
+    /// IAM is not for sessions of users.
+    NotForSessions,
+    /// Nobody was believed: the credentials are at fault.
+    NotAuthenticated,
+}
+
+/// An access key that was not believed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RefusedKey {
+    /// Its id.
+    pub id: String,
+    /// What has become of it.
+    pub state: KeyState,
+    /// Whose it is, if it is there.
+    pub user: Option<String>,
+}
+
+/// What has become of an access key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// It is disabled.
+    Disabled,
+    /// It is there and good.
+    Active,
+    /// It is one of a session that was over.
+    SessionOver,
+    /// It is one of a session.
+    Session,
+    /// There is none such, or no more.
+    Unknown,
 }
 
 /// A statement, and what it says to a request.

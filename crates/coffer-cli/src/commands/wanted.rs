@@ -14,10 +14,11 @@ use coffer_resolver::{
 use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
-use crate::access::Place;
+use crate::access::{Access, Place};
 use crate::arguments::{Check, Explain, Export, Wanting};
 use crate::export;
 use crate::failure::{Stop, with_causes};
+use crate::near;
 use crate::output::{Output, counted, now, plain, stdout_is_terminal};
 
 /// `check --json` and `explain --json`.
@@ -62,7 +63,8 @@ pub(crate) fn check(place: &Place, arguments: &Check, output: Output) -> Result<
     for (_, walk) in &walks {
         problems.extend(walk.result.as_ref().err().map(|problem| (**problem).clone()));
     }
-    let report = report(&resolver, walks);
+    let mut report = report(&resolver, walks);
+    advise(place, &mut report);
     output.data(&report, |text| {
         for entry in &report.secrets {
             describe(text, entry)?;
@@ -286,6 +288,43 @@ fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
             action: Some(problem.action()),
             ..bare
         },
+    }
+}
+
+/// Says what is called almost as what is missing in the store, and each command as it is to be typed.
+fn advise(place: &Place, report: &mut Report) {
+    const SCHEME: &str = "coffer://";
+    let mut names: Option<Vec<String>> = None;
+    for entry in &mut report.secrets {
+        let Some(action) = &mut entry.action else { continue };
+        if entry.state == "missing" {
+            let missing = entry.asked.iter().filter(|asked| asked.answer == ErrorKind::NotFound.as_str());
+            for reference in missing.filter_map(|asked| asked.place.strip_prefix(SCHEME)) {
+                let end = reference.find(['#', '?']).unwrap_or(reference.len());
+                let (name, rest) = reference.split_at(end);
+                let field = rest.rsplit_once('#').map(|(_, field)| field);
+                // That the names can't be had is no reason to say less than is known.
+                let known = names.get_or_insert_with(|| {
+                    Access::of(place, "coffer check", near::secret_names).unwrap_or_default()
+                });
+                if known.is_empty() {
+                    continue;
+                }
+                match (known.iter().any(|known| known == name), field) {
+                    (true, Some(field)) => {
+                        action.push_str(&format!("; secret `{name}` is there, without a field `{field}`"));
+                    }
+                    (true, None) => {}
+                    (false, _) => {
+                        let meant = near::did_you_mean(name, known.iter().map(String::as_str));
+                        let meant =
+                            meant.unwrap_or_else(|| "see what there is with `coffer list`".to_owned());
+                        action.push_str(&format!("; there is no secret `{name}`: {meant}"));
+                    }
+                }
+            }
+        }
+        *action = place.exact(action);
     }
 }
 

@@ -6,6 +6,7 @@ use coffer_types::SecretId;
 
 mod explain;
 mod questions;
+mod refusals;
 mod subjects;
 mod who_can;
 
@@ -85,6 +86,10 @@ pub struct Explanation {
     pub now: Verdict,
     /// The smallest document that would allow it, if one would.
     pub advice: Option<String>,
+    /// What must hold besides and did not: conditions of a role's trust policy.
+    pub conditions: Vec<String>,
+    /// Of a refusal of credentials: the access key, what has become of it, and the user whose it is.
+    pub access_key: Option<(String, KeyState, Option<String>)>,
 }
 
 /// What the policies say now.
@@ -98,6 +103,34 @@ pub enum Verdict {
     OutOfBounds,
     /// A statement denies it.
     Denied,
+    /// There is no such secret, so no policy would help.
+    NoSecret,
+    /// There is no such role.
+    NoRole,
+    /// The role's trust policy does not let the caller take it on.
+    NotTrusted,
+    /// The policies allow it, and what the session was begun with does not.
+    OutOfSession,
+    /// IAM is not for sessions of users.
+    NotForSessions,
+    /// Nobody was believed: the credentials are at fault.
+    NotAuthenticated,
+}
+
+/// What has become of an access key that was not believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyState {
+    /// It is there, and disabled.
+    Disabled,
+    /// It is there and good: what was signed with was another secret, or the time was off, or it was disabled then.
+    Active,
+    /// It is one of a session.
+    Session {
+        /// Whether the session was over.
+        is_over: bool,
+    },
+    /// There is none such, or no more.
+    Unknown,
 }
 
 /// A statement, and what it says to a request.

@@ -309,7 +309,7 @@ pub(super) async fn run(
             let legal = |id| legal_text("ExplainDenial", id, b"-", "no id of a request");
             let request_id = request_id.map(legal).transpose()?;
             let explained = core.execute(context, review::ExplainDenial { request_id }).await?;
-            AccessResponse::Explanation(explained.map(explanation))
+            AccessResponse::Explanation(explained.map(|explained| Box::new(explanation(explained))))
         }
     })
 }
@@ -425,8 +425,26 @@ fn explanation(explained: review::Explanation) -> wire::Explanation {
             review::Verdict::NotAllowed => wire::Verdict::NotAllowed,
             review::Verdict::OutOfBounds => wire::Verdict::OutOfBounds,
             review::Verdict::Denied => wire::Verdict::Denied,
+            review::Verdict::NoSecret => wire::Verdict::NoSecret,
+            review::Verdict::NoRole => wire::Verdict::NoRole,
+            review::Verdict::NotTrusted => wire::Verdict::NotTrusted,
+            review::Verdict::OutOfSession => wire::Verdict::OutOfSession,
+            review::Verdict::NotForSessions => wire::Verdict::NotForSessions,
+            review::Verdict::NotAuthenticated => wire::Verdict::NotAuthenticated,
         },
         document: explained.advice,
+        conditions: explained.conditions,
+        access_key: explained.access_key.map(|(id, state, user)| wire::RefusedKey {
+            id,
+            state: match state {
+                review::KeyState::Disabled => wire::KeyState::Disabled,
+                review::KeyState::Active => wire::KeyState::Active,
+                review::KeyState::Session { is_over: true } => wire::KeyState::SessionOver,
+                review::KeyState::Session { is_over: false } => wire::KeyState::Session,
+                review::KeyState::Unknown => wire::KeyState::Unknown,
+            },
+            user,
+        }),
     }
 }
 

@@ -129,7 +129,12 @@ pub(crate) fn as_bound(role: &Role, context: &Context) -> Result<Document, Parse
     as_bound_for(role, context.account, role_id(context))
 }
 
-fn as_bound_for(role: &Role, account: AccountId, role_id: Option<&str>) -> Result<Document, ParseError> {
+/// The same for whoever is a session of this role, or of none.
+pub(crate) fn as_bound_for(
+    role: &Role,
+    account: AccountId,
+    role_id: Option<&str>,
+) -> Result<Document, ParseError> {
     let mut document = Document::parse(&role.trust, DocumentKind::Trust)?;
     for statement in &mut document.statements {
         let entries = statement.principals.iter_mut().flat_map(|listed| &mut listed.entries);

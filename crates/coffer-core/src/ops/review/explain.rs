@@ -9,16 +9,21 @@ use coffer_types::{Action, Region, SecretId, Timestamp};
 use serde_json::Value;
 
 use super::questions::{Bearing, Question, known_of, statements};
+use super::refusals::{Trust, key_verdict, refused_key, trust_of};
 use super::subjects::{Held, Subject};
 use super::who_can::set_resource_tags;
 use super::{Considered, ExplainDenial, Explanation, Verdict};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::ops::iam::{Directory, Through};
 use crate::ops::secrets::find::{FoundSecret, Freshness, find_secret};
+use crate::records::AccessKey;
+use crate::records::access::Entity;
 use crate::records::view::View;
 use crate::transaction::Transaction;
-use crate::{Context, Error};
+use crate::{Context, Error, keys};
 
+/// How the refusal begins that sessions of users get from IAM.
+const NOT_FOR_SESSIONS: &str = "Cannot call IAM operations";
 /// How far back a denial is looked for.
 const RECORDS_MAX: usize = 10_000;
 
@@ -30,6 +35,8 @@ struct FoundDenial {
     denial: RecordedDenial,
     directory: Directory,
     secret: Option<FoundSecret>,
+    /// The access key that was refused, if it is there.
+    key: Option<Arc<AccessKey>>,
 }
 
 /// What a record tells of a denial.
@@ -45,11 +52,20 @@ struct RecordedDenial {
 impl RecordedDenial {
     /// The denial in a line of the log, if it is one.
     fn of(line: &str) -> Option<Self> {
+        // Most records are of what was done.
+        if !line.contains("\"errorCode\"") {
+            return None;
+        }
         let record: Value = serde_json::from_str(line).ok()?;
+        let message = record.get("errorMessage")?.as_str()?.to_owned();
+        let is_of_session = message.starts_with(NOT_FOR_SESSIONS);
+        if is_of_session || refused_key(&record).is_some() {
+            let action = record.get("eventName")?.as_str()?.to_owned();
+            return Some(Self { record, action, resource: "*".to_owned(), reason: message });
+        }
         if record.get("errorCode")?.as_str()? != "AccessDenied" {
             return None;
         }
-        let message = record.get("errorMessage")?.as_str()?;
         let (_, rest) = message.split_once(" is not authorized to perform: ")?;
         let (action, rest) = rest.split_once(' ')?;
         let reason_at =
@@ -87,6 +103,23 @@ impl RecordedDenial {
         ] {
             if let Some(value) = self.text(pointer) {
                 known.set(key, value);
+            }
+        }
+        // What a trust policy's conditions are about.
+        for (key, name) in [
+            ("sts:RoleSessionName", "roleSessionName"),
+            ("sts:ExternalId", "externalId"),
+            ("sts:SourceIdentity", "sourceIdentity"),
+        ] {
+            if let Some(value) = self.text(&format!("/requestParameters/{name}")) {
+                known.set(key, value);
+            }
+        }
+        let tags = self.record.pointer("/requestParameters/tags").and_then(Value::as_array);
+        for tag in tags.into_iter().flatten() {
+            if let (Some(key), Some(value)) = (tag.get("key"), tag.get("value")) {
+                let (key, value) = (key.as_str().unwrap_or_default(), value.as_str().unwrap_or_default());
+                known.set(&format!("aws:RequestTag/{key}"), value);
             }
         }
         if self.action == "secretsmanager:CreateSecret"
@@ -145,7 +178,12 @@ impl Operation for ExplainDenial {
             }
             Ok(_) | Err(_) => None,
         };
-        found.0 = Some(FoundDenial { denial, directory, secret });
+        let key = match refused_key(&denial.record) {
+            Some(id) => view.get::<AccessKey>(&keys::access_key(id)).await?.map(|key| key.record),
+            None => None,
+        };
+        let key = key.filter(|key| key.account == context.account);
+        found.0 = Some(FoundDenial { denial, directory, secret, key });
         Ok(())
     }
 
@@ -160,7 +198,9 @@ impl Operation for ExplainDenial {
         grant: Grant<Found>,
         _: &mut Transaction<'_>,
     ) -> Result<Option<Explanation>, Error> {
-        let Some(FoundDenial { denial, directory, secret }) = grant.into_found().0 else { return Ok(None) };
+        let Some(FoundDenial { denial, directory, secret, key }) = grant.into_found().0 else {
+            return Ok(None);
+        };
         let principal = denial.text("/userIdentity/arn").unwrap_or_default().to_owned();
         let resource = match &secret {
             Some(found) => match &found.secret {
@@ -172,6 +212,8 @@ impl Operation for ExplainDenial {
         let subject = subject_of(&directory, &principal)?;
         let mut considered = Vec::new();
         let mut now = Verdict::NotAllowed;
+        let mut conditions = Vec::new();
+        let mut access_key = None;
         if let Some(subject) = &subject {
             let account = context.account;
             let mut known = known_of(subject, account);
@@ -190,27 +232,78 @@ impl Operation for ExplainDenial {
                 considered.extend(question.consider(held, true));
             }
             now = verdict(&considered, subject.boundary.is_some());
+            if is_taking_on(action) {
+                let role = directory.roles.values().find(|role| role.arn(account) == resource);
+                let trust = match role {
+                    Some(role) => trust_of(role, account, subject, &principal, action, &question.known)?,
+                    None => Trust::No,
+                };
+                now = match (role, trust, now) {
+                    (_, _, Verdict::Denied) => Verdict::Denied,
+                    (None, ..) => Verdict::NoRole,
+                    (Some(_), Trust::No, _) => Verdict::NotTrusted,
+                    (Some(_), Trust::If(open), _) => {
+                        conditions = open;
+                        Verdict::NotTrusted
+                    }
+                    (Some(_), Trust::Alone, Verdict::NotAllowed) => Verdict::Allowed,
+                    (Some(_), Trust::Alone | Trust::WithPermission, now) => now,
+                };
+            }
+        }
+        let is_missing = secret.as_ref().is_some_and(|found| found.secret.is_none());
+        if is_missing && !denial.action.ends_with(":CreateSecret") && now != Verdict::Denied {
+            now = Verdict::NoSecret;
+        }
+        if now == Verdict::Allowed && denial.reason.contains("session policy") {
+            now = Verdict::OutOfSession;
+        }
+        if denial.reason.starts_with(NOT_FOR_SESSIONS) {
+            now = Verdict::NotForSessions;
+        }
+        if let Some(id) = refused_key(&denial.record) {
+            let code = denial.text("/errorCode").unwrap_or_default();
+            let (verdict, state) = key_verdict(id, key.as_deref(), code);
+            now = verdict;
+            access_key = Some((id.to_owned(), state, key.map(|key| key.user.clone())));
         }
         let advice = match now {
-            Verdict::NotAllowed | Verdict::OutOfBounds => {
+            Verdict::NotAllowed if subject.is_some() => {
                 Some(advice(&denial.action, &resource, secret.as_ref()))
             }
-            Verdict::Allowed | Verdict::Denied => None,
+            Verdict::NotAllowed
+            | Verdict::Allowed
+            | Verdict::Denied
+            // What would have to change is the boundary, and others may have it too.
+            | Verdict::OutOfBounds
+            | Verdict::NoSecret
+            | Verdict::NoRole
+            | Verdict::NotTrusted
+            | Verdict::OutOfSession
+            | Verdict::NotForSessions
+            | Verdict::NotAuthenticated => None,
         };
         Ok(Some(Explanation {
             time: denial.text("/eventTime").unwrap_or_default().to_owned(),
             request_id: denial.text("/requestID").map(str::to_owned),
             event_name: denial.text("/eventName").unwrap_or_default().to_owned(),
             principal,
-            is_gone: subject.is_none(),
+            is_gone: subject.is_none() && access_key.is_none(),
             action: denial.action,
             resource,
             reason: denial.reason,
             considered,
             now,
             advice,
+            conditions,
+            access_key,
         }))
     }
+}
+
+/// Whether an action is one that a role's trust policy has a say in.
+fn is_taking_on(action: &str) -> bool {
+    ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"].contains(&action)
 }
 
 /// Whose policies counted: the user's, or those of the role whose session it was.
