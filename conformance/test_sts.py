@@ -285,3 +285,16 @@ def test_a_session_is_not_wider_than_asked_for(target):
     nobodys = f"arn:aws:iam::{target.account}:policy/not-there"
     with refused("NoSuchEntity", 404):
         assume(target, keys, role, PolicyArns=[{"arn": nobodys}])
+
+
+def test_a_denial_is_said_in_words_and_none_is_encoded(target):
+    """DecodeAuthorizationMessage is refused as AWS refuses what it did not encode, and to whom it is not allowed not even that."""
+    _, nobody = new_user(target)
+    with refused("AccessDenied", 403, "because no identity-based policy allows the sts:DecodeAuthorizationMessage action"):
+        sts(target, nobody).decode_authorization_message(EncodedMessage="x")
+    _, keys = new_user(target, allow("sts:DecodeAuthorizationMessage"))
+    for message in ["x", "A" * 10_240]:
+        with refused("InvalidAuthorizationMessageException", 400, "Message is not valid"):
+            sts(target, keys).decode_authorization_message(EncodedMessage=message)
+    with refused("ValidationError", 400, "encodedMessage"):
+        sts(target, keys).decode_authorization_message(EncodedMessage="A" * 10_241)

@@ -24,6 +24,7 @@ fuzz_target!(|body: &[u8]| {
     decode::<UpdateAccessKey>(body);
     decode::<AssumeRole>(body);
     decode::<GetSessionToken>(body);
+    decode::<DecodeAuthorizationMessage>(body);
     decode::<SimulateCustomPolicy>(body);
     decode::<SimulatePrincipalPolicy>(body);
     decode::<ListPoliciesGrantingServiceAccess>(body);

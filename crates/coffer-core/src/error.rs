@@ -136,6 +136,11 @@ pub enum IamError {
     /// The role does not trust who asks, or is not there.
     #[error("Not authorized to perform {0}")]
     NotTrusted(Action),
+    /// A text that was to be an encoded denial, and is none that was made here.
+    #[error(
+        "Message is not valid: denials are not encoded here. Ask the audit log for the request's id, or `coffer policy explain --request`."
+    )]
+    InvalidAuthorizationMessage,
     /// A number or size that would be more than a quota allows.
     #[error("{0}")]
     LimitExceeded(String),
@@ -285,6 +290,7 @@ impl IamError {
             Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
             Self::InvalidInput(_) => "InvalidInputException",
             Self::PackedPolicyTooLarge(_) => "PackedPolicyTooLargeException",
+            Self::InvalidAuthorizationMessage => "InvalidAuthorizationMessageException",
             Self::NotForSessions(_) | Self::NotTrusted(_) => "AccessDenied",
             Self::LimitExceeded(_) => "LimitExceededException",
         }

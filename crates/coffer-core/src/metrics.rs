@@ -79,6 +79,7 @@ impl From<&Error> for Outcome {
                 | IamError::InvalidInput(_)
                 | IamError::LimitExceeded(_)
                 | IamError::PackedPolicyTooLarge(_)
+                | IamError::InvalidAuthorizationMessage
                 | IamError::NotForSessions(_),
             )
             | Error::Busy => Self::Refused,

@@ -640,6 +640,7 @@ fn kind_of(error: &IamError) -> FailureKind {
         | IamError::InvalidInput(_)
         | IamError::LimitExceeded(_)
         | IamError::PackedPolicyTooLarge(_)
+        | IamError::InvalidAuthorizationMessage
         | IamError::NotForSessions(_)
         | IamError::NotTrusted(_) => FailureKind::Refused,
     }

@@ -20,7 +20,9 @@ use coffer_core::ops::iam::{
     UntagEntity, UpdateAccessKey, UpdateAssumeRolePolicy, UpdateGroup, UpdateOpenIDConnectProviderThumbprint,
     UpdateRole, UpdateRoleDescription, UpdateUser,
 };
-use coffer_core::ops::sts::{AssumeRole, AssumeRoleWithWebIdentity, GetCallerIdentity, GetSessionToken};
+use coffer_core::ops::sts::{
+    AssumeRole, AssumeRoleWithWebIdentity, DecodeAuthorizationMessage, GetCallerIdentity, GetSessionToken,
+};
 use coffer_core::{Claim, Context, Core, Operation, OperationName, RequestInfo};
 use coffer_types::Region;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -234,6 +236,7 @@ operations! {
     AssumeRole,
     // Signed by nobody, so that it is answered before this.
     AssumeRoleWithWebIdentity,
+    DecodeAuthorizationMessage,
     GetCallerIdentity,
     GetSessionToken,
 }

@@ -164,6 +164,7 @@ const CALLS: &[(Service, &str, &str)] = &[
         "AssumeRoleWithWebIdentity",
         "RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Ffederated&RoleSessionName=app&WebIdentityToken=JWT",
     ),
+    (Sts, "DecodeAuthorizationMessage", "EncodedMessage=none"),
     (Sts, "GetCallerIdentity", ""),
     (Sts, "GetSessionToken", ""),
 ];
@@ -346,7 +347,8 @@ impl Scene {
         }
         let ask = |caller: &Caller| {
             let answer = caller.keys.call(&self.world, service, operation, &body);
-            if caller.column == "admin" {
+            // Nobody gets that one done: there is nothing to decode.
+            if caller.column == "admin" && operation != "DecodeAuthorizationMessage" {
                 assert_eq!(answer.status, StatusCode::OK, "{operation}: {}", answer.body);
             }
             cell(operation, &answer, &self.world)
@@ -458,7 +460,8 @@ fn cell(operation: &str, answer: &Answer, world: &World) -> String {
         | "NoSuchEntity"
         | "EntityAlreadyExists"
         | "LimitExceeded"
-        | "DeleteConflict" => "yes",
+        | "DeleteConflict"
+        | "InvalidAuthorizationMessageException" => "yes",
         "AccessDenied" => "refused",
         code => panic!("{operation}: {code}: {}", answer.body),
     };

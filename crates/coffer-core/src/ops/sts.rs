@@ -9,6 +9,7 @@ use crate::session::Credentials;
 
 mod assume_role;
 mod assume_role_with_web_identity;
+mod decode_authorization_message;
 mod get_caller_identity;
 mod get_session_token;
 
@@ -84,6 +85,15 @@ pub struct AssumedRoleWithWebIdentity {
     /// The provider's ARN.
     pub provider: String,
 }
+
+/// Tells what an encoded denial says.
+pub struct DecodeAuthorizationMessage {
+    /// The message.
+    pub message: String,
+}
+
+/// What an encoded denial says: there is none, since coffer encodes no denial.
+pub enum DecodedMessage {}
 
 /// Makes credentials of the caller's that end.
 pub struct GetSessionToken {

@@ -36,6 +36,9 @@ pub(super) fn of_core(error: &Error) -> Refused {
         }
         Error::Iam(IamError::InvalidInput(_)) => (StatusCode::BAD_REQUEST, "InvalidInput"),
         Error::Iam(IamError::PackedPolicyTooLarge(_)) => (StatusCode::BAD_REQUEST, "PackedPolicyTooLarge"),
+        Error::Iam(IamError::InvalidAuthorizationMessage) => {
+            (StatusCode::BAD_REQUEST, "InvalidAuthorizationMessageException")
+        }
         Error::Iam(IamError::NotForSessions(_) | IamError::NotTrusted(_)) => {
             (StatusCode::FORBIDDEN, "AccessDenied")
         }

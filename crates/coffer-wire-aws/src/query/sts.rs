@@ -3,7 +3,7 @@
 use coffer_core::Credentials;
 use coffer_core::ops::sts::{
     AssumeRole, AssumeRoleWithWebIdentity, AssumedRole, AssumedRoleWithWebIdentity, CallerIdentity,
-    GetCallerIdentity, GetSessionToken, SessionToken,
+    DecodeAuthorizationMessage, DecodedMessage, GetCallerIdentity, GetSessionToken, SessionToken,
 };
 use coffer_types::iam_limits::{
     SESSION_SECONDS_MAX, SESSION_SECONDS_SHORTEST, USER_SESSION_SECONDS_MAX, WEB_IDENTITY_TOKEN_CHARS_MAX,
@@ -20,6 +20,8 @@ const ROLE_ARN_RULE: &str = "Member must be the ARN of a role: arn:aws:iam::ACCO
 const POLICY_ARN_RULE: &str = "Member must be the ARN of a policy: arn:aws:iam::ACCOUNT:policy/NAME";
 /// Most managed policies that narrow a session.
 const SESSION_POLICIES_MAX: usize = 10;
+/// Most characters of an encoded denial.
+const ENCODED_MESSAGE_CHARS_MAX: usize = 10_240;
 
 impl FromQuery for GetCallerIdentity {
     fn from_query(form: Parameters) -> Result<Self, Malformed> {
@@ -154,6 +156,19 @@ impl ToXml for AssumedRoleWithWebIdentity {
         xml.text("Audience", &self.audience);
         xml.text("Provider", &self.provider);
         Some(xml)
+    }
+}
+
+impl FromQuery for DecodeAuthorizationMessage {
+    fn from_query(form: Parameters) -> Result<Self, Malformed> {
+        let message = form.required_text("EncodedMessage", 1..=ENCODED_MESSAGE_CHARS_MAX);
+        form.finish(Some(Self { message }))
+    }
+}
+
+impl ToXml for DecodedMessage {
+    fn to_xml(&self, _: &str) -> Option<Xml> {
+        match *self {}
     }
 }
 
