@@ -277,6 +277,22 @@ def test_no_spelling_of_a_name_reaches_what_a_policy_is_not_about(target, secret
         assert code in ("AccessDeniedException", "ResourceNotFoundException", "ValidationException"), code
 
 
+def test_read_only_access_tells_of_secrets_and_not_what_they_hold(target, secret):
+    user, keys = new_user(target)
+    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    client(target, "iam").attach_user_policy(UserName=user, PolicyArn=arn)
+    secrets, iam = client(target, "secretsmanager", keys), client(target, "iam", keys)
+    assert secrets.describe_secret(SecretId=secret[0])["ARN"] == secret[1]
+    secrets.list_secrets()
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v87"
+    assert iam.list_attached_user_policies(UserName=user)["AttachedPolicies"][0]["PolicyName"] == "ReadOnlyAccess"
+    assert not reads(target, keys, secret[0])
+    with refused("AccessDeniedException", 400):
+        secrets.put_secret_value(SecretId=secret[0], SecretString="w")
+    with refused("AccessDenied", 403):
+        iam.create_user(UserName=unique())
+
+
 def test_a_policy_of_a_megabyte_is_refused(target):
     iam = client(target, "iam")
     with refused("ValidationError", 400, "Member must have length less than or equal to 131072"):

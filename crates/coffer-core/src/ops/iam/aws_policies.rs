@@ -2,8 +2,8 @@
 //!
 //! As AWS published them in its managed policy reference
 //! (https://docs.aws.amazon.com/aws-managed-policy/latest/reference/), read on 2026-11-22: the documents word for word, with
-//! their versions and dates. `ReadOnlyAccess` is not here: nearly all of its thousands of actions are of services that coffer
-//! has nothing of.
+//! their versions and dates. `ReadOnlyAccess` is an extract of version 87: of its thousands of actions those of Secrets Manager, KMS,
+//! IAM and STS, since nearly all are of services that coffer has nothing of.
 
 use coffer_types::Timestamp;
 
@@ -28,7 +28,7 @@ impl AwsPolicy {
 }
 
 /// All of them, by name.
-pub(crate) const ALL: [AwsPolicy; 5] = [
+pub(crate) const ALL: [AwsPolicy; 6] = [
     AwsPolicy {
         name: "AWSKeyManagementServicePowerUser",
         id: "ANPACOFFERKMSPOWERUSR",
@@ -56,6 +56,13 @@ pub(crate) const ALL: [AwsPolicy; 5] = [
         version: 4,
         updated_seconds: 1_516_907_487,
         document: include_str!("managed/IAMReadOnlyAccess.json"),
+    },
+    AwsPolicy {
+        name: "ReadOnlyAccess",
+        id: "ANPACOFFERREADONLYACC",
+        version: 87,
+        updated_seconds: 1_653_336_978,
+        document: include_str!("managed/ReadOnlyAccess.json"),
     },
     AwsPolicy {
         name: "SecretsManagerReadWrite",
