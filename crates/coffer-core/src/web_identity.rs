@@ -136,16 +136,13 @@ impl Inner {
         let token = Token::parse(text).ok_or(WebIdentityError::NoToken)?;
         let issuer = token.claims.get("iss").and_then(Json::text).ok_or(WebIdentityError::Claim("iss"))?;
         let issuer: IssuerUrl = issuer.parse().map_err(|_| WebIdentityError::Issuer)?;
-        let mut view = View::new(Arc::clone(self));
-        let provider = view.get::<OidcProvider>(&storage_keys::oidc_provider(account, issuer.name())).await;
-        let provider = provider.map_err(|_| AuthenticationError::Unavailable)?.map(|loaded| loaded.record);
-        let provider =
-            provider.filter(|provider| provider.url == issuer).ok_or(WebIdentityError::NoProvider)?;
+        self.provider_of(account, &issuer).await?;
         let key = self.issuers.find(&issuer, token.key_id.as_deref(), token.algorithm, &*self.clock).await?;
         if !key.verify(token.algorithm, token.message, &token.signature) {
             return Err(WebIdentityError::Signature.into());
         }
-        // What it says counts from here on; asking the issuer may have taken its time.
+        // Asking the issuer may have taken its time: what counts is the provider as it is now, and the time.
+        let provider = self.provider_of(account, &issuer).await?;
         let identity = believe(account, &provider, token.claims, self.clock.now())?;
         Ok(Context {
             principal: Principal::WebIdentity(Arc::new(identity)),
@@ -155,6 +152,19 @@ impl Inner {
             now,
             event_source,
         })
+    }
+
+    /// The provider that the account has for an issuer now.
+    async fn provider_of(
+        self: &Arc<Self>,
+        account: AccountId,
+        issuer: &IssuerUrl,
+    ) -> Result<Arc<OidcProvider>, AuthenticationError> {
+        let mut view = View::new(Arc::clone(self));
+        let provider = view.get::<OidcProvider>(&storage_keys::oidc_provider(account, issuer.name())).await;
+        let provider = provider.map_err(|_| AuthenticationError::Unavailable)?.map(|loaded| loaded.record);
+        let provider = provider.filter(|provider| provider.url == *issuer);
+        Ok(provider.ok_or(WebIdentityError::NoProvider)?)
     }
 }
 

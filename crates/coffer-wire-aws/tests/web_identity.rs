@@ -5,24 +5,56 @@
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod common;
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
 use coffer_core::{FetchError, IssuerSource};
 use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
 use coffer_testkit::World;
-use coffer_testkit::issuer::{TestIssuer, public_key, signed_token, token};
-use common::{ACCOUNT, Answer, Keys, Service, encoded, new_secret, policy, role_arn, send, statement};
+use coffer_testkit::issuer::{Published, TestIssuer, public_key, signed_token, token};
+use coffer_types::IssuerUrl;
+use coffer_wire_aws::answer;
+use common::{
+    ACCOUNT, Answer, Keys, SOURCE, Service, encoded, new_secret, policy, role_arn, send, statement,
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const AUDIENCE: &str = "sts.amazonaws.com";
+const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const MAIN: &str = "repo:octo-org/octo-repo:ref:refs/heads/main";
+
+type Fetched<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchError>> + Send + 'a>>;
+type Meanwhile = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What an issuer publishes, and what happens while it is asked next.
+struct Source {
+    published: Arc<Published>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+impl IssuerSource for Source {
+    fn given<'a>(&'a self, issuer: &'a IssuerUrl, bytes_max: usize) -> Option<Fetched<'a>> {
+        self.published.given(issuer, bytes_max)
+    }
+
+    fn get<'a>(&'a self, url: &'a str, bytes_max: usize) -> Fetched<'a> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        Box::pin(async move {
+            if let Some(meanwhile) = meanwhile {
+                meanwhile.await;
+            }
+            self.published.get(url, bytes_max).await
+        })
+    }
+}
 
 /// A world with an issuer that its account has a provider for, and a role that trusts one subject.
 struct Scene {
     world: World,
     issuer: TestIssuer,
+    source: Arc<Source>,
     pair: TestKeyPair,
 }
 
@@ -30,8 +62,10 @@ impl Scene {
     fn new(algorithm: &str) -> Self {
         let pair = TestKeyPair::make(SignatureAlgorithm::named(algorithm).unwrap());
         let (world, issuer) = (World::new(), TestIssuer::new(GITHUB, &[("k1", &pair)]));
-        world.core.use_issuers(Arc::clone(&issuer.published) as Arc<dyn IssuerSource>);
-        let scene = Self { world, issuer, pair };
+        let source =
+            Arc::new(Source { published: Arc::clone(&issuer.published), meanwhile: Mutex::default() });
+        world.core.use_issuers(Arc::clone(&source) as Arc<dyn IssuerSource>);
+        let scene = Self { world, issuer, source, pair };
         scene.iam(
             "CreateOpenIDConnectProvider",
             &format!("Url={}&ClientIDList.member.1={AUDIENCE}&ClientIDList.member.2=web", encoded(GITHUB)),
@@ -89,6 +123,16 @@ impl Scene {
             encoded(token)
         );
         send(&self.world, Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body))
+    }
+
+    /// Lets the administrator do something of IAM's while the issuer is asked next.
+    fn do_meanwhile(&self, operation: &str, body: &str) {
+        let administrator = Keys::administrator();
+        let request = administrator.sign(&self.world, "iam", Service::Iam.unsigned(operation, body));
+        let core = self.world.core.clone();
+        let meanwhile =
+            async move { assert_eq!(answer(&core, request, SOURCE).await.status(), StatusCode::OK) };
+        *self.source.meanwhile.lock().unwrap() = Some(Box::pin(meanwhile));
     }
 
     fn check(&self, what: &str, token: &str, code: &str, words: &str) {
@@ -478,6 +522,24 @@ fn keys_are_asked_for_seldom_and_follow_the_issuers() {
     assert!(asked() > now);
     scene.world.clock.advance_millis(24 * 3_600_000);
     assert_eq!(status(&renewed()), "IDPCommunicationError");
+}
+
+#[test]
+fn a_provider_that_goes_while_its_issuer_is_asked_vouches_for_nobody() {
+    let provider = encoded(PROVIDER);
+    for (operation, more, words) in [
+        ("DeleteOpenIDConnectProvider", "", "No OpenIDConnect provider found in your account"),
+        (
+            "RemoveClientIDFromOpenIDConnectProvider",
+            "&ClientID=sts.amazonaws.com",
+            "Incorrect token audience",
+        ),
+    ] {
+        let scene = Scene::new("RS256");
+        scene.do_meanwhile(operation, &format!("OpenIDConnectProviderArn={provider}{more}"));
+        scene.check(operation, &scene.token(&json!({})), "InvalidIdentityToken", words);
+        assert!(scene.source.meanwhile.lock().unwrap().is_none());
+    }
 }
 
 #[test]
