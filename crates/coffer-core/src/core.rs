@@ -7,6 +7,7 @@ use coffer_audit::{AuditSink, NodeId, RefusalMeter};
 use coffer_crypto::{AuditSigningKey, Random, StoreKey, WrappingKey};
 use coffer_store::Store;
 use coffer_types::{AccountId, Region, Timestamp, VersionId};
+use futures_channel::oneshot;
 use uuid::Uuid;
 
 use crate::access::Accesses;
@@ -96,6 +97,19 @@ impl Core {
     /// A fresh version id, for callers whose client sends no token.
     pub fn new_version_id(&self) -> VersionId {
         self.0.make_uuid().to_string().parse().expect("a UUID has 36 printable characters")
+    }
+
+    /// Runs a future to its end, also if whoever waits for it goes away; `None` if it did not come to one.
+    pub async fn run_to_end<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.spawn.spawn(Box::pin(async move {
+            // If nobody waits any more, it is done all the same.
+            let _ = sender.send(future.await);
+        }));
+        receiver.await.ok()
     }
 }
 

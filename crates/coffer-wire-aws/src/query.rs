@@ -23,7 +23,7 @@ use coffer_core::ops::iam::{
 use coffer_core::ops::sts::{
     AssumeRole, AssumeRoleWithWebIdentity, DecodeAuthorizationMessage, GetCallerIdentity, GetSessionToken,
 };
-use coffer_core::{Claim, Context, Core, Operation, OperationName, RequestInfo};
+use coffer_core::{Claim, Context, Core, Error, Operation, OperationName, RequestInfo};
 use coffer_types::Region;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -273,7 +273,14 @@ pub(crate) async fn answer(
     let by_token = by_token(head, body);
     let service = if by_token.is_some() { Service::Sts } else { Service::of(&head.headers) };
     let served = match by_token {
-        Some(parameters) => serve_by_token(core, parameters, request).await,
+        Some(parameters) => {
+            // To its end: who hangs up would else end the question to the issuer that others wait for, and leave no record.
+            let serving = serve_by_token(core.clone(), parameters, request.clone());
+            let served = core.run_to_end(serving).await;
+            served.unwrap_or_else(|| {
+                Err(errors::of_core(&Error::unavailable("a request was not served to its end")))
+            })
+        }
         None => serve(core, service, head, body, request).await,
     };
     match served {
@@ -313,16 +320,12 @@ fn by_token(head: &Parts, body: &[u8]) -> Option<Parameters> {
 }
 
 /// Answers a request that proves itself with a token. The shape of its parameters is all that is looked at before that.
-async fn serve_by_token(
-    core: &Core,
-    parameters: Parameters,
-    request: &RequestInfo,
-) -> Result<Bytes, Refused> {
+async fn serve_by_token(core: Core, parameters: Parameters, request: RequestInfo) -> Result<Bytes, Refused> {
     const NAME: OperationName = <AssumeRoleWithWebIdentity as Operation>::NAME;
     let refusing = || Refusing {
-        core,
+        core: &core,
         context: None,
-        request,
+        request: &request,
         event_source: Service::Sts.event_source(),
         event_name: Some(NAME.name.to_owned()),
         access_key_id: None,

@@ -6,18 +6,22 @@
 mod common;
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coffer_core::{FetchError, IssuerSource};
 use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
-use coffer_testkit::World;
 use coffer_testkit::issuer::{Published, TestIssuer, public_key, signed_token, token};
+use coffer_testkit::{World, poll_once};
 use coffer_types::IssuerUrl;
 use coffer_wire_aws::answer;
 use common::{
     ACCOUNT, Answer, Keys, SOURCE, Service, encoded, new_secret, policy, role_arn, send, statement,
 };
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
@@ -25,13 +29,13 @@ const AUDIENCE: &str = "sts.amazonaws.com";
 const PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com";
 const MAIN: &str = "repo:octo-org/octo-repo:ref:refs/heads/main";
 
-type Fetched<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchError>> + Send + 'a>>;
-type Meanwhile = Pin<Box<dyn Future<Output = ()> + Send>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Fetched<'a> = BoxFuture<'a, Result<Vec<u8>, FetchError>>;
 
 /// What an issuer publishes, and what happens while it is asked next.
 struct Source {
     published: Arc<Published>,
-    meanwhile: Mutex<Option<Meanwhile>>,
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl IssuerSource for Source {
@@ -117,12 +121,16 @@ impl Scene {
     }
 
     fn assume_with(&self, role: &str, token: &str, more: &str) -> Answer {
+        send(&self.world, self.request(role, token, more))
+    }
+
+    fn request(&self, role: &str, token: &str, more: &str) -> Request<Bytes> {
         let body = format!(
             "RoleArn={}&RoleSessionName=run-1&WebIdentityToken={}{more}",
             encoded(&role_arn(role)),
             encoded(token)
         );
-        send(&self.world, Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body))
+        Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body)
     }
 
     /// Lets the administrator do something of IAM's while the issuer is asked next.
@@ -539,6 +547,40 @@ fn a_provider_that_goes_while_its_issuer_is_asked_vouches_for_nobody() {
         scene.do_meanwhile(operation, &format!("OpenIDConnectProviderArn={provider}{more}"));
         scene.check(operation, &scene.token(&json!({})), "InvalidIdentityToken", words);
         assert!(scene.source.meanwhile.lock().unwrap().is_none());
+    }
+}
+
+#[test]
+fn who_hangs_up_ends_nobody_elses_question_and_is_recorded() {
+    let scene = Scene::new("RS256");
+    let may_answer = Arc::new(AtomicBool::new(false));
+    let waits = Arc::clone(&may_answer);
+    *scene.source.meanwhile.lock().unwrap() = Some(Box::pin(std::future::poll_fn(move |context| {
+        context.waker().wake_by_ref();
+        if waits.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    })));
+    let other = TestKeyPair::make(SignatureAlgorithm::Rs256);
+    let forged = signed_token("RS256", "k1", &other, &scene.claims());
+    let mut request: BoxFuture<'_, _> =
+        Box::pin(answer(&scene.world.core, scene.request("deploy", &forged, ""), SOURCE));
+    assert!(poll_once(&mut request).is_none());
+    while scene.source.meanwhile.lock().unwrap().is_some() {
+        std::thread::yield_now();
+    }
+    drop(request);
+    let before = scene.world.records().len();
+    may_answer.store(true, Ordering::Release);
+    assert_eq!(scene.assume("deploy", &scene.token(&json!({}))).code(), "");
+    assert_eq!(scene.issuer.published.asked(), 2);
+    // The one who went is answered on a thread of its own.
+    let is_recorded = || {
+        let records = scene.world.records();
+        records.iter().skip(before).any(|record| record.contains("Token signature invalid"))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_recorded() {
+        assert!(Instant::now() < deadline, "no record");
+        std::thread::yield_now();
     }
 }
 

@@ -106,7 +106,7 @@ impl IssuerKeys {
             return Ok(key);
         }
         if known.state().may_be_asked(clock.now()) {
-            // Noted first: a client that hangs up in between has asked all the same.
+            // Noted first: whatever ends it in between, it was asked.
             known.note(clock.now(), Err(FetchError::Unreachable));
             let told = self.ask(issuer).await;
             known.note(clock.now(), told);
