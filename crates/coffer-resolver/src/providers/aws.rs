@@ -9,8 +9,9 @@ mod batch;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
@@ -54,8 +55,11 @@ pub struct AwsSettings {
 /// Who asks, and where: a region and a role.
 type Place = (Option<String>, Option<String>);
 
-/// The clients of one process.
-type Clients = Mutex<HashMap<Place, Connected>>;
+/// Most clients that are kept.
+const CLIENTS_MAX: usize = 64;
+
+/// The clients of one process, and when each was used last.
+type Clients = Mutex<HashMap<Place, (Connected, Instant)>>;
 
 #[derive(Clone)]
 struct Connected {
@@ -78,9 +82,11 @@ impl Aws {
         let region = document.parameter("region").or(self.settings.region.as_deref()).map(str::to_owned);
         let role = document.parameter("role_arn").map(str::to_owned);
         let place = (region, role);
-        let known = clients.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
-        if let Some(connected) = known {
-            return Ok(connected);
+        if let Some((connected, used)) =
+            clients.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&place)
+        {
+            *used = Instant::now();
+            return Ok(connected.clone());
         }
         let (region, role) = &place;
         let times = TimeoutConfig::builder()
@@ -120,7 +126,19 @@ impl Aws {
         let connected = Connected { client, batch: Arc::new(Batch::new()) };
         // Whoever was first stays, so that all gather at one place.
         let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(clients.entry(place).or_insert(connected).clone())
+        if !clients.contains_key(&place) {
+            make_room(&mut clients, CLIENTS_MAX);
+        }
+        Ok(clients.entry(place).or_insert_with(|| (connected, Instant::now())).0.clone())
+    }
+}
+
+/// Lets what was not used for longest go until one more has room.
+fn make_room<K: Clone + Eq + Hash, V>(known: &mut HashMap<K, (V, Instant)>, max: usize) {
+    while known.len() >= max {
+        let oldest = known.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+        let Some(oldest) = oldest else { return };
+        known.remove(&oldest);
     }
 }
 
@@ -372,5 +390,27 @@ impl Cause {
             cause = error.source();
         }
         Self(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_clients_as_there_is_room_for() {
+        let began = Instant::now();
+        let mut known: HashMap<u64, ((), Instant)> = HashMap::new();
+        for number in 0..100 {
+            make_room(&mut known, 4);
+            // The first is used all the time.
+            if let Some((_, used)) = known.get_mut(&0) {
+                *used = began + Duration::from_secs(number);
+            }
+            known.insert(number, ((), began + Duration::from_secs(number)));
+        }
+        let mut left: Vec<u64> = known.into_keys().collect();
+        left.sort_unstable();
+        assert_eq!(left, [0, 97, 98, 99]);
     }
 }
