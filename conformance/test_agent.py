@@ -172,8 +172,9 @@ def test_refusals(agents, store):
         ("/secrets/x?refreshNow=2", "GET", {}, (400, b"invalid refreshNow value")),
         ("/secrets/x?abc=1", "GET", {}, (400, b"unknown parameter: abc")),
         ("/secretsmanager/get", "GET", {}, (400, b"missing parameter secretId")),
-        ("/secretsmanager/get?secretId=exec%3A%2F%2Fid", "GET", {}, (400, b"secretId: only stores are asked")),
-        ("/secretsmanager/get?secretId=file%3A%2F%2F%2Fetc%2Fpasswd", "GET", {}, (400, b"secretId: only stores are asked")),
+        ("/secretsmanager/get?secretId=exec%3A%2F%2Fid", "GET", {}, (400, b"secretId: no references are taken")),
+        ("/secretsmanager/get?secretId=file%3A%2F%2F%2Fetc%2Fpasswd", "GET", {}, (400, b"secretId: no references are taken")),
+        ("/secretsmanager/get?secretId=coffer%3A%2F%2Fx", "GET", {}, (400, b"secretId: no references are taken")),
     ]:
         status, _, body = agent.ask(path, method, **headers)
         assert (status, body) == expected, path
@@ -186,6 +187,24 @@ def test_refusals(agents, store):
     connection.putrequest("GET", "/" + "x" * 70000)
     connection.endheaders()
     assert connection.getresponse().status in (400, 414, 431)
+    agent.stop()
+
+
+def test_references_of_clients(agents, store):
+    put(store, "bot", '{"KEY":"of the field"}')
+    agent = agents("--allow-references", environment=store.environment())
+    assert agent.secret("coffer://bot#KEY")["SecretString"] == "of the field"
+    for reference, expected in [
+        ("exec://id", b"secretId: only stores are asked"),
+        ("file:///etc/passwd", b"secretId: only stores are asked"),
+        ("coffer://bot?region=us-east-1", b"secretId: of parameters, only version and stage are taken"),
+        ("aws://bot?role_arn=arn:aws:iam::1:role/x", b"secretId: of parameters, only version and stage are taken"),
+        ("vault://secret/bot?kv=1", b"secretId: of parameters, only version and stage are taken"),
+        ("vault://auth/token/lookup-self#id", b"secretId: that path is not asked for"),
+        ("vault://secret/../sys/auth", b"secretId: that path is not asked for"),
+    ]:
+        query = urllib.parse.urlencode({"secretId": reference})
+        assert agent.ask(f"/secretsmanager/get?{query}")[::2] == (400, expected), reference
     agent.stop()
 
 

@@ -141,6 +141,11 @@ impl Reference {
         self.parameters.get(name).map(String::as_str)
     }
 
+    /// The names of its parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.parameters.keys().map(String::as_str)
+    }
+
     /// The same with a parameter, unless it has it.
     pub fn or_parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.entry(name.to_owned()).or_insert_with(|| value.to_owned());

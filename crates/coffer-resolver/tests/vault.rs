@@ -60,6 +60,28 @@ fn mounts_versions_and_namespaces() {
 }
 
 #[test]
+fn what_is_vaults_own_is_not_asked_for() {
+    let vault = vault();
+    let client = as_root(&vault);
+    for reference in [
+        "vault://auth/token/lookup-self?kv=1#id",
+        "vault://auth/token/lookup-self",
+        "vault://sys/auth?kv=1",
+        "vault://identity/entity/id/x?kv=1",
+        "vault://cubbyhole/x",
+        "vault://cubbyhole/x?kv=1",
+        "vault://team-a/auth/token/lookup-self?kv=1",
+        "vault://secret/../auth/token/lookup-self?kv=1",
+        "vault://secret/./bot",
+        "vault://secret//bot",
+        "vault://secret/bot/",
+    ] {
+        assert_eq!(told(&client, reference), Err(ErrorKind::Misconfigured), "{reference}");
+    }
+    assert_eq!(vault.remote().seen(), [""; 0]);
+}
+
+#[test]
 fn a_version_has_a_number_and_a_time() {
     let vault = vault();
     let fetched = as_root(&vault).fetch(&"vault://secret/bot".parse().unwrap()).ok().unwrap();

@@ -3,7 +3,7 @@
 //! Pure. Invariant: nothing that a client says makes the agent run a program, read a file or look into its environment; only
 //! what the manifest itself names does.
 
-use coffer_resolver::{Manifest, Reference};
+use coffer_resolver::{Manifest, Reference, Scheme};
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -11,6 +11,22 @@ use percent_encoding::percent_decode_str;
 const EXTENSION_PATH: &str = "/secretsmanager/get";
 /// Longest name: an ARN of AWS has at most 2,048 bytes.
 const NAME_BYTES_MAX: usize = 2048;
+/// What a reference of a client may say of a document. The rest says as whom and where the store is asked, or what answers
+/// there, and is the manifest's and `--store`'s to say.
+const CLIENT_PARAMETERS: [&str; 2] = ["version", "stage"];
+/// Where Vault tells of itself, of its tokens and of who has them.
+const VAULT_OWN: [&str; 4] = ["auth", "sys", "identity", "cubbyhole"];
+
+/// What clients may ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// What the manifest names.
+    Manifest,
+    /// What the agent's own store has, too.
+    Store,
+    /// What a reference of theirs leads to, too.
+    References,
+}
 
 /// What is asked for.
 #[derive(PartialEq, Debug)]
@@ -150,7 +166,7 @@ pub(crate) fn target(
     question: &Question,
     manifest: &Manifest,
     store: &Reference,
-    manifest_only: bool,
+    reach: Reach,
 ) -> Result<Target, Refused> {
     let id = question.secret_id.as_str();
     let stage = question.version_stage.as_deref();
@@ -162,21 +178,20 @@ pub(crate) fn target(
             Err(Refused::bad("a name of coffer.toml has no versions: ask for the document it is in"))
         };
     }
-    if manifest_only {
+    if reach == Reach::Manifest {
         return Err(Refused::new(StatusCode::FORBIDDEN, "coffer.toml names no such secret"));
     }
     let reference = if id.contains("://") {
-        let reference: Reference = id.parse().map_err(|error| Refused::bad(format!("secretId: {error}")))?;
-        if !reference.is_of_store() {
-            return Err(Refused::bad("secretId: only stores are asked"));
+        if reach != Reach::References {
+            return Err(Refused::bad("secretId: no references are taken"));
         }
-        reference
+        of_client(id)?
     } else {
         let is_name = id.len() <= NAME_BYTES_MAX
             && id
                 .chars()
                 .all(|character| character.is_ascii_alphanumeric() || "/_+=.@!-:".contains(character))
-            && !id.split('/').any(|part| part == ".." || part == ".");
+            && !has_dots(id);
         if !is_name {
             return Err(Refused::bad("secretId: letters, digits and /_+=.@!-: only"));
         }
@@ -190,6 +205,28 @@ pub(crate) fn target(
     // The usual one is what every store gives unasked.
     let stage = stage.filter(|stage| *stage != "AWSCURRENT" || question.version_id.is_some());
     Ok(Target::Document(with(reference, "stage", stage)?))
+}
+
+/// A reference in a client's own words: to a document of a store, asked as the agent asks for all others.
+fn of_client(text: &str) -> Result<Reference, Refused> {
+    let reference: Reference = text.parse().map_err(|error| Refused::bad(format!("secretId: {error}")))?;
+    if !reference.is_of_store() {
+        return Err(Refused::bad("secretId: only stores are asked"));
+    }
+    if !reference.parameters().all(|name| CLIENT_PARAMETERS.contains(&name)) {
+        return Err(Refused::bad("secretId: of parameters, only version and stage are taken"));
+    }
+    let path = reference.path();
+    let is_own = reference.scheme() == Scheme::Vault
+        && path.split('/').next().is_some_and(|first| VAULT_OWN.contains(&first));
+    if is_own || has_dots(path) || path.split('/').any(str::is_empty) {
+        return Err(Refused::bad("secretId: that path is not asked for"));
+    }
+    Ok(reference)
+}
+
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|part| part == ".." || part == ".")
 }
 
 #[cfg(test)]
@@ -266,13 +303,13 @@ mod tests {
         let manifest = Manifest::parse(Path::new("x"), "[secrets.X_API_KEY]").unwrap();
         let store: Reference = "aws:{name}?region=eu-west-1".parse().unwrap();
         let arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:a-AbCdEf";
-        let meant = |id: &str, version: Option<&str>, stage: Option<&str>, only| {
+        let meant = |id: &str, version: Option<&str>, stage: Option<&str>, reach| {
             let question = Question {
                 version_id: version.map(str::to_owned),
                 version_stage: stage.map(str::to_owned),
                 ..question(id)
             };
-            target(&question, &manifest, &store, only)
+            target(&question, &manifest, &store, reach)
                 .map(|target| target.key())
                 .map_err(|refused| refused.status.as_u16())
         };
@@ -298,13 +335,34 @@ mod tests {
             ("file:///etc/passwd", None, None, Err(400)),
             ("env://HOME", None, None, Err(400)),
             ("file:/etc/passwd", None, None, Ok("aws://file:/etc/passwd?region=eu-west-1")),
+            // Nor is who the agent is, and what it may do: no token of Vault's, no key of AWS's, no other role.
+            ("vault://auth/token/lookup-self#id", None, None, Err(400)),
+            ("vault://auth/token/lookup-self?kv=1#id", None, None, Err(400)),
+            ("vault://sys/auth", None, None, Err(400)),
+            ("vault://identity/oidc/token/x", None, None, Err(400)),
+            ("vault://cubbyhole/x", None, None, Err(400)),
+            ("vault://aws/creds/role?kv=1", None, None, Err(400)),
+            ("vault://secret/bot?kv=2", None, None, Err(400)),
+            ("vault://secret/bot?namespace=other", None, None, Err(400)),
+            ("vault://secret/../auth/token/lookup-self", None, None, Err(400)),
+            ("vault://secret/./bot", None, None, Err(400)),
+            ("vault://secret//bot", None, None, Err(400)),
+            ("vault:///auth/token/lookup-self", None, None, Err(400)),
+            ("aws://bot?role_arn=arn:aws:iam::111122223333:role/admin", None, None, Err(400)),
+            ("aws://bot?region=us-east-1", None, None, Err(400)),
+            ("coffer://bot?region=us-east-1", None, None, Err(400)),
+            ("aws://bot?stage=AWSPREVIOUS", None, None, Ok("aws://bot?stage=AWSPREVIOUS")),
             ("a/../b", None, None, Err(400)),
             ("a?stage=AWSPREVIOUS", None, None, Err(400)),
             ("a b", None, None, Err(400)),
         ] {
-            assert_eq!(meant(id, version, stage, false), expected.map(str::to_owned), "{id}");
+            assert_eq!(meant(id, version, stage, Reach::References), expected.map(str::to_owned), "{id}");
+            // Unless it is said, no reference leads anywhere.
+            let expected = if id.contains("://") { Err(400) } else { expected.map(str::to_owned) };
+            assert_eq!(meant(id, version, stage, Reach::Store), expected, "{id}");
         }
-        assert_eq!(meant("X_API_KEY", None, None, true), Ok("name:X_API_KEY".to_owned()));
-        assert_eq!(meant("bot", None, None, true), Err(403));
+        assert_eq!(meant("X_API_KEY", None, None, Reach::Manifest), Ok("name:X_API_KEY".to_owned()));
+        assert_eq!(meant("bot", None, None, Reach::Manifest), Err(403));
+        assert_eq!(meant("vault://secret/bot", None, None, Reach::Manifest), Err(403));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use coffer_resolver::{ErrorKind, NoField, Reference, Resolved, Resolver, field};
 
 use crate::agent::fallback::Fallback;
-use crate::agent::question::{Question, Refused, Target, target};
+use crate::agent::question::{Question, Reach, Refused, Target, target};
 use crate::failure::with_causes;
 
 /// How long after somebody last asked for it a value is kept fresh.
@@ -20,7 +20,7 @@ const IDLE_MAX: Duration = Duration::from_secs(3600);
 pub(crate) struct Values {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) store: Reference,
-    pub(crate) manifest_only: bool,
+    pub(crate) reach: Reach,
     pub(crate) fallback: Option<Fallback>,
     /// Given from the sealed file.
     pub(crate) recalled: AtomicU64,
@@ -47,17 +47,17 @@ impl Values {
     pub(crate) fn new(
         resolver: Arc<Resolver>,
         store: Reference,
-        manifest_only: bool,
+        reach: Reach,
         fallback: Option<Fallback>,
         used_max: usize,
     ) -> Self {
         let (recalled, used) = (AtomicU64::new(0), Mutex::default());
-        Self { resolver, store, manifest_only, fallback, recalled, used, used_max }
+        Self { resolver, store, reach, fallback, recalled, used, used_max }
     }
 
     /// Which secret is meant.
     fn target(&self, question: &Question) -> Result<Target, Refused> {
-        target(question, self.resolver.manifest(), &self.store, self.manifest_only)
+        target(question, self.resolver.manifest(), &self.store, self.reach)
     }
 
     /// The value that is asked for.

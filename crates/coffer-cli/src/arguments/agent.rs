@@ -38,6 +38,10 @@ pub(crate) struct Agent {
     /// Give nothing but what coffer.toml names.
     #[arg(long)]
     pub(crate) manifest_only: bool,
+    /// Let clients name documents of other stores themselves, such as vault://secret/bot#KEY; of parameters only version and
+    /// stage, and nothing of Vault's own.
+    #[arg(long, conflicts_with = "manifest_only")]
+    pub(crate) allow_references: bool,
     /// What comes before the name in paths.
     #[arg(long, value_name = "PATH", default_value = "/v1/", value_parser = path_prefix)]
     pub(crate) path_prefix: String,

@@ -21,6 +21,7 @@ use crate::access::Place;
 use crate::agent::fallback::Fallback;
 use crate::agent::listeners::{self, SocketFile};
 use crate::agent::log::Log;
+use crate::agent::question::Reach;
 use crate::agent::token::Token;
 use crate::agent::values::Values;
 use crate::arguments::Agent;
@@ -77,13 +78,13 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
             Fallback::open(path, &key, arguments.fallback_max_age)
         })
         .transpose()?;
-    let values = Values::new(
-        resolver,
-        arguments.store.clone(),
-        arguments.manifest_only,
-        fallback,
-        arguments.cache_size as usize,
-    );
+    let reach = match (arguments.manifest_only, arguments.allow_references) {
+        (true, _) => Reach::Manifest,
+        (false, false) => Reach::Store,
+        (false, true) => Reach::References,
+    };
+    let values =
+        Values::new(resolver, arguments.store.clone(), reach, fallback, arguments.cache_size as usize);
     let listener = TcpListener::bind(arguments.listen).map_err(|error| {
         Stop::new(FailureKind::Unavailable, format!("cannot listen on {}: {error}", arguments.listen))
             .with_hint("name another address: --listen 127.0.0.1:2774")

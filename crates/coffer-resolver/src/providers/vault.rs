@@ -31,6 +31,8 @@ use session::Session;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 /// How long a mount is taken to be what it was.
 const MOUNT_TIME_MAX: Duration = Duration::from_secs(5 * 60);
+/// Where Vault tells of itself, of its tokens and of who has them: no secret of an application's.
+const OWN: [&str; 4] = ["auth", "sys", "identity", "cubbyhole"];
 /// What to do where an answer makes no sense.
 const SEE_ADDRESS: &str = "see whether VAULT_ADDR leads to a Vault";
 
@@ -128,6 +130,7 @@ impl Provider for Vault {
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
         let settings = self.settings.as_ref().map_err(Clone::clone)?;
+        check_path(document.path())?;
         self.engine.run(
             || State::of(settings),
             async |state| {
@@ -244,7 +247,10 @@ impl Asking<'_> {
         let first = || format!("{}/", path.split('/').next().unwrap_or(path));
         match document.parameter("kv") {
             None => {}
-            Some("1") => return Ok(Mount { namespace, path: first(), version: EngineVersion::One }),
+            Some("1") => {
+                check_unseen(path)?;
+                return Ok(Mount { namespace, path: first(), version: EngineVersion::One });
+            }
             Some("2") => return Ok(Mount { namespace, path: first(), version: EngineVersion::Two }),
             Some(_) => return Err(misconfigured("there is no such version of KV", "write ?kv=1 or ?kv=2")),
         }
@@ -269,7 +275,7 @@ impl Asking<'_> {
                 let version = mounted.options.and_then(|options| options.version);
                 let version = match (mounted.kind.as_str(), version.as_deref()) {
                     ("kv", Some("2")) => EngineVersion::Two,
-                    ("kv" | "generic" | "cubbyhole", _) => EngineVersion::One,
+                    ("kv" | "generic", _) => EngineVersion::One,
                     _ => {
                         let what = format!("`{}` is no KV engine", mounted.path);
                         let action = "name a secret of a KV engine: `vault secrets list` shows them";
@@ -279,7 +285,10 @@ impl Asking<'_> {
                 Mount { namespace, path: format!("{}/", mounted.path.trim_end_matches('/')), version }
             }
             // A Vault from before there was a version 2 has no such page.
-            404 => Mount { namespace, path: first(), version: EngineVersion::One },
+            404 => {
+                check_unseen(path)?;
+                Mount { namespace, path: first(), version: EngineVersion::One }
+            }
             403 => {
                 let what = format!("nothing is mounted at `{path}`, or this token may not know");
                 let action = format!("see `vault secrets list`; {}", permit(path));
@@ -406,6 +415,29 @@ fn absent(answer: &Answer, document: &Reference) -> FetchError {
             format!("write it: `vault kv put {path} …`; see path and namespace"),
         ),
     }
+}
+
+/// Refuses what can't be the path of a secret: Vault's own places, and segments that lead elsewhere.
+fn check_path(path: &str) -> Result<(), FetchError> {
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(misconfigured(
+            "a segment of its path is empty, `.` or `..`",
+            "write vault://MOUNT/PATH#FIELD",
+        ));
+    }
+    if path.split('/').next().is_some_and(|first| OWN.contains(&first)) {
+        return Err(misconfigured("that place is Vault's own", "name a secret of a KV engine"));
+    }
+    Ok(())
+}
+
+/// The same where nobody said that a KV engine is mounted there: the first words may be a namespace.
+fn check_unseen(path: &str) -> Result<(), FetchError> {
+    let mut folders = path.split('/').rev().skip(1);
+    if folders.any(|folder| OWN.contains(&folder)) {
+        return Err(misconfigured("that place may be Vault's own", "leave ?kv= out, so that Vault is asked"));
+    }
+    Ok(())
 }
 
 /// The statement to ask for.
