@@ -307,6 +307,39 @@ def test_a_start_while_the_store_is_away(agents, tmp_path):
     third.stop()
 
 
+def test_what_is_forgotten_is_not_in_the_sealed_file(agents, store, tmp_path):
+    put(store, "bot", '{"X_API_KEY":"v"}')
+    put(store, "other", "v")
+    fallback = ["--fallback", tmp_path / "values.sealed", "--fallback-key", tmp_path / "key"]
+
+    def remembered(*names):
+        """Which of these an agent that starts while the store is away still gives."""
+        away = store.environment() | {"COFFER_HOME": str(tmp_path / "nowhere")}
+        agent = agents(*fallback, "--no-prefetch", environment=away)
+        found = [agent.ask("/v1/" + name)[0] == 200 for name in names]
+        agent.stop()
+        return found
+
+    agent = agents(*fallback, environment=store.environment())
+    arn = agent.secret("bot")["ARN"]
+    names = ["X_API_KEY", "bot", arn, "other"]
+    assert [agent.secret(name)["Name"] for name in names] == ["bot", "bot", "bot", "other"]
+    agent.stop()
+    assert remembered(*names) == [True] * 4
+    agent = agents(*fallback, environment=store.environment())
+    for name in names:
+        agent.secret(name)
+    assert agent.ask("/v1/bot", method="DELETE")[0] == 204
+    agent.stop()
+    assert remembered(*names) == [False, False, False, True]
+    agent = agents(*fallback, "--no-prefetch", environment=store.environment())
+    agent.secret("other")
+    agent.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    agent.stop()
+    assert remembered("other") == [False]
+
+
 def ask_socket(path, target):
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(str(path))

@@ -71,7 +71,7 @@ pub(crate) struct AgeMax {
 /// What to do for a caller.
 pub(crate) enum Look {
     /// Give it this. If `refresh`, fetch it anew behind its back.
-    Fresh { kept: Kept, refresh: bool },
+    Fresh { kept: Kept, refresh: bool, age: Duration },
     /// Fetch it; the caller waits.
     Fetch,
 }
@@ -79,6 +79,8 @@ pub(crate) enum Look {
 /// What a caller gets after a fetch.
 pub(crate) struct Given {
     pub(crate) kept: Kept,
+    /// How long ago it was asked for.
+    pub(crate) age: Duration,
     /// How old it is, if it should not be as old.
     pub(crate) stale: Option<Duration>,
 }
@@ -105,7 +107,8 @@ impl Cache {
             return Look::Fetch;
         }
         // In its last fifth it is fetched anew, so that nobody who asks often ever waits.
-        Look::Fresh { kept: entry.kept.clone(), refresh: age >= fresh - fresh / 5 }
+        let refresh = age >= fresh - fresh / 5;
+        Look::Fresh { kept: entry.kept.clone(), refresh, age: now.saturating_sub(entry.asked_at) }
     }
 
     /// A document was read that was asked for at `asked_at`.
@@ -127,7 +130,7 @@ impl Cache {
         let entry = Entry { kept: kept.clone(), read_at: now, asked_at, used: self.uses };
         self.entries.insert(identity, entry);
         self.shrink();
-        Given { kept, stale: None }
+        Given { kept, age: now.saturating_sub(asked_at), stale: None }
     }
 
     /// A document could not be read: what is served in its place, if anything may be.
@@ -144,12 +147,15 @@ impl Cache {
                 let fresh = fresh.unwrap_or(self.policy.fresh);
                 let entry = self.entries.get(&identity).ok_or_else(|| error.clone())?;
                 let age = now.saturating_sub(entry.read_at);
-                let kept = entry.kept.clone();
+                let given = |stale| {
+                    let age = now.saturating_sub(entry.asked_at);
+                    Given { kept: entry.kept.clone(), age, stale }
+                };
                 if age < fresh {
-                    return Ok(Given { kept, stale: None });
+                    return Ok(given(None));
                 }
                 let limit = fresh.saturating_add(self.policy.stale_if_error);
-                if age < limit { Ok(Given { kept, stale: Some(age) }) } else { Err(error) }
+                if age < limit { Ok(given(Some(age))) } else { Err(error) }
             }
             ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed => {
                 self.evict(reference);

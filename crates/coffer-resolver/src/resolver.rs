@@ -85,6 +85,8 @@ pub struct Resolved {
     pub value: Arc<SecretBytes>,
     /// Where it is: a reference, or `default`.
     pub place: String,
+    /// How long ago its store was asked for it.
+    pub age: Duration,
     /// How old it is, if it is older than it should be because its store can't be asked.
     pub stale: Option<Duration>,
     /// What its store says of the document it is in.
@@ -110,6 +112,7 @@ enum Place<'a> {
 struct Held {
     value: Arc<SecretBytes>,
     place: String,
+    age: Duration,
     stale: Option<Duration>,
     facts: Arc<Facts>,
     /// Whether somebody wrote it here, rather than a store: only then may it be a reference.
@@ -324,6 +327,11 @@ impl Resolver {
         self.walk_aged(name, None)
     }
 
+    /// The same, read after `since`.
+    pub fn walk_since(&self, name: &str, since: Moment) -> Walk {
+        self.walk_aged(name, Some(since))
+    }
+
     fn walk_aged(&self, name: &str, since: Option<Moment>) -> Walk {
         match self.manifest.need(name) {
             Some(need) => self.walk_for(need, since),
@@ -367,7 +375,8 @@ impl Resolver {
                     asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
                     let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
                     let place = "default".to_owned();
-                    Some(Held { value, place, stale: None, facts: Arc::default(), by_hand: true })
+                    let (age, facts) = (Duration::ZERO, Arc::default());
+                    Some(Held { value, place, age, stale: None, facts, by_hand: true })
                 }
             };
             let Some(held) = held else { continue };
@@ -448,6 +457,7 @@ impl Resolver {
         let held = |value| Held {
             value,
             place: reference.to_string(),
+            age: document.age,
             stale: document.stale,
             facts: Arc::clone(&document.kept.facts),
             by_hand: matches!(scheme, Scheme::Env | Scheme::Dotenv),
@@ -473,7 +483,8 @@ impl Resolver {
 
 impl Held {
     fn resolved(self) -> Resolved {
-        Resolved { value: self.value, place: self.place, stale: self.stale, facts: self.facts }
+        let Self { value, place, age, stale, facts, by_hand: _ } = self;
+        Resolved { value, place, age, stale, facts }
     }
 }
 

@@ -103,6 +103,8 @@ struct Landed {
 #[derive(Clone)]
 pub(crate) struct Document {
     pub(crate) kept: Kept,
+    /// How long ago it was asked for.
+    pub(crate) age: Duration,
     /// How old it is, if it is older than it should be.
     pub(crate) stale: Option<Duration>,
 }
@@ -129,7 +131,9 @@ impl Sources {
         match reference.scheme() {
             // Their own machine answers faster than a cache is worth, and changes show at once.
             Scheme::Env | Scheme::Dotenv | Scheme::File => {
-                provider.fetch(&reference).map(|fetched| Document { kept: Kept::from(fetched), stale: None })
+                let document =
+                    |fetched| Document { kept: Kept::from(fetched), age: Duration::ZERO, stale: None };
+                provider.fetch(&reference).map(document)
             }
             Scheme::Exec | Scheme::Coffer | Scheme::Aws | Scheme::Gcp | Scheme::Vault => {
                 self.cached(reference, provider, age)
@@ -150,11 +154,11 @@ impl Sources {
             let mut table = state.lock();
             let now = self.shared.clock.now();
             let found = match table.cache.look(now, &key, age) {
-                Look::Fresh { kept, refresh: false } => {
+                Look::Fresh { kept, refresh: false, age } => {
                     count(&counters.hits);
-                    return Ok(Document { kept, stale: None });
+                    return Ok(Document { kept, age, stale: None });
                 }
-                Look::Fresh { kept, refresh: true } => Some(kept),
+                Look::Fresh { kept, refresh: true, age } => Some(Document { kept, age, stale: None }),
                 Look::Fetch => None,
             };
             let flight = match table.flights.get(&key) {
@@ -179,9 +183,9 @@ impl Sources {
                     flight
                 }
             };
-            if let Some(kept) = found {
+            if let Some(document) = found {
                 count(&counters.hits);
-                return Ok(Document { kept, stale: None });
+                return Ok(document);
             }
             // What set off before may not know what this caller wants to see; the next one does.
             let is_too_early = age.asked_since.is_some_and(|since| flight.began < since);
@@ -340,7 +344,9 @@ impl Fetch {
         if !table.flights.get(&self.key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             // It was given up on. What it brings may be older than what was read, or denied, since.
             drop(table);
-            return flight.land(result.map(Landed::from));
+            let age = now.saturating_sub(flight.began);
+            let alone = |fetched: Fetched| Landed::from(Given { kept: fetched.into(), age, stale: None });
+            return flight.land(result.map(alone));
         }
         let given = match result {
             Ok(mut fetched) => {
@@ -441,13 +447,8 @@ impl Landed {
 
 impl From<Given> for Landed {
     fn from(given: Given) -> Self {
-        Self { document: Document { kept: given.kept, stale: given.stale }, failure: None }
-    }
-}
-
-impl From<Fetched> for Landed {
-    fn from(fetched: Fetched) -> Self {
-        Self { document: Document { kept: fetched.into(), stale: None }, failure: None }
+        let Given { kept, age, stale } = given;
+        Self { document: Document { kept, age, stale }, failure: None }
     }
 }
 

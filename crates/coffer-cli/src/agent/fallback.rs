@@ -1,21 +1,21 @@
 //! The last values, sealed in a file, for a start while their store is away.
 //!
-//! I/O: that file and the file of its key. Invariants: nothing is in it in clear; what a store denied, or no longer has, is
-//! taken out; and what is older than it may be is not given.
+//! I/O: that file and the file of its key. Invariants: nothing is in it in clear; what a store denied, or no longer has, or
+//! somebody had forgotten, is taken out by whatever name it was asked for; and what is older than it may be is not given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::mem::take;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coffer_crypto::{Key, Random as _, SystemRandom, TokenKey};
-use coffer_resolver::{Facts, Resolved};
+use coffer_resolver::{Facts, Reference, Resolved};
 use coffer_types::SecretBytes;
 use coffer_wire_local::FailureKind;
 use serde::{Deserialize, Serialize};
@@ -29,19 +29,46 @@ const PURPOSE: &str = "coffer agent fallback 1";
 const SAME_FOR_SECONDS: u64 = 60;
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What sealing adds at most.
+const SEAL_BYTES_MAX: u64 = 1024;
+/// Most that is known to be gone.
+const GONE_MAX: usize = 4096;
 
 /// The file and what belongs into it.
 pub(crate) struct Fallback {
     path: PathBuf,
     key: TokenKey,
     age_max: Duration,
+    entries_max: usize,
     state: Mutex<State>,
+}
+
+/// What may be gone: the same value goes by several names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Mark {
+    /// What a client asked for.
+    Asked(String),
+    /// A place, with field and version.
+    Place(String),
+    /// A document, in all its versions and fields, by what it is called in its store or by its ARN.
+    Document(String),
+}
+
+impl Mark {
+    /// The document that a reference leads into.
+    pub(crate) fn document(reference: &Reference) -> Self {
+        Self::Document(format!("{}:{}", reference.scheme(), reference.path()))
+    }
 }
 
 #[derive(Default)]
 struct State {
     entries: BTreeMap<String, Entry>,
     is_changed: bool,
+    /// Since when each of these is gone: what was asked for before does not come back from a slower thread.
+    gone: HashMap<Mark, Instant>,
+    /// When everything was forgotten.
+    cleared: Option<Instant>,
 }
 
 struct Entry {
@@ -49,6 +76,22 @@ struct Entry {
     place: String,
     facts: Arc<Facts>,
     read_at_seconds: u64,
+}
+
+impl Entry {
+    /// All that it goes by.
+    fn marks(&self, key: &str) -> Vec<Mark> {
+        marks(key, &self.place, &self.facts)
+    }
+}
+
+fn marks(key: &str, place: &str, facts: &Facts) -> Vec<Mark> {
+    let mut marks = vec![Mark::Asked(key.to_owned()), Mark::Place(place.to_owned())];
+    if let Ok(reference) = place.parse::<Reference>() {
+        marks.push(Mark::document(&reference));
+        marks.extend(facts.arn.as_ref().map(|arn| Mark::Document(format!("{}:{arn}", reference.scheme()))));
+    }
+    marks
 }
 
 /// An entry as it is sealed.
@@ -74,7 +117,7 @@ impl Drop for Written {
 
 impl Fallback {
     /// What the file holds, or nothing if there is none. The key is made if there is none.
-    pub(crate) fn open(path: &Path, key: &Path, age_max: Duration) -> Result<Self, Stop> {
+    pub(crate) fn open(path: &Path, key: &Path, age_max: Duration, entries_max: usize) -> Result<Self, Stop> {
         let failed = |path: &Path, error: &io::Error| {
             let kind = match error.kind() {
                 io::ErrorKind::PermissionDenied => FailureKind::Denied,
@@ -99,15 +142,23 @@ impl Fallback {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(path, &error)),
         }
-        Ok(Self { path: path.to_owned(), key, age_max, state: Mutex::new(state) })
+        Ok(Self { path: path.to_owned(), key, age_max, entries_max, state: Mutex::new(state) })
     }
 
-    /// A value was read from its store.
-    pub(crate) fn remember(&self, key: &str, found: &Resolved) {
-        let now = unix_seconds();
+    /// A value that was asked for at `began`, and read then or had already been.
+    pub(crate) fn remember(&self, key: &str, found: &Resolved, began: Instant) {
+        let read = began.checked_sub(found.age);
+        let read_at_seconds = unix_seconds().saturating_sub(found.age.as_secs());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_after = |gone: &Instant| read.is_none_or(|read| read <= *gone);
+        let marks = marks(key, &found.place, &found.facts);
+        if state.cleared.as_ref().is_some_and(is_after)
+            || marks.iter().filter_map(|mark| state.gone.get(mark)).any(is_after)
+        {
+            return;
+        }
         if let Some(entry) = state.entries.get(key)
-            && now.saturating_sub(entry.read_at_seconds) < SAME_FOR_SECONDS
+            && read_at_seconds < entry.read_at_seconds.saturating_add(SAME_FOR_SECONDS)
             && entry.value.expose_secret() == found.value.expose_secret()
         {
             return;
@@ -116,9 +167,10 @@ impl Fallback {
             value: Arc::clone(&found.value),
             place: found.place.clone(),
             facts: Arc::clone(&found.facts),
-            read_at_seconds: now,
+            read_at_seconds,
         };
         state.entries.insert(key.to_owned(), entry);
+        state.shrink(self.entries_max);
         state.is_changed = true;
     }
 
@@ -131,17 +183,55 @@ impl Fallback {
         (age <= self.age_max).then(|| Resolved {
             value: Arc::clone(&entry.value),
             place: entry.place.clone(),
+            age,
             stale: Some(age),
             facts: Arc::clone(&entry.facts),
         })
     }
 
-    /// The store no longer has it, or no longer gives it.
-    pub(crate) fn forget(&self, key: &str) {
+    /// Takes out what goes by any of these, and all that is of the same documents.
+    pub(crate) fn forget(&self, marks: &[Mark]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.entries.remove(key).is_some() {
-            state.is_changed = true;
+        let mut gone: BTreeSet<Mark> = marks.iter().cloned().collect();
+        let is_of =
+            |gone: &BTreeSet<Mark>, mark: &Mark| matches!(mark, Mark::Document(_)) && gone.contains(mark);
+        for (key, entry) in &state.entries {
+            let of_entry = entry.marks(key);
+            if of_entry.iter().any(|mark| is_of(&gone, mark)) {
+                gone.extend(of_entry.into_iter().filter(|mark| matches!(mark, Mark::Document(_))));
+            }
         }
+        let before = state.entries.len();
+        state.entries.retain(|key, entry| !entry.marks(key).iter().any(|mark| gone.contains(mark)));
+        state.is_changed |= state.entries.len() != before;
+        let now = Instant::now();
+        state.gone.extend(gone.into_iter().map(|mark| (mark, now)));
+        while state.gone.len() > GONE_MAX {
+            let oldest = state.gone.iter().min_by_key(|(_, at)| **at).map(|(mark, _)| mark.clone());
+            let Some(oldest) = oldest else { return };
+            state.gone.remove(&oldest);
+        }
+    }
+
+    /// What the value that was asked for so goes by.
+    pub(crate) fn known(&self, key: &str) -> Vec<Mark> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.entries.get(key).map(|entry| entry.marks(key)).unwrap_or_default()
+    }
+
+    /// Whether anything goes by it.
+    pub(crate) fn has(&self, mark: &Mark) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.entries.iter().any(|(key, entry)| entry.marks(key).contains(mark))
+    }
+
+    /// Takes everything out.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_changed |= !state.entries.is_empty();
+        state.entries.clear();
+        state.gone.clear();
+        state.cleared = Some(Instant::now());
     }
 
     /// Writes the file if something changed since.
@@ -154,7 +244,14 @@ impl Fallback {
             if !take(&mut state.is_changed) {
                 return Ok(());
             }
-            written(&state.entries)
+            let mut plain = written(&state.entries);
+            // A start would refuse it.
+            while plain.len() as u64 + SEAL_BYTES_MAX > FILE_BYTES_MAX {
+                let left = state.entries.len() / 4 * 3;
+                state.shrink(left);
+                plain = written(&state.entries);
+            }
+            plain
         };
         let sealed = self.key.seal(&SystemRandom, PURPOSE, &plain);
         let written = write_whole(&self.path, &sealed);
@@ -162,6 +259,17 @@ impl Fallback {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).is_changed = true;
         }
         written
+    }
+}
+
+impl State {
+    /// Lets the oldest go.
+    fn shrink(&mut self, entries_max: usize) {
+        while self.entries.len() > entries_max {
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.read_at_seconds);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
+            self.entries.remove(&oldest);
+        }
     }
 }
 
@@ -263,7 +371,17 @@ mod tests {
     fn found(text: &str) -> Resolved {
         let facts = Facts { arn: Some("arn:x".into()), ..Facts::default() };
         let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
-        Resolved { value, place: "coffer://bot".into(), stale: None, facts: Arc::new(facts) }
+        let age = Duration::ZERO;
+        Resolved { value, place: "coffer://bot".into(), age, stale: None, facts: Arc::new(facts) }
+    }
+
+    fn found_at(place: &str, arn: Option<&str>, age: Duration) -> Resolved {
+        let facts = Facts { arn: arn.map(str::to_owned), ..Facts::default() };
+        Resolved { place: place.into(), age, facts: Arc::new(facts), ..found("hunter2") }
+    }
+
+    fn document(reference: &str) -> Mark {
+        Mark::document(&reference.parse().unwrap())
     }
 
     #[test]
@@ -271,11 +389,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("values"), folder.path().join("keys/key"));
         let day = Duration::from_secs(86_400);
-        let open = |age_max| Fallback::open(&path, &key, age_max);
+        let open = |age_max| Fallback::open(&path, &key, age_max, 10);
         let first = open(day).unwrap();
-        first.remember("name:A", &found("hunter2"));
-        first.remember("name:B", &found("gone"));
-        first.forget("name:B");
+        first.remember("name:A", &found("hunter2"), Instant::now());
+        first.remember("name:B", &found("gone"), Instant::now());
+        first.forget(&[Mark::Asked("name:B".into())]);
         first.save().unwrap();
         let sealed = fs::read(&path).unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2" || window == b"coffer:"));
@@ -295,10 +413,75 @@ mod tests {
     }
 
     #[test]
+    fn a_document_goes_by_all_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("values"), folder.path().join("key"));
+        let arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:bot-AbCdEf";
+        let spellings = [
+            ("name:KEY", "coffer://bot#KEY", Some(arn)),
+            ("coffer://bot", "coffer://bot", Some(arn)),
+            ("coffer://bot#OTHER", "coffer://bot#OTHER", Some(arn)),
+            ("by arn", &format!("coffer://{arn}"), Some(arn)),
+            ("vault://secret/bot#KEY", "vault://secret/bot#KEY", None),
+            ("vault://secret/bot", "vault://secret/bot?version=3", None),
+            ("other", "aws://bot", None),
+        ];
+        for (gone, left) in [
+            (document("coffer://bot?region=eu-west-1"), 3),
+            (document(&format!("coffer://{arn}")), 3),
+            (document("vault://secret/bot"), 5),
+            (Mark::Place("coffer://bot#KEY".into()), 6),
+            (Mark::Asked("name:KEY".into()), 6),
+            (document("aws://none"), 7),
+        ] {
+            let fallback = Fallback::open(&path, &key, Duration::from_secs(60), 10).unwrap();
+            let began = Instant::now();
+            for (asked, place, arn) in spellings {
+                fallback.remember(asked, &found_at(place, arn, Duration::ZERO), began);
+            }
+            fallback.forget(std::slice::from_ref(&gone));
+            assert_eq!(fallback.state.lock().unwrap().entries.len(), left, "{gone:?}");
+            // Threads that were slower bring nothing back.
+            for (asked, place, arn) in spellings {
+                fallback.remember(asked, &found_at(place, arn, Duration::ZERO), began);
+                fallback.remember(asked, &found_at(place, arn, Duration::from_secs(30)), Instant::now());
+            }
+            assert_eq!(fallback.state.lock().unwrap().entries.len(), left, "{gone:?}");
+            // What was read since counts.
+            fallback.remember(
+                "name:KEY",
+                &found_at("coffer://bot#KEY", Some(arn), Duration::ZERO),
+                Instant::now(),
+            );
+            assert!(fallback.recall("name:KEY").is_some());
+            fallback.clear();
+            fallback.remember("name:KEY", &found_at("coffer://bot#KEY", Some(arn), Duration::ZERO), began);
+            assert!(fallback.recall("name:KEY").is_none());
+        }
+    }
+
+    #[test]
+    fn it_is_as_old_as_its_reading_and_has_a_largest_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("values"), folder.path().join("key"));
+        let fallback = Fallback::open(&path, &key, Duration::from_secs(3600), 3).unwrap();
+        for (number, age) in [500, 100, 300, 200, 400].into_iter().enumerate() {
+            let place = format!("coffer://{number}");
+            fallback.remember(&place, &found_at(&place, None, Duration::from_secs(age)), Instant::now());
+        }
+        let kept: Vec<u64> = (0..5)
+            .filter_map(|number| fallback.recall(&format!("coffer://{number}")))
+            .map(|found| found.stale.unwrap().as_secs() / 100)
+            .collect();
+        assert_eq!(kept, [1, 3, 2]);
+    }
+
+    #[test]
     fn what_is_not_its_own_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("values"), folder.path().join("key"));
-        let open = || Fallback::open(&path, &key, Duration::from_secs(60)).err().map(|stop| stop.exit_code());
+        let open =
+            || Fallback::open(&path, &key, Duration::from_secs(60), 10).err().map(|stop| stop.exit_code());
         assert_eq!(open(), None);
         for bytes in [&b""[..], b"x", &[1; 200]] {
             fs::write(&path, bytes).unwrap();

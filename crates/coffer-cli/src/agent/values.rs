@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use coffer_resolver::{ErrorKind, NoField, Reference, Resolved, Resolver, field};
+use coffer_resolver::{
+    Answer, Asked, ErrorKind, FetchError, NoField, Reference, Resolved, Resolver, Scheme, field,
+};
 
-use crate::agent::fallback::Fallback;
+use crate::agent::fallback::{Fallback, Mark};
 use crate::agent::question::{Question, Reach, Refused, Target, target};
 use crate::failure::with_causes;
 
@@ -77,43 +79,74 @@ impl Values {
         }
     }
 
-    /// Forgets what is kept of it.
+    /// Forgets what is kept of it, in memory and in the sealed file.
     pub(crate) fn forget(&self, question: &Question) -> Result<(), Refused> {
-        match self.target(question)? {
-            Target::Document(reference) => self.resolver.forget(&reference),
+        let target = self.target(question)?;
+        let mut marks = vec![Mark::Asked(target.key())];
+        match &target {
+            Target::Document(reference) => {
+                self.resolver.forget(reference);
+                marks.push(Mark::document(reference));
+            }
             // Its layers may lead anywhere.
             Target::Name(_) => self.resolver.forget_all(),
+        }
+        if let Some(fallback) = &self.fallback {
+            marks.extend(fallback.known(&target.key()));
+            fallback.forget(&marks);
         }
         Ok(())
     }
 
+    /// Forgets everything, in memory and in the sealed file.
+    pub(crate) fn forget_all(&self) {
+        self.resolver.forget_all();
+        if let Some(fallback) = &self.fallback {
+            fallback.clear();
+        }
+    }
+
     fn look(&self, target: &Target, refresh_now: bool) -> Result<Resolved, Unanswered> {
+        let began = Instant::now();
         let since = refresh_now.then(|| self.resolver.moment());
-        let result = match target {
-            Target::Document(reference) => self
-                .resolver
-                .ask_for(reference, since)
-                .map_err(|error| (error.kind(), format!("{}; {}", with_causes(&error), error.action()))),
-            Target::Name(name) => {
-                let found = match since {
-                    Some(since) => self.resolver.get_since(name, since),
-                    None => self.resolver.get(name),
+        let (result, asked) = match target {
+            Target::Document(reference) => {
+                let result = self.resolver.ask_for(reference, since);
+                let asked = result.as_ref().err().map(|error| (reference.clone(), error.kind()));
+                let text = |error: FetchError| {
+                    (error.kind(), format!("{}; {}", with_causes(&error), error.action()))
                 };
-                match found {
+                (result.map_err(text), Vec::from_iter(asked))
+            }
+            Target::Name(name) => {
+                let walk = match since {
+                    Some(since) => self.resolver.walk_since(name, since),
+                    None => self.resolver.walk(name),
+                };
+                let result = match walk.result {
                     Ok(Some(found)) => Ok(found),
                     Ok(None) => Err((ErrorKind::NotFound, format!("`{name}` need not be there and is not"))),
                     Err(problem) => {
                         Err((problem.kind(), format!("{}; {}", with_causes(&*problem), problem.action())))
                     }
-                }
+                };
+                (result, walk.asked.iter().filter_map(in_vain).collect())
             }
         };
         let Some(fallback) = &self.fallback else { return result.map_err(failed) };
         let key = target.key();
+        let mut gone: Vec<Mark> =
+            asked.iter().filter_map(|(reference, kind)| self.gone(fallback, reference, *kind)).collect();
+        if let Err((ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed, _)) = &result {
+            gone.push(Mark::Asked(key.clone()));
+        }
+        if !gone.is_empty() {
+            fallback.forget(&gone);
+        }
         match result {
             Ok(found) => {
                 if found.stale.is_none() {
-                    fallback.remember(&key, &found);
+                    fallback.remember(&key, &found, began);
                 }
                 Ok(found)
             }
@@ -127,11 +160,31 @@ impl Values {
                     None => Err(Unanswered::Failed(kind, message)),
                 }
             }
-            Err(error @ (ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::DecryptionFailed, _)) => {
-                fallback.forget(&key);
-                Err(failed(error))
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// What is no longer to be given from the sealed file, since a store said so of `reference`.
+    fn gone(&self, fallback: &Fallback, reference: &Reference, kind: ErrorKind) -> Option<Mark> {
+        let document = Mark::document(reference);
+        match kind {
+            ErrorKind::Denied | ErrorKind::DecryptionFailed => Some(document),
+            ErrorKind::NotFound => {
+                let is_of_version =
+                    ["version", "stage"].iter().any(|name| reference.parameter(name).is_some());
+                // Where only the field is missing, the rest still counts.
+                let is_of_field = || {
+                    reference.field().is_some()
+                        && fallback.has(&document)
+                        && self.resolver.ask_for(&reference.document(), None).is_ok()
+                };
+                let is_part = is_of_version || is_of_field();
+                Some(if is_part { Mark::Place(reference.to_string()) } else { document })
             }
-            Err(error @ (ErrorKind::Malformed | ErrorKind::Misconfigured, _)) => Err(failed(error)),
+            ErrorKind::Throttled
+            | ErrorKind::Unavailable
+            | ErrorKind::Malformed
+            | ErrorKind::Misconfigured => None,
         }
     }
 
@@ -181,6 +234,17 @@ impl Values {
     pub(crate) fn in_use(&self) -> usize {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// A layer that was asked and had nothing to give, and why; what is on this machine is looked at each time.
+fn in_vain(asked: &Asked) -> Option<(Reference, ErrorKind)> {
+    let kind = match &asked.answer {
+        Answer::Found | Answer::Stale(_) => return None,
+        Answer::NotFound => ErrorKind::NotFound,
+        Answer::Failed(kind) => *kind,
+    };
+    let reference: Reference = asked.place.parse().ok()?;
+    (reference.is_of_store() || reference.scheme() == Scheme::Exec).then_some((reference, kind))
 }
 
 fn failed((kind, message): (ErrorKind, String)) -> Unanswered {

@@ -75,7 +75,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
                 Some(key) => key.clone(),
                 None => data_dir().map_err(Failure::from)?.join("agent-fallback.key"),
             };
-            Fallback::open(path, &key, arguments.fallback_max_age)
+            Fallback::open(path, &key, arguments.fallback_max_age, arguments.cache_size as usize)
         })
         .transpose()?;
     let reach = match (arguments.manifest_only, arguments.allow_references) {
@@ -152,7 +152,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => agent.values.resolver.forget_all(),
+                _ = hangup.recv() => agent.values.forget_all(),
                 _ = well.tick() => if let Some(notifier) = &notifier { notifier.well() },
                 _ = saving.tick() => save(Arc::clone(&agent), output),
                 _ = freshening.tick() => {

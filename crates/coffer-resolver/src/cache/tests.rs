@@ -27,7 +27,7 @@ fn error(kind: ErrorKind) -> FetchError {
 
 fn looked(cache: &mut Cache, seconds: u64, reference: &str) -> Option<(u32, bool)> {
     match cache.look(at(seconds), reference, AgeMax::default()) {
-        Look::Fresh { kept, refresh } => Some((number(&kept.value), refresh)),
+        Look::Fresh { kept, refresh, .. } => Some((number(&kept.value), refresh)),
         Look::Fetch => None,
     }
 }
