@@ -130,6 +130,8 @@ fn each_answer() {
         ("503-Whatever", Err(ErrorKind::Unavailable)),
         ("429-Whatever", Err(ErrorKind::Throttled)),
         ("404-Whatever", Err(ErrorKind::Misconfigured)),
+        ("401-Whatever", Err(ErrorKind::Denied)),
+        ("403-Whatever", Err(ErrorKind::Denied)),
         ("hang-up", Err(ErrorKind::Unavailable)),
     ] {
         assert_eq!(told(&aws, &format!("aws://{name}")), expected.map(<[u8]>::to_vec), "{name}");

@@ -102,6 +102,7 @@ fn each_failure() {
         (Failure::Throttled(7), Some(ErrorKind::Throttled)),
         (Failure::Status(400), Some(ErrorKind::Misconfigured)),
         (Failure::Status(401), Some(ErrorKind::Denied)),
+        (Failure::Status(403), Some(ErrorKind::Denied)),
         (Failure::Status(404), Some(ErrorKind::Misconfigured)),
         (Failure::Status(500), Some(ErrorKind::Unavailable)),
         (Failure::Status(503), Some(ErrorKind::Unavailable)),

@@ -53,6 +53,10 @@ fn mounts_versions_and_namespaces() {
         ("vault://kv1/bot?version=1", Err(ErrorKind::Misconfigured)),
         ("vault://database/creds/bot", Err(ErrorKind::Misconfigured)),
         ("vault://nowhere/bot", Err(ErrorKind::Denied)),
+        // No handler for that route, which does not say that anything is absent.
+        ("vault://nowhere/bot?kv=1", Err(ErrorKind::Misconfigured)),
+        ("vault://nowhere/bot?kv=2", Err(ErrorKind::Misconfigured)),
+        ("vault://kv1/none", Err(ErrorKind::NotFound)),
         ("vault://team/kv", Err(ErrorKind::Misconfigured)),
     ] {
         assert_eq!(told(&client, reference), expected.map(str::to_owned), "{reference}");

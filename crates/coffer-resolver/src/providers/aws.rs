@@ -263,6 +263,11 @@ where
         // An error of no known name: its status tells as much as there is.
         None => match answer.status().as_u16() {
             429 => (ErrorKind::Throttled, "AWS was asked too often".to_owned(), "ask less often".to_owned()),
+            401 | 403 => (
+                ErrorKind::Denied,
+                format!("this caller may not read `{name}`"),
+                "see `aws sts get-caller-identity`, and what the endpoint lets through".to_owned(),
+            ),
             200..=299 => return unreadable(),
             500.. => (
                 ErrorKind::Unavailable,

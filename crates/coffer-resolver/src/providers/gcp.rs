@@ -216,7 +216,7 @@ fn refused(error: &Error, document: &Reference, version: &str) -> FetchError {
                 ),
             }
         }
-        (Some(Code::PermissionDenied), _) => {
+        (Some(Code::PermissionDenied), _) | (None, Some(403)) => {
             let action = match name.split_once('/') {
                 Some((project, secret)) => format!(
                     "allow it: gcloud secrets add-iam-policy-binding {secret} --project {project} \
@@ -241,6 +241,9 @@ fn refused(error: &Error, document: &Reference, version: &str) -> FetchError {
             failed(ErrorKind::Unavailable, "Google failed", SEE_REACH)
         }
         // A status of no known name: what HTTP says tells as much as there is.
+        (_, Some(401 | 403)) => {
+            failed(ErrorKind::Denied, format!("this caller may not read `{name}`"), SIGN_IN)
+        }
         (_, Some(500..)) => failed(ErrorKind::Unavailable, "Google failed", SEE_REACH),
         (_, Some(200..=299)) => failed(ErrorKind::Malformed, "the answer can't be read", SEE_ENDPOINT),
         (_, Some(status)) => {

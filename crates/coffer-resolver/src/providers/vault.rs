@@ -79,6 +79,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     auth: Option<&'a RawValue>,
     warnings: Option<Vec<String>>,
+    errors: Option<Vec<String>>,
 }
 
 /// What version 2 wraps a document in once more.
@@ -371,7 +372,6 @@ fn refused(answer: &Answer, path: &str) -> FetchError {
         ),
         500.. => (ErrorKind::Unavailable, "Vault failed".to_owned(), "see what its log says".to_owned()),
         200..=299 => return unreadable(),
-        404 => (ErrorKind::NotFound, format!("there is no `{path}`"), format!("put it there: {path}")),
         status => (
             ErrorKind::Misconfigured,
             format!("`{path}` was refused with status {status}"),
@@ -385,7 +385,8 @@ fn refused(answer: &Answer, path: &str) -> FetchError {
     }
 }
 
-/// What a 404 says: nothing there, taken away, or asked in a way the engine does not know.
+/// What a 404 says: nothing there, taken away, or asked in a way that the engine, or Vault itself, does not know. Only the
+/// first is an absence, for which a default may stand in.
 fn absent(answer: &Answer, document: &Reference) -> FetchError {
     let path = document.path();
     let envelope: Option<Envelope<'_>> = serde_json::from_slice(&answer.body).ok();
@@ -399,6 +400,14 @@ fn absent(answer: &Answer, document: &Reference) -> FetchError {
         // Vault says 404 in JSON. Who does not is no Vault, and can't tell that anything is not there.
         return unreadable();
     };
+    let not_there = || {
+        FetchError::new(
+            ErrorKind::NotFound,
+            Scheme::Vault,
+            format!("there is no `{path}`, or no such version of it"),
+            format!("write it: `vault kv put {path} …`; see path and namespace"),
+        )
+    };
     let versioned = envelope.data.and_then(|data| serde_json::from_str::<Versioned<'_>>(data.get()).ok());
     match versioned.and_then(|versioned| versioned.metadata) {
         // Taken away on purpose and still there, so no default may stand in.
@@ -408,12 +417,18 @@ fn absent(answer: &Answer, document: &Reference) -> FetchError {
             format!("`{path}`, or that version of it, is deleted"),
             format!("take that back: `vault kv undelete -versions=N {path}`"),
         ),
-        Some(Metadata { destroyed: true, .. }) | None => FetchError::new(
-            ErrorKind::NotFound,
-            Scheme::Vault,
-            format!("there is no `{path}`, or no such version of it"),
-            format!("write it: `vault kv put {path} …`; see path and namespace"),
-        ),
+        Some(Metadata { destroyed: true, .. }) => not_there(),
+        None => match envelope.errors.as_deref() {
+            Some([]) => not_there(),
+            // Such as "no handler for route": nothing was looked for.
+            Some(_) => FetchError::new(
+                ErrorKind::Misconfigured,
+                Scheme::Vault,
+                format!("`{path}` leads to nothing that Vault knows"),
+                "see mount and namespace: `vault secrets list`",
+            ),
+            None => unreadable(),
+        },
     }
 }
 
