@@ -177,6 +177,13 @@ impl Cache {
         self.entries.len()
     }
 
+    /// Whether `name` is, or may turn out to be, another name of the document that `reference` names.
+    pub(crate) fn may_be_of(&self, name: &str, reference: &str) -> bool {
+        let identity = identity_of(&self.identities, reference);
+        // What was never read is not known to be another.
+        self.identities.get(name).is_none_or(|known| known == identity)
+    }
+
     /// Forgets a document, by whatever name.
     pub(crate) fn evict(&mut self, reference: &str) {
         let identity = identity_of(&self.identities, reference).to_owned();

@@ -193,7 +193,7 @@ impl Sources {
                 count(&counters.misses);
             }
             let landed = flight.wait(self.shared.policy.retry.budget + GRACE);
-            let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, age.fresh));
+            let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, &reference, age.fresh));
             if is_too_early {
                 continue;
             }
@@ -214,18 +214,17 @@ impl Sources {
         &self,
         state: &State,
         flight: &Arc<Flight>,
+        reference: &Reference,
         fresh: Option<Duration>,
     ) -> Result<Landed, FetchError> {
         let now = self.shared.clock.now();
+        let (key, scheme) = (reference.to_string(), reference.scheme());
         let mut table = state.lock();
-        let key =
-            table.flights.iter().find(|(_, known)| Arc::ptr_eq(known, flight)).map(|(key, _)| key.clone());
-        let scheme = key.as_deref().and_then(|key| key.parse::<Reference>().ok()).map(|r| r.scheme());
-        let (Some(key), Some(scheme)) = (key, scheme) else {
-            // It landed a moment ago after all.
+        if !table.flights.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            // It landed a moment ago after all, or it was given up on: another caller did, or it was to be forgotten.
             drop(table);
-            return flight.wait(Duration::ZERO).unwrap_or_else(|| Err(late(Scheme::Coffer)));
-        };
+            return flight.wait(Duration::ZERO).unwrap_or_else(|| Err(late(scheme)));
+        }
         // The next caller begins anew, and this one's provider has failed once more.
         table.flights.remove(&key);
         self.shared.breaker(&mut table, scheme).failed(now);
@@ -233,14 +232,21 @@ impl Sources {
         table.cache.failed(now, &key, fresh, failure.clone()).map(|given| Landed::instead(given, failure))
     }
 
-    /// Forgets a document, so that the next caller reads it anew.
+    /// Forgets a document, so that the next caller reads it anew. A fetch that is under way is left to those who wait for
+    /// it: what it brings may be of before.
     pub(crate) fn forget(&self, reference: &Reference) {
-        self.state().lock().cache.evict(&reference.document().to_string());
+        let mut table = self.state().lock();
+        let Table { cache, flights, .. } = &mut *table;
+        let key = reference.document().to_string();
+        flights.retain(|name, _| !cache.may_be_of(name, &key));
+        cache.evict(&key);
     }
 
-    /// Forgets all documents.
+    /// Forgets all documents, and those that are under way.
     pub(crate) fn forget_all(&self) {
-        self.state().lock().cache.clear();
+        let mut table = self.state().lock();
+        table.flights.clear();
+        table.cache.clear();
     }
 
     /// How many documents are kept.

@@ -169,6 +169,39 @@ fn before_it_is_too_old_it_is_read_anew_behind_the_caller() {
 }
 
 #[test]
+fn what_was_forgotten_does_not_come_back_from_a_fetch_under_way() {
+    for forget in [
+        |resolver: &Resolver| resolver.forget_all(),
+        |resolver: &Resolver| resolver.forget(&"aws://one".parse().unwrap()),
+    ] {
+        // Read before, and in its last fifth fetched anew; or under way for the first time.
+        for is_known in [true, false] {
+            let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
+            let resolver = resolver(&store, &clock);
+            if is_known {
+                got(&resolver, "KEY");
+                clock.pass(250);
+            }
+            let before = store.calls();
+            store.close_gate(true);
+            thread::scope(|scope| {
+                let under_way = scope.spawn(|| got(&resolver, "KEY"));
+                while store.calls() == before {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                forget(&resolver);
+                store.close_gate(false);
+                assert_eq!(under_way.join().unwrap(), "a");
+            });
+            // The one behind the caller has landed by then, or lands where nobody looks.
+            thread::sleep(Duration::from_millis(50));
+            store.set("b");
+            assert_eq!(got(&resolver, "KEY"), "b", "{is_known}");
+        }
+    }
+}
+
+#[test]
 fn an_outage_is_ridden_out_for_an_hour_and_said_to_be_one() {
     let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
     let resolver = resolver(&store, &clock);
