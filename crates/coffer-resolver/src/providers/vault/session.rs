@@ -2,8 +2,7 @@
 //!
 //! I/O: asks Vault. Invariant: one signs in for all who wait, and whoever finds a token ended replaces that one only.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -17,13 +16,16 @@ use crate::reference::Scheme;
 
 /// A token that somebody gave is asked how long it is good for once it has been in use for so long.
 const ASKED_OF_ITS_TIME_AFTER: Duration = Duration::from_secs(60);
+/// Where that could not be asked, it is asked again so much later.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// A token is not used in the last moments of its time.
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// A token in use.
 pub(super) struct Session {
     token: Zeroizing<String>,
-    since: Instant,
+    /// When it is asked how long it is good for, where nothing has said so.
+    asks_at: Mutex<Instant>,
     /// How long it is good for, as far as that is known.
     lease: OnceLock<Lease>,
 }
@@ -81,7 +83,15 @@ impl Session {
 
     fn of(auth: &Auth) -> Self {
         let lease = OnceLock::from(Lease::of(auth.lease_duration, auth.renewable));
-        Self { token: Zeroizing::new(auth.client_token.clone()), since: Instant::now(), lease }
+        Self::with(Zeroizing::new(auth.client_token.clone()), lease)
+    }
+
+    fn with(token: Zeroizing<String>, lease: OnceLock<Lease>) -> Self {
+        Self { token, asks_at: Mutex::new(Instant::now() + ASKED_OF_ITS_TIME_AFTER), lease }
+    }
+
+    fn asks_at(&self) -> MutexGuard<'_, Instant> {
+        self.asks_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_over(&self) -> bool {
@@ -100,7 +110,7 @@ impl Session {
     }
 
     fn wants_to_know_its_time(&self) -> bool {
-        self.lease.get().is_none() && self.since.elapsed() >= ASKED_OF_ITS_TIME_AFTER
+        self.lease.get().is_none() && Instant::now() >= *self.asks_at()
     }
 }
 
@@ -114,10 +124,15 @@ impl Asking<'_> {
         };
         if session.wants_to_know_its_time() {
             let lease = match self.look_up(&session).await {
-                Ok(Some(lookup)) => Lease::of(lookup.ttl, lookup.renewable),
-                Ok(None) | Err(_) => Lease::Open,
+                Ok(Some(lookup)) => Some(Lease::of(lookup.ttl, lookup.renewable)),
+                Ok(None) => Some(Lease::Open),
+                // That Vault does not tell now says nothing of the token.
+                Err(_) => None,
             };
-            let _ = session.lease.set(lease);
+            match lease {
+                Some(lease) => drop(session.lease.set(lease)),
+                None => *session.asks_at() = Instant::now() + ASKED_AGAIN_AFTER,
+            }
         }
         let session = match session.wants_renewal() {
             // Whoever can't renew goes on with what is still good.
@@ -157,8 +172,7 @@ impl Asking<'_> {
                 if token.is_empty() {
                     return Err(misconfigured("the token is empty", "sign in: `vault login`"));
                 }
-                let (since, lease) = (Instant::now(), OnceLock::new());
-                return Ok(Arc::new(Session { token, since, lease }));
+                return Ok(Arc::new(Session::with(token, OnceLock::new())));
             }
             VaultAuth::AppRole { mount, role_id, secret_id } => {
                 let secret_id = secret_id.read()?;
@@ -218,4 +232,38 @@ impl Asking<'_> {
 fn auth_of(body: &[u8]) -> Result<Auth, FetchError> {
     let envelope: Envelope<'_> = read_as(body)?;
     read_as(envelope.auth.ok_or_else(unreadable)?.get().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_testkit::remote::{Failure, Vault};
+
+    use super::super::State;
+    use super::*;
+    use crate::providers::VaultSettings;
+    use crate::surroundings::Surroundings;
+
+    #[test]
+    fn a_token_is_asked_again_for_its_time_where_vault_did_not_tell() {
+        let vault = Vault::start(None);
+        vault.add_token("given", Some(Duration::from_secs(3600)), &[""]);
+        let address = vault.remote().url();
+        let variables = [("VAULT_ADDR", address.as_str()), ("VAULT_TOKEN", "given")];
+        let settings = VaultSettings::of(&Surroundings::of(&variables, "/")).unwrap();
+        let state = State::of(&settings).unwrap();
+        let asking = Asking { settings: &settings, state: &state };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let session = || runtime.block_on(asking.session()).unwrap();
+        let asked = || vault.remote().seen().iter().filter(|seen| seen.ends_with("/lookup-self")).count();
+        assert!(session().lease.get().is_none());
+        assert_eq!(asked(), 0);
+        *session().asks_at() = Instant::now();
+        vault.remote().fail_next([Failure::Status(503)]);
+        assert!(session().lease.get().is_none(), "Vault did not tell");
+        session();
+        assert_eq!(asked(), 1, "not at once");
+        *session().asks_at() = Instant::now();
+        assert!(matches!(session().lease.get(), Some(Lease::Until { .. })));
+        assert_eq!(asked(), 2);
+    }
 }
