@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{Instant, interval, sleep_until};
@@ -58,73 +58,90 @@ enum Fate {
     Ending,
 }
 
-/// Runs the program until it ends for good; the exit code to end with: its own, or 128 and the number of its signal.
-pub(crate) fn run<C: Send>(
-    first: Command,
-    grace: Duration,
-    changes: &mut UnboundedReceiver<C>,
-    mut on_change: impl FnMut(C) -> Next,
-) -> io::Result<u8> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // Caught before the program runs: none is lost, and none ends this process.
-        let mut children = signal(SignalKind::child())?;
-        let mut arrivals = arrivals()?;
-        let shares_terminal = has_terminal();
-        let is_first = std::process::id() == 1;
-        let mut reaping = interval(REAP_EVERY);
-        let mut left_behind = Vec::new();
-        let mut running = spawn(first, shares_terminal)?;
-        let mut fate = Fate::Runs;
-        loop {
-            if let Some(code) = running.ended()? {
-                match std::mem::replace(&mut fate, Fate::Runs) {
-                    Fate::Replaced { by, .. } => running = spawn(*by, shares_terminal)?,
-                    Fate::Runs | Fate::Ending => return Ok(code),
-                }
-            }
-            let kill_at = match &fate {
-                Fate::Replaced { kill_at, .. } => Some(*kill_at),
-                Fate::Runs | Fate::Ending => None,
-            };
-            tokio::select! {
-                _ = children.recv() => {}
-                Some(arrived) = arrivals.recv() => {
-                    let asks_to_end = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&arrived);
-                    fate = match fate {
-                        Fate::Replaced { .. } if asks_to_end => Fate::Ending,
-                        // Of the others it may have a mind of its own.
-                        Fate::Runs if arrived == Signal::TERM => Fate::Ending,
-                        fate => fate,
-                    };
-                    if !(shares_terminal && OF_TERMINAL.contains(&arrived)) {
-                        running.send(arrived);
+/// The signals, caught from the moment this is made: none is lost until the program runs, and none ends this process.
+pub(crate) struct Supervisor {
+    runtime: Runtime,
+    children: Signals,
+    arrivals: UnboundedReceiver<Signal>,
+}
+
+impl Supervisor {
+    /// Catches them from here on.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let children = signal(SignalKind::child())?;
+        let arrivals = arrivals()?;
+        drop(entered);
+        Ok(Self { runtime, children, arrivals })
+    }
+
+    /// Runs the program until it ends for good; the exit code to end with: its own, or 128 and the number of its signal.
+    pub(crate) fn run<C: Send>(
+        self,
+        first: Command,
+        grace: Duration,
+        changes: &mut UnboundedReceiver<C>,
+        mut on_change: impl FnMut(C) -> Next,
+    ) -> io::Result<u8> {
+        let Self { runtime, mut children, mut arrivals } = self;
+        runtime.block_on(async {
+            let shares_terminal = has_terminal();
+            let is_first = std::process::id() == 1;
+            let mut reaping = interval(REAP_EVERY);
+            let mut left_behind = Vec::new();
+            let mut running = spawn(first, shares_terminal)?;
+            let mut fate = Fate::Runs;
+            loop {
+                if let Some(code) = running.ended()? {
+                    match std::mem::replace(&mut fate, Fate::Runs) {
+                        Fate::Replaced { by, .. } => running = spawn(*by, shares_terminal)?,
+                        Fate::Runs | Fate::Ending => return Ok(code),
                     }
                 }
-                Some(change) = changes.recv() => match on_change(change) {
-                    Next::GoOn => {}
-                    Next::Send(signal) => running.send(signal),
-                    Next::Restart(by) => {
+                let kill_at = match &fate {
+                    Fate::Replaced { kill_at, .. } => Some(*kill_at),
+                    Fate::Runs | Fate::Ending => None,
+                };
+                tokio::select! {
+                    _ = children.recv() => {}
+                    Some(arrived) = arrivals.recv() => {
+                        let asks_to_end = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&arrived);
                         fate = match fate {
-                            Fate::Runs => {
-                                running.send(Signal::TERM);
-                                Fate::Replaced { by, kill_at: Instant::now() + grace }
-                            }
-                            Fate::Replaced { kill_at, .. } => Fate::Replaced { by, kill_at },
-                            Fate::Ending => Fate::Ending,
+                            Fate::Replaced { .. } if asks_to_end => Fate::Ending,
+                            // Of the others it may have a mind of its own.
+                            Fate::Runs if arrived == Signal::TERM => Fate::Ending,
+                            fate => fate,
                         };
+                        if !(shares_terminal && OF_TERMINAL.contains(&arrived)) {
+                            running.send(arrived);
+                        }
                     }
-                },
-                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
-                    running.send(Signal::KILL);
-                    if let Fate::Replaced { kill_at, .. } = &mut fate {
-                        *kill_at = Instant::now() + grace.max(REAP_EVERY);
+                    Some(change) = changes.recv() => match on_change(change) {
+                        Next::GoOn => {}
+                        Next::Send(signal) => running.send(signal),
+                        Next::Restart(by) => {
+                            fate = match fate {
+                                Fate::Runs => {
+                                    running.send(Signal::TERM);
+                                    Fate::Replaced { by, kill_at: Instant::now() + grace }
+                                }
+                                Fate::Replaced { kill_at, .. } => Fate::Replaced { by, kill_at },
+                                Fate::Ending => Fate::Ending,
+                            };
+                        }
+                    },
+                    () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                        running.send(Signal::KILL);
+                        if let Fate::Replaced { kill_at, .. } = &mut fate {
+                            *kill_at = Instant::now() + grace.max(REAP_EVERY);
+                        }
                     }
+                    _ = reaping.tick(), if is_first => left_behind = reap(&left_behind, running.pid),
                 }
-                _ = reaping.tick(), if is_first => left_behind = reap(&left_behind, running.pid),
             }
-        }
-    })
+        })
+    }
 }
 
 /// Every signal that is handed on, as it arrives.

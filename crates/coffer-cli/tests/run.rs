@@ -114,6 +114,28 @@ fn a_changed_secret_starts_the_program_anew() {
 }
 
 #[test]
+fn a_change_is_not_lost_while_another_secret_can_not_be_had() {
+    let folder = folder();
+    folder.write("coffer.toml", &format!("[secrets.OTHER]\n{MANIFEST}"));
+    folder.write(".env", "API_KEY=first\nOTHER=x\n");
+    let script =
+        "trap 'echo ended >> log; exit 0' TERM; echo \"$API_KEY\" >> log; while :; do sleep 0.05; done";
+    let mut child = running(&folder, &["run", "--watch", "--", "sh", "-c", script]);
+    assert_eq!(lines(&folder, "log", 1), ["first"]);
+    folder.write(".env", "API_KEY=second\n");
+    sleep(Duration::from_millis(1500));
+    assert_eq!(lines(&folder, "log", 1), ["first"]);
+    folder.write(".env", "API_KEY=second\nOTHER=x\n");
+    assert_eq!(lines(&folder, "log", 3), ["first", "ended", "second"]);
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(said.matches("goes on with what it has: `OTHER`").count(), 1, "{said}");
+    assert!(said.contains("changed: `API_KEY`\n"), "{said}");
+}
+
+#[test]
 fn a_program_that_does_not_end_in_time_is_killed() {
     let folder = folder();
     // It ends by itself one day, whatever becomes of this test.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use coffer_types::SecretBytes;
 
 use crate::report::Problem;
-use crate::resolver::{Resolved, Resolver, Walk};
+use crate::resolver::{Credentials, Resolved, Resolver, Walk};
 
 /// How often is looked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +68,15 @@ impl Watch {
         let walks = watch.resolver.walk_all();
         watch.compare(walks);
         watch
+    }
+
+    /// Follows from what `credentials` hold, so that nothing is missed that has changed since they were loaded.
+    pub fn following(resolver: Arc<Resolver>, options: WatchOptions, credentials: &Credentials) -> Self {
+        let known = |(name, resolved): (&str, &Resolved)| {
+            (name.to_owned(), Known { value: Some(Arc::clone(&resolved.value)), lost: false })
+        };
+        let known = credentials.iter().map(known).collect();
+        Self { resolver, options, known, polled: Instant::now() }
     }
 
     /// What changes, as soon as it is seen; `None` if nothing does for so long. A look that has begun is ended first.
@@ -143,11 +152,16 @@ impl Subscription {
     pub fn new(
         resolver: Arc<Resolver>,
         options: WatchOptions,
-        mut on_change: impl FnMut(Change) + Send + 'static,
+        on_change: impl FnMut(Change) + Send + 'static,
     ) -> io::Result<Self> {
+        Self::to(Watch::new(resolver, options), on_change)
+    }
+
+    /// The same, of everything that changes from where `watch` is.
+    pub fn to(mut watch: Watch, mut on_change: impl FnMut(Change) + Send + 'static) -> io::Result<Self> {
+        let options = watch.options;
         let ended = Arc::new(Ended::default());
         let until = Arc::clone(&ended);
-        let mut watch = Watch::new(resolver, options);
         let work = move || {
             loop {
                 let change = watch.look();

@@ -134,6 +134,24 @@ fn what_is_wanted_as_it_is_now_is_never_what_it_was() {
 }
 
 #[test]
+fn what_changes_between_loading_and_following_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join(".env"), text).unwrap();
+    write("A=1\n");
+    let (resolver, _) = resolver(folder.path(), "\"dotenv:.env\"", "");
+    let credentials = resolver.load().ok().unwrap();
+    let mut watch = Watch::following(Arc::clone(&resolver), SELDOM, &credentials);
+    assert_eq!(told(watch.wait(Duration::from_millis(30))), (vec![], vec![]));
+    write("A=2\n");
+    let mut watch = Watch::following(Arc::clone(&resolver), SELDOM, &credentials);
+    assert_eq!(told(watch.wait(Duration::from_secs(10))), changed("A", "2"));
+    let (sender, changes) = mpsc::channel();
+    let watch = Watch::following(resolver, SELDOM, &credentials);
+    let _subscription = Subscription::to(watch, move |change| drop(sender.send(change))).unwrap();
+    assert_eq!(told(changes.recv_timeout(Duration::from_secs(10)).ok()), changed("A", "2"));
+}
+
+#[test]
 fn a_subscriber_is_told_until_it_is_dropped() {
     let (resolver, store) = resolver(Path::new("/"), "\"aws:{name}\"", "1");
     let (sender, changes) = mpsc::channel();

@@ -10,10 +10,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
 
-use coffer_resolver::{Change, Credentials, Resolver, Subscription, WatchOptions};
+use coffer_resolver::{Credentials, Resolver, Watch, WatchOptions};
 use coffer_wire_local::FailureKind;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::access::Place;
 use crate::arguments::Run;
@@ -21,10 +24,15 @@ use crate::commands::wanted::{load, resolver};
 use crate::failure::{Stop, with_causes};
 use crate::output::{Output, plain};
 use crate::scratch::ScratchFolder;
-use crate::supervise::{self, Next};
+use crate::supervise::{Next, Supervisor};
 
 /// What `--pristine` hands on besides the secrets.
 const PRISTINE: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
+
+/// When what could not be loaded is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// When it is seen at the latest that something could not be given to the program.
+const UNDELIVERED_SEEN_AFTER: Duration = Duration::from_secs(5);
 
 /// How the values get to the program.
 enum Delivery {
@@ -36,6 +44,13 @@ enum Delivery {
 pub(crate) fn run(place: &Place, arguments: &Run, output: Output) -> Result<(), Stop> {
     let resolver = Arc::new(resolver(place, &arguments.wanting)?);
     let credentials = load(&resolver, output)?;
+    if !arguments.watch && !arguments.files {
+        let command = command(arguments, &Delivery::Environment, &credentials)?;
+        return Err(not_run(arguments, &become_it(command)));
+    }
+    // Before there is a file that a signal could leave behind.
+    let supervisor = Supervisor::catch()
+        .map_err(|error| Stop::new(FailureKind::Other, format!("cannot catch signals: {error}")))?;
     let delivery = if arguments.files {
         let hint = "give the values in the environment: leave --files out";
         Delivery::Files(ScratchFolder::new("run", hint)?)
@@ -44,53 +59,27 @@ pub(crate) fn run(place: &Place, arguments: &Run, output: Output) -> Result<(), 
     };
     let mut names = BTreeSet::new();
     deliver(&delivery, &credentials, &mut names)?;
-    let command = command(arguments, &delivery, &credentials)?;
-    if !arguments.watch && !arguments.files {
-        return Err(not_run(arguments, &become_it(command)));
+    let first = command(arguments, &delivery, &credentials)?;
+    let (sender, mut renewals) = mpsc::unbounded_channel::<Renewal>();
+    let (undelivered, returned) = std::sync::mpsc::channel();
+    if arguments.watch {
+        let options = WatchOptions { poll: arguments.poll, ..WatchOptions::default() };
+        let watch = Watch::following(Arc::clone(&resolver), options, &credentials);
+        let follower = Follower { resolver, watch, delivered: Arc::new(credentials), returned, output };
+        // It ends with this process, whatever a store keeps it waiting for.
+        let thread = thread::Builder::new().name("coffer-watch".to_owned());
+        thread
+            .spawn(move || follower.follow(&sender))
+            .map_err(|error| Stop::new(FailureKind::Other, format!("cannot look for changes: {error}")))?;
     }
-    supervise_it(arguments, &resolver, delivery, names, command, output)
-}
-
-/// Only comes back if there is no such program.
-fn become_it(mut command: Command) -> io::Error {
-    command.exec()
-}
-
-/// Runs the program until it ends for good.
-fn supervise_it(
-    arguments: &Run,
-    resolver: &Arc<Resolver>,
-    delivery: Delivery,
-    mut names: BTreeSet<String>,
-    first: Command,
-    output: Output,
-) -> Result<(), Stop> {
-    let (sender, mut changes) = mpsc::unbounded_channel::<Change>();
-    let options = WatchOptions { poll: arguments.poll, ..WatchOptions::default() };
-    let subscription = arguments
-        .watch
-        .then(|| Subscription::new(Arc::clone(resolver), options, move |change| drop(sender.send(change))))
-        .transpose()
-        .map_err(|error| Stop::new(FailureKind::Other, format!("cannot look for changes: {error}")))?;
-    // What is different, and what to do about it.
-    let on_change = |change: Change| {
-        for problem in &change.lost {
-            output.warning(&format!(
-                "{}; the program goes on with what it has; {}",
-                plain(&with_causes(problem)),
-                plain(&problem.action())
-            ));
-        }
-        if change.changed.is_empty() {
-            return Next::GoOn;
-        }
-        let changed: Vec<String> = change.changed.iter().map(|(name, _)| format!("`{name}`")).collect();
-        let renewed = load(resolver, output).and_then(|credentials| {
-            deliver(&delivery, &credentials, &mut names)?;
-            command(arguments, &delivery, &credentials)
-        });
+    let mut warnings = Warnings { output, last: None };
+    let on_renewal = |renewal: Renewal| {
+        let renewed = deliver(&delivery, &renewal.credentials, &mut names)
+            .and_then(|()| command(arguments, &delivery, &renewal.credentials));
         match renewed {
             Ok(command) => {
+                warnings.last = None;
+                let changed: Vec<String> = renewal.changed.iter().map(|name| format!("`{name}`")).collect();
                 output.note(&format!("coffer: changed: {}", changed.join(", ")));
                 match arguments.on_change {
                     Some(signal) => Next::Send(signal),
@@ -98,19 +87,106 @@ fn supervise_it(
                 }
             }
             Err(stop) => {
-                if let Some((text, _)) = stop.texts() {
-                    output.warning(&format!("the program goes on with what it has: {text}"));
-                }
+                warnings.goes_on(&stop);
+                // Whoever follows ends with this process, and not before.
+                let _ = undelivered.send(renewal.changed);
                 Next::GoOn
             }
         }
     };
-    let ended = supervise::run(first, arguments.grace, &mut changes, on_change);
-    drop(subscription);
-    match ended {
+    match supervisor.run(first, arguments.grace, &mut renewals, on_renewal) {
         Ok(0) => Ok(()),
         Ok(code) => Err(Stop::Ended(code)),
         Err(error) => Err(not_run(arguments, &error)),
+    }
+}
+
+/// Only comes back if there is no such program.
+fn become_it(mut command: Command) -> io::Error {
+    command.exec()
+}
+
+/// Other values than the program has.
+struct Renewal {
+    credentials: Arc<Credentials>,
+    changed: BTreeSet<String>,
+}
+
+/// Looks for changes, and loads what they are, beside whoever looks after the program: no slow store holds that up.
+struct Follower {
+    resolver: Arc<Resolver>,
+    watch: Watch,
+    /// What the program has, but for what is returned.
+    delivered: Arc<Credentials>,
+    /// Names whose new value could not be given to the program.
+    returned: Receiver<BTreeSet<String>>,
+    output: Output,
+}
+
+impl Follower {
+    /// Until nobody takes renewals any more. What could not be loaded or given is tried again at each look.
+    fn follow(mut self, renewals: &UnboundedSender<Renewal>) {
+        let mut warnings = Warnings { output: self.output, last: None };
+        let (mut is_due, mut undelivered) = (false, BTreeSet::new());
+        while !renewals.is_closed() {
+            let change = self.watch.wait(if is_due { AGAIN_AFTER } else { UNDELIVERED_SEEN_AFTER });
+            let change = change.unwrap_or_default();
+            for problem in &change.lost {
+                self.output.warning(&format!(
+                    "{}; the program goes on with what it has; {}",
+                    plain(&with_causes(problem)),
+                    plain(&problem.action())
+                ));
+            }
+            undelivered.extend(self.returned.try_iter().flatten());
+            is_due |= !change.changed.is_empty() || !undelivered.is_empty();
+            if !is_due {
+                continue;
+            }
+            match load(&self.resolver, self.output) {
+                Ok(credentials) => {
+                    is_due = false;
+                    warnings.last = None;
+                    let mut changed = differing(&self.delivered, &credentials);
+                    changed.append(&mut undelivered);
+                    self.delivered = Arc::new(credentials);
+                    if !changed.is_empty() {
+                        let credentials = Arc::clone(&self.delivered);
+                        // Nobody takes it once the program has ended.
+                        let _ = renewals.send(Renewal { credentials, changed });
+                    }
+                }
+                Err(stop) => warnings.goes_on(&stop),
+            }
+        }
+    }
+}
+
+/// The names whose value is not the same in both, or only in one.
+fn differing(before: &Credentials, now: &Credentials) -> BTreeSet<String> {
+    let is_same = |name: &str| match (before.get(name), now.get(name)) {
+        (Some(before), Some(now)) => before.expose_secret() == now.expose_secret(),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    let names = before.iter().chain(now.iter()).map(|(name, _)| name);
+    names.filter(|name| !is_same(name)).map(str::to_owned).collect()
+}
+
+/// Says why the program has not got what is new, once and not at each attempt.
+struct Warnings {
+    output: Output,
+    last: Option<String>,
+}
+
+impl Warnings {
+    fn goes_on(&mut self, stop: &Stop) {
+        let Some((text, _)) = stop.texts() else { return };
+        let text = text.to_string();
+        if self.last.as_deref() != Some(&text) {
+            self.output.warning(&format!("the program goes on with what it has: {text}"));
+            self.last = Some(text);
+        }
     }
 }
 
