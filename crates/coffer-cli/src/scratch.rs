@@ -60,8 +60,13 @@ impl ScratchFolder {
     pub(crate) fn put(&self, name: &str, contents: &[u8]) -> io::Result<()> {
         let (path, new) = (self.path.join(name), self.path.join(format!(".{name}.new")));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(contents)?;
-        fs::rename(&new, &path)
+        let result = file.write_all(contents).and_then(|()| fs::rename(&new, &path));
+        if result.is_err() {
+            // Else it would be in the way of the next one.
+            let _ = file.metadata().and_then(|metadata| wipe_file(&new, metadata.len()));
+            let _ = fs::remove_file(&new);
+        }
+        result
     }
 
     /// Wipes the file `name` and takes it away, if it is there.
@@ -174,6 +179,18 @@ mod tests {
         let mut left = Vec::new();
         io::Read::read_to_end(&mut still_open, &mut left).unwrap();
         assert_eq!(left, [0; 7]);
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_put_is_not_in_the_way_of_the_next() {
+        let Ok(folder) = ScratchFolder::new("test", "nothing") else { return };
+        let path = folder.path().join("KEY");
+        fs::create_dir(&path).unwrap();
+        assert!(folder.put("KEY", b"hunter2").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::remove_dir(&path).unwrap();
+        folder.put("KEY", b"hunter3").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"hunter3");
     }
 
     #[test]

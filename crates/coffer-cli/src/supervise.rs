@@ -2,9 +2,10 @@
 //!
 //! I/O: a child process, signals. Where this process has the terminal, the program shares its process group, so that the
 //! keyboard reaches both and job control works as without coffer; elsewhere it leads a group of its own, and what is sent to this
-//! process goes to all of that group. As process 1 it takes in what others leave behind. Invariant: it ends only once the
+//! process goes to all of that group. Signals that this process was begun to ignore, the program ignores. As process 1 it takes in what others leave behind. Invariant: it ends only once the
 //! program has.
 
+use std::fs::File;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
@@ -147,7 +148,10 @@ impl Supervisor {
 /// Every signal that is handed on, as it arrives.
 fn arrivals() -> io::Result<UnboundedReceiver<Signal>> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    for kind in HANDED_ON {
+    let ignored = ignored();
+    // What is caught is no longer ignored, and the program would not inherit that it is.
+    let is_wanted = |kind: &Signal| ignored >> (kind.as_raw() - 1) & 1 == 0;
+    for kind in HANDED_ON.into_iter().filter(is_wanted) {
         let mut caught: Signals = signal(SignalKind::from_raw(kind.as_raw()))?;
         let sender = sender.clone();
         tokio::spawn(async move {
@@ -161,10 +165,18 @@ fn arrivals() -> io::Result<UnboundedReceiver<Signal>> {
     Ok(receiver)
 }
 
-/// Whether the keyboard of the terminal is this process group's.
+/// Whether the keyboard of the terminal is this process group's, wherever input comes from.
 fn has_terminal() -> bool {
+    let Ok(terminal) = File::open("/dev/tty") else { return false };
     // In this order: in a container this process's group may be one outside, which has no number here.
-    rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+}
+
+/// Which signals this process was begun to ignore, as `nohup` begins one: a bit each. None, where nobody tells.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn spawn(mut command: Command, shares_terminal: bool) -> io::Result<Running> {

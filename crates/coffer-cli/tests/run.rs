@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -25,7 +26,8 @@ fn folder() -> Folder {
 
 fn running(folder: &Folder, arguments: &[&str]) -> Child {
     let mut command = folder.command(arguments);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    // In a group that has no terminal, wherever the tests are run.
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn send(child: &Child, signal: Signal) {
@@ -88,6 +90,42 @@ fn signals_reach_the_program_and_those_it_began() {
     let mut said = lines(&folder, "log", 4);
     said.sort();
     assert_eq!(said, ["told", "told too", "up", "up"]);
+}
+
+#[test]
+fn what_it_was_begun_to_ignore_the_program_ignores() {
+    let folder = folder();
+    let line = "trap '' HUP; exec coffer run --watch -- sh -c 'echo up >> log; while :; do sleep 0.05; done'";
+    let mut command = folder.shell(line);
+    command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    lines(&folder, "log", 1);
+    send(&child, Signal::HUP);
+    sleep(Duration::from_millis(300));
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143), "129 if it was hung up");
+}
+
+#[test]
+fn no_file_is_left_by_a_signal_that_comes_before_the_program_runs() {
+    let Ok(memory) = tempfile::Builder::new().prefix("coffer-test-").tempdir_in("/dev/shm") else { return };
+    let folder = folder();
+    let count = 2000;
+    let secrets: String = (0..count).map(|number| format!("[secrets.KEY_{number}]\n")).collect();
+    folder.write("coffer.toml", &format!("{secrets}{MANIFEST}"));
+    let mut command = folder.command(&["run", "--files", "--", "sleep", "60"]);
+    command.envs((0..count).map(|number| (format!("KEY_{number}"), "hunter2")));
+    command.env("XDG_RUNTIME_DIR", memory.path()).process_group(0);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let written = || fs::read_dir(memory.path()).unwrap().flatten().next();
+    let begun = Instant::now();
+    while written().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(written().is_none());
 }
 
 #[test]
