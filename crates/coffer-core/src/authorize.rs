@@ -283,10 +283,7 @@ pub(crate) fn authorize<O: Operation>(
             Decision::ImplicitlyDenied(kind) => DenialReason::NotAllowed(kind),
             Decision::ExplicitlyDenied(by) => DenialReason::ExplicitlyDenied(by.kind),
         };
-        if let Principal::WebIdentity(_) = &context.principal {
-            return Err(IamError::NotTrusted(requirement.action).into());
-        }
-        return Err(Error::Denied(Box::new(Denial {
+        let denial = Box::new(Denial {
             principal: context.principal.arn().to_owned(),
             account: context.account,
             action: requirement.action,
@@ -294,7 +291,11 @@ pub(crate) fn authorize<O: Operation>(
             reason,
             // It would tell which roles there are that trust the caller's account.
             is_reason_told: requirement.trust.is_none(),
-        })));
+        });
+        return Err(match &context.principal {
+            Principal::WebIdentity(_) => IamError::NotTrusted(denial).into(),
+            Principal::User { .. } | Principal::Session(_) | Principal::Local { .. } => Error::Denied(denial),
+        });
     }
     Ok(())
 }

@@ -133,9 +133,9 @@ pub enum IamError {
     /// It is for whoever has credentials that do not end.
     #[error("{0}")]
     NotForSessions(String),
-    /// The role does not trust who asks, or is not there.
-    #[error("Not authorized to perform {0}")]
-    NotTrusted(Action),
+    /// The role does not trust who asks, or is not there: which of these, only the record tells.
+    #[error("Not authorized to perform {}", .0.action)]
+    NotTrusted(Box<Denial>),
     /// A text that was to be an encoded denial, and is none that was made here.
     #[error(
         "Message is not valid: denials are not encoded here. Ask the audit log for the request's id, or `coffer policy explain --request`."
@@ -228,7 +228,7 @@ impl Error {
     /// The text of the audit record: that of the answer, and the reason where the answer keeps it back.
     pub(crate) fn record_message(&self) -> String {
         match self {
-            Self::Denied(denial) => denial.recorded(),
+            Self::Denied(denial) | Self::Iam(IamError::NotTrusted(denial)) => denial.recorded(),
             Self::SecretNotFound
             | Self::ValueNotFound(_)
             | Self::VersionNotFound(_)

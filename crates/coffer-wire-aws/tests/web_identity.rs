@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coffer_core::ops::review::{ExplainDenial, Verdict};
 use coffer_core::{FetchError, IssuerSource};
 use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
 use coffer_testkit::issuer::{Published, TestIssuer, public_key, signed_token, token};
@@ -83,10 +84,7 @@ impl Scene {
     }
 
     fn try_role(&self, name: &str, condition: &str, action: &str) -> Answer {
-        let provider = format!("arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com");
-        let trust = policy(&[&format!(
-            r#"{{"Effect": "Allow", "Principal": {{"Federated": "{provider}"}}, "Action": {action}{condition}}}"#
-        )]);
+        let trust = trust_policy(condition, action);
         let body = format!("RoleName={name}&AssumeRolePolicyDocument={}", encoded(&trust));
         Keys::administrator().call(&self.world, Service::Iam, "CreateRole", &body)
     }
@@ -154,6 +152,19 @@ fn condition(operator: &str, claim: &str, value: &str) -> String {
     format!(
         r#", "Condition": {{"{operator}": {{"token.actions.githubusercontent.com:{claim}": "{value}"}}}}"#
     )
+}
+
+fn two_conditions(audience: &str, subject: &str) -> String {
+    let issuer = "token.actions.githubusercontent.com";
+    format!(
+        r#", "Condition": {{"StringEquals": {{"{issuer}:aud": "{audience}", "{issuer}:sub": "{subject}"}}}}"#
+    )
+}
+
+fn trust_policy(condition: &str, action: &str) -> String {
+    policy(&[&format!(
+        r#"{{"Effect": "Allow", "Principal": {{"Federated": "{PROVIDER}"}}, "Action": {action}{condition}}}"#
+    )])
 }
 
 const NO_JWT: &str =
@@ -422,6 +433,89 @@ fn a_role_that_is_not_there_is_refused_like_one_that_trusts_others() {
     // Nor is the account's own owner, or who may do all, let in by a policy of the caller's.
     let answer = scene.assume_with("deploy", "x.y.z", "");
     assert_eq!(answer.code(), "InvalidIdentityToken");
+}
+
+#[test]
+fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
+    let scene = Scene::new("RS256");
+    scene.role("other", &condition("StringEquals", "sub", "x"), "sts:AssumeRoleWithWebIdentity");
+    scene.role("wrong-action", &condition("StringEquals", "sub", MAIN), "sts:AssumeRole");
+    let refused = |role: &str| {
+        let answer = scene.assume(role, &scene.token(&json!({})));
+        assert_eq!(answer.element("Message"), "Not authorized to perform sts:AssumeRoleWithWebIdentity");
+        let explained = scene.world.run(ExplainDenial { request_id: None }).unwrap().unwrap();
+        let role = role_arn(role);
+        assert_eq!(explained.principal, format!("{PROVIDER}:{AUDIENCE}:{MAIN}"));
+        assert_eq!(
+            (explained.action.as_str(), explained.resource.as_str(), explained.is_gone),
+            ("sts:AssumeRoleWithWebIdentity", role.as_str(), false)
+        );
+        assert!(explained.reason.starts_with("because no "), "{}", explained.reason);
+        let told = format!(
+            "User: {PROVIDER} is not authorized to perform: sts:AssumeRoleWithWebIdentity on resource: {role} because no "
+        );
+        assert!(scene.world.records().iter().any(|record| record.contains(&told)), "{told}");
+        (explained.now, explained.conditions)
+    };
+    let sub = "token.actions.githubusercontent.com:sub";
+    assert_eq!(refused("other"), (Verdict::NotTrusted, vec![format!("{sub} is x")]));
+    assert_eq!(refused("nothing"), (Verdict::NoRole, vec![]));
+    assert_eq!(refused("wrong-action"), (Verdict::NotTrusted, vec![]));
+
+    let request_id = scene.assume("other", &scene.token(&json!({}))).element("RequestId").to_owned();
+    let now = || {
+        let explained = scene.world.run(ExplainDenial { request_id: Some(request_id.clone()) });
+        explained.unwrap().unwrap().now
+    };
+    assert_eq!(now(), Verdict::NotTrusted);
+    let trust = trust_policy(&two_conditions(AUDIENCE, MAIN), "\"sts:AssumeRoleWithWebIdentity\"");
+    let body = format!("RoleName=other&PolicyDocument={}", encoded(&trust));
+    scene.iam("UpdateAssumeRolePolicy", &body);
+    assert_eq!(now(), Verdict::Allowed, "the subject and the audience are known");
+}
+
+#[test]
+fn the_policy_of_a_refused_request_is_cut_in_the_record_as_documents_are() {
+    let scene = Scene::new("RS256");
+    let policy = format!("{{{}}}", " ".repeat(2000));
+    let more = format!("&Policy={}", encoded(&policy));
+    let answer = scene.assume_with("nothing", &scene.token(&json!({})), &more);
+    assert_eq!(answer.code(), "AccessDenied");
+    let records = scene.world.records();
+    let refused = records.iter().find(|record| record.contains("is not authorized")).unwrap();
+    let recorded = serde_json::from_str::<Value>(refused).unwrap()["requestParameters"]["policy"].to_string();
+    assert!(recorded.contains("...(truncated: 2002 bytes, SHA-256 "), "{recorded}");
+}
+
+#[test]
+fn a_session_ends_when_the_role_denies_those_begun_before() {
+    let scene = Scene::new("RS256");
+    let secret = new_secret(&scene.world, "app/db", "[]");
+    let session = || {
+        let answer = scene.assume("deploy", &scene.token(&json!({}))).done();
+        Keys {
+            id: answer.element("AccessKeyId").to_owned(),
+            secret: answer.element("SecretAccessKey").to_owned(),
+            token: Some(answer.element("SessionToken").to_owned()),
+        }
+    };
+    let put = |name: &str, statement: &str| {
+        let document = encoded(&policy(&[statement]));
+        scene.iam("PutRolePolicy", &format!("RoleName=deploy&PolicyName={name}&PolicyDocument={document}"));
+    };
+    let read = |keys: &Keys| {
+        let body = r#"{"SecretId": "app/db"}"#;
+        keys.call(&scene.world, Service::SecretsManager, "GetSecretValue", body).status
+    };
+    put("own", &statement("Allow", "secretsmanager:GetSecretValue", &secret, ""));
+    let before = session();
+    assert_eq!(read(&before), StatusCode::OK);
+    scene.world.clock.advance_millis(60_000);
+    let moment = scene.world.core.now().to_rfc3339_seconds();
+    let older = format!(r#", "Condition": {{"DateLessThan": {{"aws:TokenIssueTime": "{moment}"}}}}"#);
+    put("revoked", &statement("Deny", "*", "*", &older));
+    assert_eq!(read(&before), StatusCode::BAD_REQUEST);
+    assert_eq!(read(&session()), StatusCode::OK);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use coffer_types::{Action, Region, SecretId, Timestamp};
 use serde_json::Value;
 
 use super::questions::{Bearing, Question, known_of, statements};
-use super::refusals::{Trust, key_verdict, refused_key, trust_of};
+use super::refusals::{Asker, Trust, key_verdict, refused_key, trust_of};
 use super::subjects::{Held, Subject};
 use super::who_can::set_resource_tags;
 use super::{Considered, ExplainDenial, Explanation, Verdict};
@@ -83,6 +83,17 @@ impl RecordedDenial {
         self.record.pointer(pointer).and_then(Value::as_str)
     }
 
+    /// Who asked, if an identity provider vouched for them.
+    fn vouched(&self) -> Option<Vouched<'_>> {
+        let id = self.text("/userIdentity/principalId")?;
+        let provider = self.text("/userIdentity/identityProvider")?;
+        let subject = self.text("/userIdentity/userName")?;
+        let (_, issuer) = provider.split_once(":oidc-provider/")?;
+        let audience = id.strip_prefix(provider)?.strip_suffix(subject)?;
+        let audience = audience.strip_prefix(':')?.strip_suffix(':')?;
+        Some(Vouched { id, provider, issuer, audience, subject })
+    }
+
     /// What the request said of itself, as far as the log tells.
     fn tell(&self, known: &mut ContextMap) {
         if let Some(address) = self.text("/sourceIPAddress").filter(|text| text.parse::<IpAddr>().is_ok()) {
@@ -122,12 +133,27 @@ impl RecordedDenial {
                 known.set(&format!("aws:RequestTag/{key}"), value);
             }
         }
+        if let Some(vouched) = self.vouched() {
+            known.set("aws:FederatedProvider", vouched.provider);
+            known.set(&format!("{}:aud", vouched.issuer), vouched.audience);
+            known.set(&format!("{}:sub", vouched.issuer), vouched.subject);
+        }
         if self.action == "secretsmanager:CreateSecret"
             && let Some(name) = self.text("/requestParameters/name")
         {
             known.set("secretsmanager:Name", name);
         }
     }
+}
+
+/// Whom an identity provider vouched for, as a record tells it.
+struct Vouched<'a> {
+    /// All of the following in one, as CloudTrail has it.
+    id: &'a str,
+    provider: &'a str,
+    issuer: &'a str,
+    audience: &'a str,
+    subject: &'a str,
 }
 
 /// Keys that are known to be absent where the log does not have them.
@@ -201,7 +227,12 @@ impl Operation for ExplainDenial {
         let Some(FoundDenial { denial, directory, secret, key }) = grant.into_found().0 else {
             return Ok(None);
         };
-        let principal = denial.text("/userIdentity/arn").unwrap_or_default().to_owned();
+        let vouched = denial.vouched();
+        let principal = match &vouched {
+            Some(vouched) => vouched.id,
+            None => denial.text("/userIdentity/arn").unwrap_or_default(),
+        };
+        let principal = principal.to_owned();
         let resource = match &secret {
             Some(found) => match &found.secret {
                 Some(secret) => found.arn_of(&secret.record).as_str().to_owned(),
@@ -233,23 +264,17 @@ impl Operation for ExplainDenial {
             }
             now = verdict(&considered, subject.boundary.is_some());
             if is_taking_on(action) {
-                let role = directory.roles.values().find(|role| role.arn(account) == resource);
-                let trust = match role {
-                    Some(role) => trust_of(role, account, subject, &principal, action, &question.known)?,
-                    None => Trust::No,
-                };
-                now = match (role, trust, now) {
-                    (_, _, Verdict::Denied) => Verdict::Denied,
-                    (None, ..) => Verdict::NoRole,
-                    (Some(_), Trust::No, _) => Verdict::NotTrusted,
-                    (Some(_), Trust::If(open), _) => {
-                        conditions = open;
-                        Verdict::NotTrusted
-                    }
-                    (Some(_), Trust::Alone, Verdict::NotAllowed) => Verdict::Allowed,
-                    (Some(_), Trust::Alone | Trust::WithPermission, now) => now,
-                };
+                let asker = Asker::Subject(subject, &principal);
+                let asked = (action, resource);
+                (now, conditions) = taking_on(&directory, &asker, asked, &question.known, now)?;
             }
+        }
+        if let Some(vouched) = &vouched {
+            let mut known = ContextMap::new();
+            denial.tell(&mut known);
+            let asker = Asker::WebIdentity(vouched.provider);
+            let asked = (denial.action.as_str(), resource.as_str());
+            (now, conditions) = taking_on(&directory, &asker, asked, &known, Verdict::NotAllowed)?;
         }
         let is_missing = secret.as_ref().is_some_and(|found| found.secret.is_none());
         if is_missing && !denial.action.ends_with(":CreateSecret") && now != Verdict::Denied {
@@ -288,7 +313,7 @@ impl Operation for ExplainDenial {
             request_id: denial.text("/requestID").map(str::to_owned),
             event_name: denial.text("/eventName").unwrap_or_default().to_owned(),
             principal,
-            is_gone: subject.is_none() && access_key.is_none(),
+            is_gone: subject.is_none() && access_key.is_none() && vouched.is_none(),
             action: denial.action,
             resource,
             reason: denial.reason,
@@ -303,7 +328,32 @@ impl Operation for ExplainDenial {
 
 /// Whether an action is one that a role's trust policy has a say in.
 fn is_taking_on(action: &str) -> bool {
-    ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"].contains(&action)
+    ["sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"]
+        .contains(&action)
+}
+
+/// What comes of taking a role on, by its trust policy and by what the policies of who asks say, and what would have to hold besides.
+fn taking_on(
+    directory: &Directory,
+    asker: &Asker<'_>,
+    (action, resource): (&str, &str),
+    known: &ContextMap,
+    own: Verdict,
+) -> Result<(Verdict, Vec<String>), Error> {
+    let account = directory.account;
+    let role = directory.roles.values().find(|role| role.arn(account) == resource);
+    let trust = match role {
+        Some(role) => trust_of(role, account, asker, action, known)?,
+        None => Trust::No,
+    };
+    Ok(match (role, trust, own) {
+        (_, _, Verdict::Denied) => (Verdict::Denied, Vec::new()),
+        (None, ..) => (Verdict::NoRole, Vec::new()),
+        (Some(_), Trust::No, _) => (Verdict::NotTrusted, Vec::new()),
+        (Some(_), Trust::If(open), _) => (Verdict::NotTrusted, open),
+        (Some(_), Trust::Alone, Verdict::NotAllowed) => (Verdict::Allowed, Vec::new()),
+        (Some(_), Trust::Alone | Trust::WithPermission, own) => (own, Vec::new()),
+    })
 }
 
 /// Whose policies counted: the user's, or those of the role whose session it was.

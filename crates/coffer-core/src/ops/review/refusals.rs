@@ -36,22 +36,39 @@ pub(super) enum Trust {
     Alone,
 }
 
-/// What a role's trust policy says to `subject`, who asks as `asker`.
+/// Who asks for a role.
+pub(super) enum Asker<'a> {
+    /// A user or a session of a role, and the ARN it asks as.
+    Subject(&'a Subject, &'a str),
+    /// Somebody whom the identity provider of this ARN vouches for.
+    WebIdentity(&'a str),
+}
+
+/// What a role's trust policy says to who asks.
 pub(super) fn trust_of(
     role: &Role,
     account: AccountId,
-    subject: &Subject,
-    asker: &str,
+    asker: &Asker<'_>,
     action: &str,
     known: &ContextMap,
 ) -> Result<Trust, Error> {
-    let document = trust::as_bound_for(role, account, subject.is_role.then_some(&*subject.id));
+    let role_id = match asker {
+        Asker::Subject(subject, _) => subject.is_role.then_some(&*subject.id),
+        Asker::WebIdentity(_) => None,
+    };
+    let document = trust::as_bound_for(role, account, role_id);
     let mut document = document.map_err(Error::unavailable)?;
     let (account_text, resource) = (account.to_string(), role.arn(account));
-    let (unique_id, account) = (subject.id.as_str(), account_text.as_str());
-    let principal = match subject.is_role {
-        true => Principal::RoleSession { arn: asker, role_arn: &subject.arn, account, unique_id },
-        false => Principal::User { arn: &subject.arn, account, unique_id },
+    let account = account_text.as_str();
+    let principal = match asker {
+        Asker::Subject(subject, arn) => {
+            let unique_id = subject.id.as_str();
+            match subject.is_role {
+                true => Principal::RoleSession { arn, role_arn: &subject.arn, account, unique_id },
+                false => Principal::User { arn: &subject.arn, account, unique_id },
+            }
+        }
+        Asker::WebIdentity(provider) => Principal::Federated { provider },
     };
     let request = Request { principal, action, resource: &resource, context: known };
     let everything = Document::parse(EVERYTHING, DocumentKind::Managed).map_err(Error::unavailable)?;

@@ -43,7 +43,7 @@ impl Operation for AssumeRoleWithWebIdentity {
         members.text("roleArn", &self.role);
         members.text("roleSessionName", &self.session_name);
         members.json("durationSeconds", self.seconds);
-        members.optional_text("policy", self.policy.as_ref());
+        members.optional_document("policy", self.policy.as_deref());
         if !self.policy_arns.is_empty() {
             members.texts("policyArns", &self.policy_arns);
         }
