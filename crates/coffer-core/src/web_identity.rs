@@ -136,8 +136,9 @@ impl Inner {
         let token = Token::parse(text).ok_or(WebIdentityError::NoToken)?;
         let issuer = token.claims.get("iss").and_then(Json::text).ok_or(WebIdentityError::Claim("iss"))?;
         let issuer: IssuerUrl = issuer.parse().map_err(|_| WebIdentityError::Issuer)?;
-        self.provider_of(account, &issuer).await?;
-        let key = self.issuers.find(&issuer, token.key_id.as_deref(), token.algorithm, &*self.clock).await?;
+        let provider = self.provider_of(account, &issuer).await?;
+        let key =
+            self.issuers.find(&provider, token.key_id.as_deref(), token.algorithm, &*self.clock).await?;
         if !key.verify(token.algorithm, token.message, &token.signature) {
             return Err(WebIdentityError::Signature.into());
         }

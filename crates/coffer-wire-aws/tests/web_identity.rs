@@ -37,11 +37,14 @@ type Fetched<'a> = BoxFuture<'a, Result<Vec<u8>, FetchError>>;
 struct Source {
     published: Arc<Published>,
     meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// The keys that the server was given.
+    given: Mutex<Option<Result<Vec<u8>, FetchError>>>,
 }
 
 impl IssuerSource for Source {
-    fn given<'a>(&'a self, issuer: &'a IssuerUrl, bytes_max: usize) -> Option<Fetched<'a>> {
-        self.published.given(issuer, bytes_max)
+    fn given<'a>(&'a self, _: &'a IssuerUrl, _: usize) -> Option<Fetched<'a>> {
+        let given = self.given.lock().unwrap().clone()?;
+        Some(Box::pin(std::future::ready(given)))
     }
 
     fn get<'a>(&'a self, url: &'a str, bytes_max: usize) -> Fetched<'a> {
@@ -67,8 +70,11 @@ impl Scene {
     fn new(algorithm: &str) -> Self {
         let pair = TestKeyPair::make(SignatureAlgorithm::named(algorithm).unwrap());
         let (world, issuer) = (World::new(), TestIssuer::new(GITHUB, &[("k1", &pair)]));
-        let source =
-            Arc::new(Source { published: Arc::clone(&issuer.published), meanwhile: Mutex::default() });
+        let source = Arc::new(Source {
+            published: Arc::clone(&issuer.published),
+            meanwhile: Mutex::default(),
+            given: Mutex::default(),
+        });
         world.core.use_issuers(Arc::clone(&source) as Arc<dyn IssuerSource>);
         let scene = Self { world, issuer, source, pair };
         scene.iam(
@@ -624,6 +630,59 @@ fn keys_are_asked_for_seldom_and_follow_the_issuers() {
     assert!(asked() > now);
     scene.world.clock.advance_millis(24 * 3_600_000);
     assert_eq!(status(&renewed()), "IDPCommunicationError");
+}
+
+#[test]
+fn old_keys_are_not_good_once_the_issuer_answers_otherwise() {
+    let scene = Scene::new("RS256");
+    let code = || scene.assume("deploy", &scene.token(&json!({}))).code().to_owned();
+    assert_eq!(code(), "");
+    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::Useless));
+    scene.world.clock.advance_millis(59 * 60_000);
+    assert_eq!(code(), "", "within the hour");
+    scene.world.clock.advance_millis(60_000);
+    assert_eq!(code(), "InvalidIdentityToken");
+    // Nor when it does not answer after that.
+    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::Unreachable));
+    scene.world.clock.advance_millis(60_000);
+    assert_eq!(code(), "IDPCommunicationError");
+}
+
+#[test]
+fn a_provider_made_anew_has_no_keys_of_the_old_one() {
+    let scene = Scene::new("RS256");
+    let old = scene.token(&json!({}));
+    scene.check("the old provider", &old, "", "AssumeRoleWithWebIdentityResult");
+    scene.iam("DeleteOpenIDConnectProvider", &format!("OpenIDConnectProviderArn={}", encoded(PROVIDER)));
+    let next = TestKeyPair::make(SignatureAlgorithm::Rs256);
+    scene.issuer.publish(&[("k1", &next)]);
+    scene.world.clock.advance_millis(1000);
+    let body = format!("Url={}&ClientIDList.member.1={AUDIENCE}", encoded(GITHUB));
+    scene.iam("CreateOpenIDConnectProvider", &body);
+    scene.check("the old key", &old, "InvalidIdentityToken", "Token signature invalid");
+}
+
+#[test]
+fn keys_that_were_given_are_good_as_long_as_they_are_there() {
+    let scene = Scene::new("RS256");
+    let code = || scene.assume("deploy", &scene.token(&json!({}))).code().to_owned();
+    let give = |keys: Result<Value, FetchError>| {
+        *scene.source.given.lock().unwrap() = Some(keys.map(|keys| keys.to_string().into()));
+        scene.world.clock.advance_millis(1000);
+    };
+    let keys = json!({"keys": [public_key("k1", &scene.pair)]});
+    for (what, given, expected) in [
+        ("there", Ok(keys.clone()), ""),
+        ("deleted", Err(FetchError::Unreachable), "IDPCommunicationError"),
+        ("there again", Ok(keys.clone()), ""),
+        ("emptied", Ok(json!("")), "InvalidIdentityToken"),
+        ("whole again", Ok(keys), ""),
+        ("of another name", Ok(json!({"keys": [public_key("k2", &scene.pair)]})), "InvalidIdentityToken"),
+    ] {
+        give(given);
+        assert_eq!(code(), expected, "{what}");
+    }
+    assert_eq!(scene.issuer.published.asked(), 0);
 }
 
 #[test]

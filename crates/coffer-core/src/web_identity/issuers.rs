@@ -14,17 +14,32 @@ use coffer_types::{IssuerUrl, Timestamp};
 use super::WebIdentityError;
 use super::keys::{KeySet, keys_url};
 use crate::Clock;
+use crate::records::OidcProvider;
 
 /// Most bytes of a document or a set of keys.
 const BYTES_MAX: usize = 256 * 1024;
-/// Keys are asked for anew after this long.
-const FRESH_MILLIS: i64 = 60 * 60 * 1000;
-/// Keys of an issuer that does not answer are good for this long.
-const GOOD_MILLIS: i64 = 24 * 60 * 60 * 1000;
-/// An issuer that answered is not asked again before this.
-const PAUSE_MILLIS: i64 = 30 * 1000;
-/// One that did not is asked again sooner.
-const PAUSE_AFTER_FAILURE_MILLIS: i64 = 5 * 1000;
+/// How long what an issuer said counts, and how often it is asked.
+struct Terms {
+    /// Keys are asked for anew after this long.
+    fresh_millis: i64,
+    /// Keys of an issuer that does not answer are good for this long.
+    good_millis: i64,
+    /// An issuer that answered is not asked again before this.
+    pause_millis: i64,
+    /// One that did not is asked again sooner.
+    pause_after_failure_millis: i64,
+}
+
+/// Of an issuer that is asked itself.
+const ASKED: Terms = Terms {
+    fresh_millis: 60 * 60 * 1000,
+    good_millis: 24 * 60 * 60 * 1000,
+    pause_millis: 30 * 1000,
+    pause_after_failure_millis: 5 * 1000,
+};
+/// Of one whose keys the server was given: they are at hand, and what is there no more is not good.
+const GIVEN: Terms =
+    Terms { fresh_millis: 1000, good_millis: 1000, pause_millis: 1000, pause_after_failure_millis: 1000 };
 /// Most issuers whose keys are kept; there are fewer, unless providers come and go.
 const ISSUERS_MAX: usize = 512;
 
@@ -56,7 +71,8 @@ pub enum FetchError {
 #[derive(Default)]
 pub(crate) struct IssuerKeys {
     source: OnceLock<Arc<dyn IssuerSource>>,
-    known: Mutex<HashMap<IssuerUrl, Arc<Known>>>,
+    /// By issuer, and when its provider was made: another provider's keys are not this one's.
+    known: Mutex<HashMap<(IssuerUrl, Timestamp), Arc<Known>>>,
 }
 
 #[derive(Default)]
@@ -66,9 +82,17 @@ struct Known {
     state: Mutex<State>,
 }
 
+#[derive(Clone)]
+struct Kept {
+    keys: Arc<KeySet>,
+    told: Timestamp,
+    /// The issuer answered with something else since: they are good no longer than they are fresh.
+    is_doubted: bool,
+}
+
 #[derive(Clone, Default)]
 struct State {
-    keys: Option<(Arc<KeySet>, Timestamp)>,
+    keys: Option<Kept>,
     /// When it was last asked, and what came of that if no keys did.
     asked: Option<(Timestamp, Option<FetchError>)>,
 }
@@ -83,29 +107,37 @@ impl IssuerKeys {
     /// The key of a configured issuer that signed.
     pub(super) async fn find(
         &self,
-        issuer: &IssuerUrl,
+        provider: &OidcProvider,
         key_id: Option<&str>,
         algorithm: SignatureAlgorithm,
         clock: &dyn Clock,
     ) -> Result<SignaturePublicKey, WebIdentityError> {
-        let known = self.known(issuer);
-        let found = |state: &State, good_millis| state.find(key_id, algorithm, clock.now(), good_millis);
-        if let Some(key) = found(&known.state(), FRESH_MILLIS) {
+        let issuer = &provider.url;
+        let known = self.known(issuer, provider.facts.created);
+        let is_given = self.source.get().is_some_and(|source| source.given(issuer, BYTES_MAX).is_some());
+        let terms = if is_given { &GIVEN } else { &ASKED };
+        let fresh = |state: &State| state.find(key_id, algorithm, clock.now(), terms.fresh_millis);
+        let good = |state: &State| {
+            let is_doubted = state.keys.as_ref().is_some_and(|kept| kept.is_doubted);
+            let millis = if is_doubted { terms.fresh_millis } else { terms.good_millis };
+            state.find(key_id, algorithm, clock.now(), millis)
+        };
+        if let Some(key) = fresh(&known.state()) {
             return Ok(key);
         }
         let turn = match known.turn.try_lock() {
             Some(turn) => turn,
-            None => match found(&known.state(), GOOD_MILLIS) {
+            None => match good(&known.state()) {
                 // Somebody is asking already, and what is known will do.
                 Some(key) => return Ok(key),
                 None => known.turn.lock().await,
             },
         };
         // Whoever had the turn before may have been told.
-        if let Some(key) = found(&known.state(), FRESH_MILLIS) {
+        if let Some(key) = fresh(&known.state()) {
             return Ok(key);
         }
-        if known.state().may_be_asked(clock.now()) {
+        if known.state().may_be_asked(clock.now(), terms) {
             // Noted first: whatever ends it in between, it was asked.
             known.note(clock.now(), Err(FetchError::Unreachable));
             let told = self.ask(issuer).await;
@@ -113,7 +145,7 @@ impl IssuerKeys {
         }
         drop(turn);
         let state = known.state();
-        if let Some(key) = found(&state, GOOD_MILLIS) {
+        if let Some(key) = good(&state) {
             return Ok(key);
         }
         Err(match state.asked {
@@ -135,12 +167,13 @@ impl IssuerKeys {
         KeySet::parse(&keys).ok_or(FetchError::Useless)
     }
 
-    fn known(&self, issuer: &IssuerUrl) -> Arc<Known> {
+    fn known(&self, issuer: &IssuerUrl, made: Timestamp) -> Arc<Known> {
+        let of = (issuer.clone(), made);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= ISSUERS_MAX && !known.contains_key(issuer) {
+        if known.len() >= ISSUERS_MAX && !known.contains_key(&of) {
             known.clear();
         }
-        Arc::clone(known.entry(issuer.clone()).or_default())
+        Arc::clone(known.entry(of).or_default())
     }
 }
 
@@ -153,10 +186,15 @@ impl Known {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
             Ok(keys) => {
-                state.keys = Some((Arc::new(keys), now));
+                state.keys = Some(Kept { keys: Arc::new(keys), told: now, is_doubted: false });
                 state.asked = Some((now, None));
             }
-            Err(error) => state.asked = Some((now, Some(error))),
+            Err(error) => {
+                if let (FetchError::Useless, Some(kept)) = (error, &mut state.keys) {
+                    kept.is_doubted = true;
+                }
+                state.asked = Some((now, Some(error)));
+            }
         }
     }
 }
@@ -169,14 +207,17 @@ impl State {
         now: Timestamp,
         good_millis: i64,
     ) -> Option<SignaturePublicKey> {
-        let (keys, told) = self.keys.as_ref()?;
+        let Kept { keys, told, .. } = self.keys.as_ref()?;
         let is_good = (0..good_millis).contains(&now.millis_since(*told));
         is_good.then(|| keys.find(key_id, algorithm).cloned()).flatten()
     }
 
-    fn may_be_asked(&self, now: Timestamp) -> bool {
+    fn may_be_asked(&self, now: Timestamp, terms: &Terms) -> bool {
         let Some((asked, failure)) = self.asked else { return true };
-        let pause = if failure.is_some() { PAUSE_AFTER_FAILURE_MILLIS } else { PAUSE_MILLIS };
+        let pause = match failure {
+            Some(_) => terms.pause_after_failure_millis,
+            None => terms.pause_millis,
+        };
         // Also if the clock was set back.
         !(0..pause).contains(&now.millis_since(asked))
     }
