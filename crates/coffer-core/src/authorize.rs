@@ -358,7 +358,8 @@ struct RequestKeys<'a, O: Operation> {
 impl<O: Operation> coffer_policy::Context for RequestKeys<'_, O> {
     fn get(&self, key: &str) -> Values<'_> {
         match self.global(key) {
-            Values::Absent => either(self.federated(key), || self.operation.condition(self.found, key)),
+            // What the operation says of itself is not for an issuer to say.
+            Values::Absent => either(self.operation.condition(self.found, key), || self.federated(key)),
             known => known,
         }
     }

@@ -686,6 +686,35 @@ fn keys_that_were_given_are_good_as_long_as_they_are_there() {
 }
 
 #[test]
+fn an_issuer_called_like_a_service_says_nothing_under_its_keys() {
+    let pair = TestKeyPair::make(SignatureAlgorithm::Rs256);
+    for (host, key) in [("sts", "RoleSessionName"), ("sts", "ExternalId"), ("aws", "SourceVpc")] {
+        let url = format!("https://{host}");
+        let (world, issuer) = (World::new(), TestIssuer::new(&url, &[("k1", &pair)]));
+        world.core.use_issuers(Arc::clone(&issuer.published) as Arc<dyn IssuerSource>);
+        let iam = |operation: &str, body: &str| {
+            Keys::administrator().call(&world, Service::Iam, operation, body).done();
+        };
+        let body = format!("Url={}&ClientIDList.member.1={AUDIENCE}", encoded(&url));
+        iam("CreateOpenIDConnectProvider", &body);
+        let trust = policy(&[&format!(
+            r#"{{"Effect": "Allow", "Principal": {{"Federated": "arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"}}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {{"StringEquals": {{"{host}:{key}": "mine"}}}}}}"#
+        )]);
+        iam("CreateRole", &format!("RoleName=deploy&AssumeRolePolicyDocument={}", encoded(&trust)));
+        let now = world.core.now().as_millis() / 1000;
+        let claims =
+            json!({"iss": url, "sub": "x", "aud": AUDIENCE, "iat": now, "exp": now + 300, key: "mine"});
+        let token = signed_token("RS256", "k1", &pair, &claims);
+        let body = format!(
+            "RoleArn={}&RoleSessionName=run-1&WebIdentityToken={token}",
+            encoded(&role_arn("deploy"))
+        );
+        let answer = send(&world, Service::Sts.unsigned("AssumeRoleWithWebIdentity", &body));
+        assert_eq!(answer.code(), "AccessDenied", "{host}:{key}: {}", answer.body);
+    }
+}
+
+#[test]
 fn a_provider_that_goes_while_its_issuer_is_asked_vouches_for_nobody() {
     let provider = encoded(PROVIDER);
     for (operation, more, words) in [
