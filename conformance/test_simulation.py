@@ -290,3 +290,16 @@ def test_which_policies_allow_something_of_a_service(iam, target):
         ],
         "s3": [],
     }
+
+
+def test_what_would_take_long_is_refused_before_it_is_tried(iam):
+    resource = "arn:aws:s3:::*" + "a?" * 4000 + "b*"
+    ask = lambda value: iam.simulate_custom_policy(
+        PolicyInputList=[policy({"Effect": "Allow", "Action": "*", "Resource": resource})],
+        ActionNames=["s3:GetObject"],
+        ResourceArns=["arn:aws:s3:::x"],
+        ContextEntries=[text("aws:PrincipalTag/x", value)],
+    )
+    assert [result["EvalDecision"] for result in ask("a" * 1000)["EvaluationResults"]] == ["implicitDeny"]
+    with refused("InvalidInput", 400, "too long"):
+        ask("a" * 130_000)

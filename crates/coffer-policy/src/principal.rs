@@ -123,7 +123,12 @@ impl Principals {
         principal: &Principal<'_>,
         has_boundary: bool,
     ) -> Option<Reach> {
-        let closest = self.names.iter().filter_map(|(kind, name)| reach(*kind, name, principal)).max();
+        // Whoever holds a provider's token is nobody until a policy names the provider: `*` is for who has an identity here.
+        let is_token = matches!(principal, Principal::Federated { .. });
+        let is_stranger = is_token && effect == Effect::Allow && !self.is_negated;
+        let named =
+            self.names.iter().filter(|(kind, _)| !(is_stranger && *kind == PrincipalNameKind::Everybody));
+        let closest = named.filter_map(|(kind, name)| reach(*kind, name, principal)).max();
         if !self.is_negated {
             return closest;
         }

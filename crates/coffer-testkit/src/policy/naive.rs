@@ -112,9 +112,11 @@ fn statement_matches(case: &Case, statement: &Value, effect: &str, variables: bo
         }
     }
     let named = if !statement["Principal"].is_null() {
-        names(case, &statement["Principal"]).max()?
+        // Left open by the guide: a provider's token under `*`. Only what names the provider trusts it.
+        let is_token = case.0["principal"]["type"] == "federated";
+        names(case, &statement["Principal"], !(is_token && effect == "Allow")).max()?
     } else if !statement["NotPrincipal"].is_null() {
-        let named = names(case, &statement["NotPrincipal"]).max();
+        let named = names(case, &statement["NotPrincipal"], true).max();
         // "… will always deny any IAM principal that has a permissions boundary attached." The rest is left open.
         let spared = match effect {
             "Deny" => named == Some(Named::Itself) && case.0["boundary"].is_null(),
@@ -136,7 +138,11 @@ fn statement_matches(case: &Case, statement: &Value, effect: &str, variables: bo
     hold.then_some(named)
 }
 
-fn names<'a>(case: &'a Case, principals: &'a Value) -> impl Iterator<Item = Named> + 'a {
+fn names<'a>(
+    case: &'a Case,
+    principals: &'a Value,
+    is_in_everybody: bool,
+) -> impl Iterator<Item = Named> + 'a {
     let pairs: Vec<(String, String)> = match principals {
         Value::Object(kinds) => kinds
             .iter()
@@ -149,7 +155,7 @@ fn names<'a>(case: &'a Case, principals: &'a Value) -> impl Iterator<Item = Name
     let (arn, role, account, id) = (of("arn"), of("role_arn"), of("account"), of("unique_id"));
     let (service, provider) = (of("name"), of("provider"));
     pairs.into_iter().filter_map(move |(kind, name)| match kind.as_str() {
-        "AWS" if name == "*" => Some(Named::Itself),
+        "AWS" if name == "*" => is_in_everybody.then_some(Named::Itself),
         // "The account ARN and the shortened account ID behave the same way."
         "AWS" if name == account || name == format!("arn:aws:iam::{account}:root") => {
             Some(if principal == "root" { Named::Itself } else { Named::Account })

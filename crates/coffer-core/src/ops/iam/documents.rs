@@ -69,7 +69,12 @@ fn narrows(condition: &Condition, key: &str) -> bool {
         operator.comparison,
         Comparison::StringEquals | Comparison::StringEqualsIgnoreCase | Comparison::StringLike
     );
-    let is_any = |value: &str| value.chars().all(|character| matches!(character, '*' | '?'));
+    // `repo:*` is everybody's repository, and a variable may be the token's own word.
+    let is_any = |value: &str| {
+        let literal = value.split(['*', '?']).next().unwrap_or_default();
+        let name = literal.split_once(':').map_or(literal, |(_, name)| name);
+        !name.contains(|character: char| character.is_ascii_alphanumeric()) || value.contains("${")
+    };
     condition.key.text.eq_ignore_ascii_case(key)
         && is_positive
         && !operator.is_negated

@@ -20,8 +20,9 @@ use crate::records::access::{self, Entity};
 use crate::transaction::Transaction;
 use crate::{Context, Error};
 
-/// Most characters of policies that a page looks at, each as often as there are results.
-const PAGE_CHARS_MAX: usize = 20_000_000;
+/// Most characters that a page compares: those of the policies with those of the longest text that they are asked about, which a
+/// pattern full of wildcards takes, for each result.
+const PAGE_COMPARISONS_MAX: usize = 100_000_000;
 
 /// What is tried: every action on every resource.
 #[derive(Clone, Debug, Default)]
@@ -373,8 +374,13 @@ impl Simulated {
         let questions =
             self.actions.iter().flat_map(|action| resources.iter().map(move |resource| (action, resource)));
         let questions = questions.enumerate().map(|(at, question)| (format!("{at:08}"), question));
-        let at_once = PAGE_CHARS_MAX / sources.chars().max(1);
-        let max_items = self.page.max_items.min(u32::try_from(at_once).unwrap_or(u32::MAX)).max(1);
+        let comparisons = sources.chars().max(1).saturating_mul(self.longest_text());
+        let at_once = PAGE_COMPARISONS_MAX / comparisons;
+        if at_once == 0 {
+            let text = "The policies and the longest of ResourceArns and ContextKeyValues are too long to be tried with each other.";
+            return Err(invalid(text.to_owned()));
+        }
+        let max_items = self.page.max_items.min(u32::try_from(at_once).unwrap_or(u32::MAX));
         let page = Page { max_items, marker: self.page.marker.clone() };
         let asked = paginate(context, transaction, listing, &page, questions)?;
 
@@ -409,6 +415,13 @@ impl Simulated {
         };
         let items = asked.items.into_iter().map(answer).collect();
         Ok(SimulationResults(Paged { items, marker: asked.marker }))
+    }
+
+    /// Of what patterns are compared with.
+    fn longest_text(&self) -> usize {
+        let values = self.context.iter().flat_map(|entry| &entry.values);
+        let texts = self.actions.iter().chain(&self.resources).chain(values);
+        texts.map(String::len).max().unwrap_or_default().max(1)
     }
 
     fn known(&self) -> ContextMap {
@@ -453,8 +466,9 @@ impl Sources {
 
     /// What the policies ask for and nothing was said of.
     fn keys_missing_in(&self, context: &[ContextEntry]) -> Vec<String> {
+        let told: BTreeSet<String> = context.iter().map(|entry| entry.key.to_ascii_lowercase()).collect();
         let mut keys = keys_of(self.all());
-        keys.retain(|key| !context.iter().any(|entry| entry.key.eq_ignore_ascii_case(key)));
+        keys.retain(|key| !told.contains(&key.to_ascii_lowercase()));
         keys
     }
 
@@ -506,13 +520,9 @@ fn is_within_boundary(explanation: &Explanation<'_>) -> bool {
 }
 
 fn keys_of<'a>(sources: impl Iterator<Item = &'a Source>) -> Vec<String> {
-    let mut keys: Vec<String> = Vec::new();
-    for key in sources.flat_map(|source| source.document.context_keys()) {
-        if !keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-            keys.push(key.to_owned());
-        }
-    }
-    keys
+    let mut seen = BTreeSet::new();
+    let keys = sources.flat_map(|source| source.document.context_keys());
+    keys.filter(|key| seen.insert(key.to_ascii_lowercase())).map(str::to_owned).collect()
 }
 
 impl DirectoryOperation for SimulateCustomPolicy {
