@@ -382,14 +382,35 @@ def test_token_of_a_file(agents, tmp_path):
 
 
 def test_too_many_connections(agents, tmp_path):
-    agent = agents("--max-connections", "2", "--no-prefetch", manifest=slow_manifest(tmp_path))
+    (tmp_path / "value").write_text("v")
+    given = ["--max-connections", "2", "--no-prefetch", "--socket", tmp_path / "agent.sock"]
+    agent = agents(*given, manifest=slow_manifest(tmp_path))
     host, port = agent.endpoint.removeprefix("http://").split(":")
     held = [socket.create_connection((host, int(port))) for _ in range(2)]
     time.sleep(0.3)
-    assert agent.ask("/v1/KEY")[::2] == (429, b"Connection limit exceeded")
+    crowded = http.client.HTTPConnection(agent.endpoint.removeprefix("http://"), timeout=10)
+    crowded.request("GET", "/v1/KEY", headers={"X-Vault-Token": TOKEN})
+    answer = crowded.getresponse()
+    assert (answer.status, answer.getheader("connection"), answer.read()) == (429, "close", b"Connection limit exceeded")
     assert agent.ask("/ping")[0] == 200
+    # Who shows no token has gone after a while, and the other door was open all the time.
+    assert ask_socket(tmp_path / "agent.sock", "/v1/KEY").startswith(b"HTTP/1.1 200")
+    deadline = time.monotonic() + 20
+    while agent.ask("/v1/KEY")[0] == 429:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     for stream in held:
         stream.close()
+    # Who showed it may stay: between requests, and while an answer takes its time.
+    slow_manifest(tmp_path, "7")
+    assert agent.ask("/v1/KEY?refreshNow=1")[0] == 200
+    kept = http.client.HTTPConnection(agent.endpoint.removeprefix("http://"), timeout=10)
+    for pause in (0, 6):
+        time.sleep(pause)
+        kept.request("GET", "/v1/KEY", headers={"X-Vault-Token": TOKEN})
+        answer = kept.getresponse()
+        assert answer.status == 200 and answer.read()
+    kept.close()
     agent.stop()
 
 
@@ -421,4 +442,9 @@ def test_words(tmp_path):
             [serving.binary_path(), "agent", *arguments], cwd=tmp_path, env=environment, capture_output=True, timeout=20
         )
         assert done.returncode == code, done.stderr
+    for token in ["x", "fifteen-letters", "two words of more than 16"]:
+        done = subprocess.run(
+            [serving.binary_path(), "agent"], cwd=tmp_path, env=environment | {"AWS_TOKEN": token}, capture_output=True, timeout=20
+        )
+        assert done.returncode == 7 and b"holds no token" in done.stderr, done.stderr
     assert pathlib.Path(serving.binary_path()).exists()

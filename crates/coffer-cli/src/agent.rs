@@ -9,6 +9,7 @@ pub(crate) mod fallback;
 pub(crate) mod listeners;
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod prompt;
 pub(crate) mod question;
 pub(crate) mod token;
 pub(crate) mod values;

@@ -9,8 +9,9 @@ use std::io;
 use std::net::TcpListener as StdTcpListener;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use tokio::time::{sleep, timeout};
 use crate::agent::answer;
 use crate::agent::log::Log;
 use crate::agent::metrics::{self, Requests};
+use crate::agent::prompt::Prompt;
 use crate::agent::question::{self, Asked, Refused};
 use crate::agent::token::Token;
 use crate::agent::values::{Unanswered, Values};
@@ -39,6 +41,10 @@ const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 const ID_HEADERS: [&str; 2] = ["x-amzn-trace-id", "x-request-id"];
 /// How long a request may take to arrive, and a connection may be idle.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(61);
+/// How long a connection may stay that has shown no token yet.
+const STRANGER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the other side may take nothing of an answer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Most bytes of a request.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Connections beyond the limit that may ask whether the agent is there.
@@ -54,8 +60,28 @@ pub(crate) struct Agent {
     pub(crate) connections_max: usize,
     pub(crate) users: Vec<u32>,
     pub(crate) requests: Requests,
-    pub(crate) connections: AtomicUsize,
+    pub(crate) tcp: AtomicUsize,
+    /// Counted apart: whoever fills the one door does not shut the other.
+    pub(crate) socket: AtomicUsize,
     pub(crate) log: Log,
+}
+
+/// Through which door a connection came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Who it is, a token has to show.
+    Tcp,
+    /// Who it is, the kernel has said.
+    Socket,
+}
+
+impl Agent {
+    fn connections(&self, door: Door) -> &AtomicUsize {
+        match door {
+            Door::Tcp => &self.tcp,
+            Door::Socket => &self.socket,
+        }
+    }
 }
 
 /// A Unix socket, whose file is removed with this.
@@ -104,7 +130,7 @@ pub(crate) async fn serve_tcp(agent: Arc<Agent>, listener: StdTcpListener) -> io
                 if stream.set_nodelay(true).is_err() || (is_loopback && stream.set_ttl(1).is_err()) {
                     continue;
                 }
-                tokio::spawn(serve_connection(Arc::clone(&agent), stream, false));
+                tokio::spawn(serve_connection(Arc::clone(&agent), stream, Door::Tcp));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
@@ -117,7 +143,7 @@ pub(crate) async fn serve_socket(agent: Arc<Agent>, socket: SocketFile) -> io::R
         match socket.listener.accept().await {
             Ok((stream, _)) => match stream.peer_cred() {
                 Ok(peer) if agent.users.contains(&peer.uid()) => {
-                    tokio::spawn(serve_connection(Arc::clone(&agent), stream, true));
+                    tokio::spawn(serve_connection(Arc::clone(&agent), stream, Door::Socket));
                 }
                 _ => {
                     agent.requests.strangers.fetch_add(1, Ordering::Relaxed);
@@ -131,22 +157,29 @@ pub(crate) async fn serve_socket(agent: Arc<Agent>, socket: SocketFile) -> io::R
 async fn serve_connection(
     agent: Arc<Agent>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    is_known: bool,
+    door: Door,
 ) {
-    let counted = agent.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    let counted = agent.connections(door).fetch_add(1, Ordering::Relaxed) + 1;
     if counted <= agent.connections_max + PINGS_MAX {
         let is_crowded = counted > agent.connections_max;
-        let service = service_fn(|request| {
+        let is_known = &AtomicBool::new(door == Door::Socket);
+        let service = service_fn(|request: Request<Incoming>| {
             let agent = Arc::clone(&agent);
-            async move { Ok::<_, Infallible>(answer_to(agent, request, is_known, is_crowded).await) }
+            let is_trusted = door == Door::Socket || shows_token(&agent.token, request.headers());
+            is_known.fetch_or(is_trusted, Ordering::Relaxed);
+            async move { Ok::<_, Infallible>(answer_to(agent, request, is_trusted, is_crowded).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIME_MAX)
             .max_buf_size(REQUEST_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Prompt::new(stream, WRITE_TIME_MAX)), service);
+        let mut connection = pin!(connection);
         // It fails if the client has gone.
-        drop(connection.await);
+        let is_over = timeout(STRANGER_TIME_MAX, connection.as_mut()).await.is_ok();
+        if !is_over && is_known.load(Ordering::Relaxed) {
+            drop(connection.await);
+        }
     } else {
         let refused = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 25\r\nconnection: close\r\n\r\nConnection limit exceeded";
         let mut stream = stream;
@@ -154,13 +187,13 @@ async fn serve_connection(
         drop(timeout(Duration::from_secs(1), written).await);
         agent.requests.count(429);
     }
-    agent.connections.fetch_sub(1, Ordering::Relaxed);
+    agent.connections(door).fetch_sub(1, Ordering::Relaxed);
 }
 
 async fn answer_to(
     agent: Arc<Agent>,
     request: Request<Incoming>,
-    is_known: bool,
+    is_trusted: bool,
     is_crowded: bool,
 ) -> Response<Full<Bytes>> {
     let (parts, _body) = request.into_parts();
@@ -172,12 +205,11 @@ async fn answer_to(
     } else if !is_free && FORWARDED.iter().any(|name| parts.headers.contains_key(*name)) {
         Err(Refused::new(StatusCode::BAD_REQUEST, "Forwarded"))
     } else {
-        let is_trusted = is_known || shows_token(&agent.token, &parts.headers);
         question::read(&parts.method, path, parts.uri.query(), &agent.prefix, is_trusted)
     };
     let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
     let id = id.map(|id| id.chars().take(256).collect::<String>());
-    let (response, secret, stale) = match asked {
+    let (mut response, secret, stale) = match asked {
         Ok(Asked::Ping) => (text(StatusCode::OK, "healthy"), String::new(), None),
         Ok(Asked::Metrics) => {
             let counts = metrics::text(&agent.requests, &agent.values);
@@ -230,6 +262,10 @@ async fn answer_to(
         Err(refused) => (text(refused.status, &refused.text), String::new(), None),
     };
     let status = response.status().as_u16();
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        // The next one may find room.
+        response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
     agent.requests.count(status);
     if !is_free {
         agent.log.request(id.as_deref(), &secret, status, stale, began.elapsed());

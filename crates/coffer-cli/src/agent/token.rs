@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use coffer_crypto::{Random, SystemRandom, constant_time_eq};
@@ -16,6 +16,10 @@ use crate::failure::Stop;
 
 /// The variables the AWS agent looks at, in its order.
 const VARIABLES: [&str; 3] = ["AWS_TOKEN", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+/// What a token is.
+const WHAT: &str = "a word of 16 letters or more";
+/// Shortest token.
+const TOKEN_BYTES_MIN: usize = 16;
 /// Largest token.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
@@ -35,7 +39,11 @@ impl Token {
         if let Some(text) = VARIABLES.into_iter().find_map(set) {
             return match text.strip_prefix("file://") {
                 Some(path) => Self::of_file(Path::new(path), false),
-                None => Ok(Self { text, file: None }),
+                None if is_token(&text) => Ok(Self { text, file: None }),
+                None => {
+                    let what = format!("the environment holds no token: {WHAT}");
+                    Err(Stop::new(FailureKind::Refused, what).with_hint("name a file: --token-file FILE"))
+                }
             };
         }
         let Some(folder) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|f| f.is_absolute())
@@ -49,6 +57,13 @@ impl Token {
     }
 
     fn of_file(file: &Path, may_make: bool) -> Result<Self, Stop> {
+        let failed = |kind, what: &str| Stop::new(kind, format!("`{}` {what}", file.display()));
+        if fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+            let what = "holds the token, and everybody may read or write it";
+            return Err(
+                failed(FailureKind::Denied, what).with_hint("chmod o= it, and put another token in it")
+            );
+        }
         let text = match fs::read_to_string(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_make => make(file),
             read => read.map(Zeroizing::new),
@@ -63,9 +78,9 @@ impl Token {
                 .with_hint("name a file of your own: --token-file FILE")
         })?;
         let text = Zeroizing::new(text.trim().to_owned());
-        if text.len() < 16 || text.len() > TOKEN_BYTES_MAX || text.contains(char::is_whitespace) {
-            let what = format!("`{}` holds no token: a word of 16 letters or more", file.display());
-            return Err(Stop::new(FailureKind::Refused, what).with_hint("remove it, and one is made"));
+        if !is_token(&text) {
+            let what = format!("holds no token: {WHAT}");
+            return Err(failed(FailureKind::Refused, &what).with_hint("remove it, and one is made"));
         }
         Ok(Self { text, file: Some(file.to_owned()) })
     }
@@ -74,6 +89,10 @@ impl Token {
     pub(crate) fn is(&self, shown: &[u8]) -> bool {
         constant_time_eq(shown, self.text.as_bytes())
     }
+}
+
+fn is_token(text: &str) -> bool {
+    (TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_whitespace)
 }
 
 fn make(file: &Path) -> io::Result<Zeroizing<String>> {
@@ -88,7 +107,7 @@ fn make(file: &Path) -> io::Result<Zeroizing<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -105,6 +124,10 @@ mod tests {
         assert!(again.is(written.trim().as_bytes()));
         for wrong in [&b""[..], b"x", &written.as_bytes()[..63], written.as_bytes()] {
             assert!(!again.is(wrong));
+        }
+        for (mode, expected) in [(0o640, true), (0o604, false), (0o602, false), (0o600, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Token::of_file(&file, true).is_ok(), expected, "{mode:o}");
         }
         for text in ["", "short", "two words of more than 16"] {
             fs::write(&file, text).unwrap();

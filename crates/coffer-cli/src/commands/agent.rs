@@ -100,7 +100,8 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
         connections_max: arguments.max_connections as usize,
         users,
         requests: Default::default(),
-        connections: AtomicUsize::new(0),
+        tcp: AtomicUsize::new(0),
+        socket: AtomicUsize::new(0),
         log,
     });
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(THREADS_MAX).build()?;
