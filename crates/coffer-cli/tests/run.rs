@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::Folder;
+use support::{Folder, heeding};
 
 const MANIFEST: &str = "[secrets.API_KEY]\n[secrets.EXTRA]\nrequired = false\n[profiles.development]\nchain = [\"env\", \"dotenv:.env\"]\n";
 
@@ -25,7 +25,7 @@ fn folder() -> Folder {
 }
 
 fn running(folder: &Folder, arguments: &[&str]) -> Child {
-    let mut command = folder.command(arguments);
+    let mut command = heeding(&folder.command(arguments));
     // In a group that has no terminal, wherever the tests are run.
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

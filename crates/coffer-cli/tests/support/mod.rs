@@ -190,14 +190,11 @@ impl Folder {
         let echoes = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
         let mut plain = self.command(arguments);
         plain.envs(variables.iter().copied());
+        let heeding = heeding(&plain);
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(plain.get_program()).args(arguments).current_dir(self.path());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        command.args(["--ctty", "--wait"]).arg(heeding.get_program()).args(heeding.get_args());
+        command.current_dir(self.path());
+        set_environment_of(&plain, &mut command);
         let ends = [&terminal; 3].map(|terminal| terminal.try_clone().unwrap());
         let [stdin, stdout, stderr] = ends;
         let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().ok()?;
@@ -229,12 +226,7 @@ impl Folder {
         let plain = self.command(arguments);
         let mut command = Command::new("setsid");
         command.arg("--wait").arg(plain.get_program()).args(arguments).current_dir(self.path());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        set_environment_of(&plain, &mut command);
         let output = command.stdin(terminal).output().ok()?;
         Some((code_of(output.status), String::from_utf8(output.stderr).unwrap()))
     }
@@ -388,6 +380,24 @@ fn within_a_minute<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing came of it within a minute");
         sleep(Duration::from_millis(10));
+    }
+}
+
+/// The command, heeding the signals that whoever began the tests may have had ignored, by `nohup` or in the background.
+pub(crate) fn heeding(plain: &Command) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,QUIT").arg(plain.get_program()).args(plain.get_args());
+    plain.get_current_dir().map(|folder| command.current_dir(folder));
+    set_environment_of(plain, &mut command);
+    command
+}
+
+fn set_environment_of(plain: &Command, command: &mut Command) {
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
 }
 
