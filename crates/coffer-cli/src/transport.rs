@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use coffer_server::home::{Home, data_dir};
-use coffer_server::{Limits, ServeError, ServeOptions, TlsError, TlsIdentity, names_of_this_machine};
+use coffer_server::{
+    Limits, ServeError, ServeOptions, TlsError, TlsIdentity, check_oidc_keys, names_of_this_machine,
+};
 use coffer_wire_local::{Failure, FailureKind};
 
 use crate::arguments::{LimitArguments, Transport};
@@ -43,8 +45,9 @@ impl Transport {
         options
     }
 
-    /// A listener that can't be had is told before anything is opened, made or imported.
+    /// A listener that can't be had, or a file that has no keys, is told before anything is opened, made or imported.
     pub(crate) fn ensure_free(&self) -> Result<(), Stop> {
+        check_oidc_keys(&self.oidc_keys).map_err(serve_failed)?;
         let aws = TcpListener::bind(self.listen)
             .map_err(|source| serve_failed(ServeError::Listen { address: self.listen, source }))?;
         if let Some(address) = self.metrics_listen {
@@ -237,6 +240,16 @@ pub(crate) fn serve_failed(error: ServeError) -> Stop {
         ServeError::Tls(_) => (
             FailureKind::Refused,
             Some("give a certificate and its key in PEM, or leave both out for one of the store's own"),
+        ),
+        ServeError::OidcKeys { source, .. } => (
+            match source.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::NotFound) => FailureKind::NotFound,
+                Some(io::ErrorKind::PermissionDenied) => FailureKind::Denied,
+                Some(_) | None => FailureKind::Refused,
+            },
+            Some(
+                "--oidc-keys takes ISSUER=FILE, with a file that is there: the issuer's JSON Web Key Set, {\"keys\": […]}; without it the issuer is asked",
+            ),
         ),
         ServeError::Socket { .. } | ServeError::Thread(_) | ServeError::Close(_) => {
             (FailureKind::Unavailable, None)

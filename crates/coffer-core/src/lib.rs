@@ -61,7 +61,10 @@ pub use crate::start::{
     AuditFacts, AuditFailure, CoreOptions, Founding, FoundingUser, NODE, OpenAudit, Parts, StartError,
 };
 pub use crate::transaction::Transaction;
-pub use crate::web_identity::{FetchError, IssuerSource, WebIdentity, WebIdentityError};
+pub use crate::web_identity::{
+    FetchError, ISSUER_KEYS_BYTES_MAX, IssuerKeysError, IssuerSource, WebIdentity, WebIdentityError,
+    check_issuer_keys,
+};
 
 /// Hashing for doors, which have no other way to it.
 pub mod digest {

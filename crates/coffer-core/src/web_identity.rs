@@ -24,7 +24,7 @@ mod keys;
 mod token;
 
 pub(crate) use issuers::IssuerKeys;
-pub use issuers::{FetchError, IssuerSource};
+pub use issuers::{FetchError, ISSUER_KEYS_BYTES_MAX, IssuerKeysError, IssuerSource, check_issuer_keys};
 
 use json::{Json, Object};
 use token::Token;

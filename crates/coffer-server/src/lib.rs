@@ -32,6 +32,7 @@ mod worker;
 
 pub use cache_size::{CacheSize, NotACacheSize};
 pub use dev::{DEV_BANNER, DevSettings, dev_core};
+pub use issuers::check_oidc_keys;
 pub use options::{BODY_BYTES_FREE, Limits, ServeError, ServeOptions, Warn, Watcher};
 pub use serve::{Bound, serve};
 pub use spawn::RuntimeSpawn;

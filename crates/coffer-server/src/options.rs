@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -173,6 +174,17 @@ pub enum ServeError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A file that was to give the keys of an identity provider does not.
+    #[error("no keys of `{}` in `{}`", issuer.as_str(), path.display())]
+    OidcKeys {
+        /// Whose.
+        issuer: IssuerUrl,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// There is no certificate to show.
     #[error(transparent)]

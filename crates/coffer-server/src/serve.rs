@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::current::CurrentCore;
-use crate::issuers::IssuerClient;
+use crate::issuers::{IssuerClient, check_oidc_keys};
 use crate::metrics::ServerMetrics;
 use crate::socket::LocalListener;
 use crate::sources::SourceCounts;
@@ -77,6 +77,7 @@ pub async fn serve(
         }
     };
     options.check(address)?;
+    check_oidc_keys(&options.oidc_keys)?;
     let metrics_listener = match (&options.passed.metrics, options.metrics_listen) {
         (Some(passed), _) => Some(adopted(passed, address)?),
         (None, Some(address)) => Some(
@@ -95,7 +96,7 @@ pub async fn serve(
         keeper.as_ref().map(|keeper| tls::acceptor(keeper.shown())).transpose().map_err(ServeError::Tls)?;
 
     let (at_once, stop_at_once) = watch::channel(false);
-    let issuers = Arc::new(IssuerClient::new(options.oidc_keys));
+    let issuers = Arc::new(IssuerClient::new(options.oidc_keys, Arc::clone(&options.warn)));
     core.use_issuers(Arc::clone(&issuers) as Arc<dyn IssuerSource>);
     let current = CurrentCore::new(core);
     let shared = Arc::new(Shared {

@@ -1,6 +1,7 @@
 //! An identity provider in memory: keys made at test time, what it publishes, and tokens.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,12 +18,18 @@ use serde_json::{Value, json};
 pub struct Published {
     answers: Mutex<HashMap<String, Result<Vec<u8>, FetchError>>>,
     asked: AtomicUsize,
+    failures: Mutex<Vec<String>>,
 }
 
 impl Published {
     /// Lets a URL answer.
     pub fn set(&self, url: &str, answer: Result<Vec<u8>, FetchError>) {
         self.answers.lock().expect("no test panics with it").insert(url.to_owned(), answer);
+    }
+
+    /// What the operator was told since this was last asked.
+    pub fn failures(&self) -> Vec<String> {
+        std::mem::take(&mut self.failures.lock().expect("no test panics with it"))
     }
 
     /// How often anything was asked for.
@@ -39,10 +46,17 @@ impl IssuerSource for Published {
     fn get<'a>(&'a self, url: &'a str, bytes_max: usize) -> BoxFuture<'a, Result<Vec<u8>, FetchError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let answers = self.answers.lock().expect("no test panics with it");
-        let answer = answers.get(url).cloned().unwrap_or(Err(FetchError::Useless));
-        let answer = answer
-            .and_then(|bytes| if bytes.len() > bytes_max { Err(FetchError::Useless) } else { Ok(bytes) });
+        let answer =
+            answers.get(url).cloned().unwrap_or_else(|| Err(FetchError::useless("nothing is there")));
+        let answer = answer.and_then(|bytes| {
+            if bytes.len() > bytes_max { Err(FetchError::useless("too long")) } else { Ok(bytes) }
+        });
         Box::pin(std::future::ready(answer))
+    }
+
+    fn note_failure(&self, _: &IssuerUrl, error: &FetchError) {
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        self.failures.lock().expect("no test panics with it").push(format!("{error}: {cause}"));
     }
 }
 

@@ -56,6 +56,10 @@ impl IssuerSource for Source {
             self.published.get(url, bytes_max).await
         })
     }
+
+    fn note_failure(&self, issuer: &IssuerUrl, error: &FetchError) {
+        self.published.note_failure(issuer, error);
+    }
 }
 
 /// A world with an issuer that its account has a provider for, and a role that trusts one subject.
@@ -626,7 +630,7 @@ fn keys_are_asked_for_seldom_and_follow_the_issuers() {
 
     // An issuer that is not there for a while: what is known is good, and no longer than a day.
     for part in ["/.well-known/openid-configuration", "/keys"] {
-        scene.issuer.published.set(&format!("{GITHUB}{part}"), Err(FetchError::Unreachable));
+        scene.issuer.published.set(&format!("{GITHUB}{part}"), Err(FetchError::unreachable("away")));
     }
     scene.world.clock.advance_millis(2 * 3_600_000);
     assert_eq!(status(&renewed()), "");
@@ -640,13 +644,14 @@ fn old_keys_are_not_good_once_the_issuer_answers_otherwise() {
     let scene = Scene::new("RS256");
     let code = || scene.assume("deploy", &scene.token(&json!({}))).code().to_owned();
     assert_eq!(code(), "");
-    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::Useless));
+    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::useless("404")));
     scene.world.clock.advance_millis(59 * 60_000);
     assert_eq!(code(), "", "within the hour");
     scene.world.clock.advance_millis(60_000);
     assert_eq!(code(), "InvalidIdentityToken");
+    assert_eq!(scene.issuer.published.failures(), ["the answer is of no use: 404"]);
     // Nor when it does not answer after that.
-    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::Unreachable));
+    scene.issuer.published.set(&format!("{GITHUB}/keys"), Err(FetchError::unreachable("away")));
     scene.world.clock.advance_millis(60_000);
     assert_eq!(code(), "IDPCommunicationError");
 }
@@ -676,7 +681,7 @@ fn keys_that_were_given_are_good_as_long_as_they_are_there() {
     let keys = json!({"keys": [public_key("k1", &scene.pair)]});
     for (what, given, expected) in [
         ("there", Ok(keys.clone()), ""),
-        ("deleted", Err(FetchError::Unreachable), "IDPCommunicationError"),
+        ("deleted", Err(FetchError::unreachable("away")), "IDPCommunicationError"),
         ("there again", Ok(keys.clone()), ""),
         ("emptied", Ok(json!("")), "InvalidIdentityToken"),
         ("whole again", Ok(keys), ""),

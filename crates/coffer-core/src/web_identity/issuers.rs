@@ -5,6 +5,8 @@
 //! not have, it is asked again only after a while.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffer_crypto::{SignatureAlgorithm, SignaturePublicKey};
@@ -17,7 +19,7 @@ use crate::Clock;
 use crate::records::OidcProvider;
 
 /// Most bytes of a document or a set of keys.
-const BYTES_MAX: usize = 256 * 1024;
+pub const ISSUER_KEYS_BYTES_MAX: usize = 256 * 1024;
 /// How long what an issuer said counts, and how often it is asked.
 struct Terms {
     /// Keys are asked for anew after this long.
@@ -54,17 +56,73 @@ pub trait IssuerSource: Send + Sync {
 
     /// What stands at a URL, at most so many bytes.
     fn get<'a>(&'a self, url: &'a str, bytes_max: usize) -> BoxFuture<'a, Result<Vec<u8>, FetchError>>;
+
+    /// Is told when there are no keys, for whoever looks after the server.
+    fn note_failure(&self, issuer: &IssuerUrl, error: &FetchError);
 }
 
-/// Why there is no answer of an issuer's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum FetchError {
-    /// It can't be reached, is too slow, or says that it is not able to answer now.
-    #[error("the issuer could not be reached")]
+/// Why there is no answer of an issuer's. Never has anything of a token.
+#[derive(Clone, Debug)]
+pub struct FetchError {
+    failure: FetchFailure,
+    cause: Arc<dyn Error + Send + Sync>,
+}
+
+/// What kind of answer there was instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FetchFailure {
     Unreachable,
-    /// It answers with something else.
-    #[error("the issuer's answer is of no use")]
     Useless,
+}
+
+impl FetchError {
+    /// It can't be reached, is too slow, or says that it is not able to answer now.
+    pub fn unreachable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { failure: FetchFailure::Unreachable, cause: Arc::from(cause.into()) }
+    }
+
+    /// It answers with something else.
+    pub fn useless(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { failure: FetchFailure::Useless, cause: Arc::from(cause.into()) }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.failure {
+            FetchFailure::Unreachable => "there is no answer",
+            FetchFailure::Useless => "the answer is of no use",
+        })
+    }
+}
+
+impl Error for FetchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// Why something gives a server no keys of an issuer's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum IssuerKeysError {
+    /// It is longer than [`ISSUER_KEYS_BYTES_MAX`].
+    #[error("it is longer than 256 KiB")]
+    TooLong,
+    /// It is something else.
+    #[error("it is no JSON Web Key Set")]
+    NoKeySet,
+    /// No token could be signed with what it has.
+    #[error("it has no public key for signatures")]
+    NoKey,
+}
+
+/// Whether keys that a server is to be given are a set of them, with one at least that a token could be signed with.
+pub fn check_issuer_keys(keys: &[u8]) -> Result<(), IssuerKeysError> {
+    if keys.len() > ISSUER_KEYS_BYTES_MAX {
+        return Err(IssuerKeysError::TooLong);
+    }
+    let set = KeySet::parse(keys).ok_or(IssuerKeysError::NoKeySet)?;
+    if set.is_empty() { Err(IssuerKeysError::NoKey) } else { Ok(()) }
 }
 
 /// The keys of those that were asked.
@@ -94,7 +152,7 @@ struct Kept {
 struct State {
     keys: Option<Kept>,
     /// When it was last asked, and what came of that if no keys did.
-    asked: Option<(Timestamp, Option<FetchError>)>,
+    asked: Option<(Timestamp, Option<FetchFailure>)>,
 }
 
 impl IssuerKeys {
@@ -114,7 +172,8 @@ impl IssuerKeys {
     ) -> Result<SignaturePublicKey, WebIdentityError> {
         let issuer = &provider.url;
         let known = self.known(issuer, provider.facts.created);
-        let is_given = self.source.get().is_some_and(|source| source.given(issuer, BYTES_MAX).is_some());
+        let is_given =
+            self.source.get().is_some_and(|source| source.given(issuer, ISSUER_KEYS_BYTES_MAX).is_some());
         let terms = if is_given { &GIVEN } else { &ASKED };
         let fresh = |state: &State| state.find(key_id, algorithm, clock.now(), terms.fresh_millis);
         let good = |state: &State| {
@@ -139,8 +198,14 @@ impl IssuerKeys {
         }
         if known.state().may_be_asked(clock.now(), terms) {
             // Noted first: whatever ends it in between, it was asked.
-            known.note(clock.now(), Err(FetchError::Unreachable));
-            let told = self.ask(issuer).await;
+            known.note(clock.now(), Err(FetchFailure::Unreachable));
+            let told = match self.source.get() {
+                Some(source) => ask(&**source, issuer).await.map_err(|error| {
+                    source.note_failure(issuer, &error);
+                    error.failure
+                }),
+                None => Err(FetchFailure::Unreachable),
+            };
             known.note(clock.now(), told);
         }
         drop(turn);
@@ -149,22 +214,9 @@ impl IssuerKeys {
             return Ok(key);
         }
         Err(match state.asked {
-            Some((_, Some(FetchError::Unreachable))) => WebIdentityError::IssuerUnreachable,
-            Some((_, Some(FetchError::Useless) | None)) | None => WebIdentityError::NoVerificationKey,
+            Some((_, Some(FetchFailure::Unreachable))) => WebIdentityError::IssuerUnreachable,
+            Some((_, Some(FetchFailure::Useless) | None)) | None => WebIdentityError::NoVerificationKey,
         })
-    }
-
-    async fn ask(&self, issuer: &IssuerUrl) -> Result<KeySet, FetchError> {
-        let source = self.source.get().ok_or(FetchError::Unreachable)?;
-        let keys = match source.given(issuer, BYTES_MAX) {
-            Some(given) => given.await?,
-            None => {
-                let document = source.get(&issuer.discovery_url(), BYTES_MAX).await?;
-                let url = keys_url(issuer, &document).ok_or(FetchError::Useless)?;
-                source.get(&url, BYTES_MAX).await?
-            }
-        };
-        KeySet::parse(&keys).ok_or(FetchError::Useless)
     }
 
     fn known(&self, issuer: &IssuerUrl, made: Timestamp) -> Arc<Known> {
@@ -177,23 +229,39 @@ impl IssuerKeys {
     }
 }
 
+async fn ask(source: &dyn IssuerSource, issuer: &IssuerUrl) -> Result<KeySet, FetchError> {
+    let keys = match source.given(issuer, ISSUER_KEYS_BYTES_MAX) {
+        Some(given) => given.await?,
+        None => {
+            let document = source.get(&issuer.discovery_url(), ISSUER_KEYS_BYTES_MAX).await?;
+            let url = keys_url(issuer, &document).ok_or_else(|| {
+                FetchError::useless(
+                    "its discovery document is another's, or names no place for keys (`jwks_uri`)",
+                )
+            })?;
+            source.get(&url, ISSUER_KEYS_BYTES_MAX).await?
+        }
+    };
+    KeySet::parse(&keys).ok_or_else(|| FetchError::useless(IssuerKeysError::NoKeySet))
+}
+
 impl Known {
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, now: Timestamp, told: Result<KeySet, FetchError>) {
+    fn note(&self, now: Timestamp, told: Result<KeySet, FetchFailure>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
             Ok(keys) => {
                 state.keys = Some(Kept { keys: Arc::new(keys), told: now, is_doubted: false });
                 state.asked = Some((now, None));
             }
-            Err(error) => {
-                if let (FetchError::Useless, Some(kept)) = (error, &mut state.keys) {
+            Err(failure) => {
+                if let (FetchFailure::Useless, Some(kept)) = (failure, &mut state.keys) {
                     kept.is_doubted = true;
                 }
-                state.asked = Some((now, Some(error)));
+                state.asked = Some((now, Some(failure)));
             }
         }
     }

@@ -32,6 +32,11 @@ impl KeySet {
         Some(Self(keys.iter().take(KEYS_MAX).filter_map(published).collect()))
     }
 
+    /// Whether it has none that could sign a token.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The key that signed, if it is told which: by its name, or because there is no other.
     pub(super) fn find(
         &self,
