@@ -280,6 +280,25 @@ def test_what_is_in_use_is_fetched_before_anybody_waits(agents, tmp_path):
     agent.stop()
 
 
+def test_what_is_never_fresh_is_asked_for_by_clients_only(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--ttl", "0s", "--no-prefetch", manifest=slow_manifest(tmp_path))
+    assert agent.secret("KEY")["SecretString"] == "v"
+    time.sleep(2)
+    assert calls(tmp_path) == 1
+    agent.stop()
+
+
+def test_a_name_with_a_time_of_its_own_is_kept_fresh(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--no-prefetch", manifest=slow_manifest(tmp_path) + 'fresh = "2s"\n')
+    assert agent.secret("KEY")["SecretString"] == "v"
+    time.sleep(7)
+    # Every 1.6 seconds or a little later, and not at every look.
+    assert 3 <= calls(tmp_path) <= 6
+    agent.stop()
+
+
 def test_a_start_while_the_store_is_away(agents, tmp_path):
     (tmp_path / "value").write_text("hunter2")
     manifest = slow_manifest(tmp_path)

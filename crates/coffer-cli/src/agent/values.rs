@@ -26,8 +26,19 @@ pub(crate) struct Values {
     pub(crate) fallback: Option<Fallback>,
     /// Given from the sealed file.
     pub(crate) recalled: AtomicU64,
-    used: Mutex<HashMap<String, (Target, Instant)>>,
+    ttl: Duration,
+    used: Mutex<HashMap<String, Use>>,
+    /// Held by the thread that keeps values fresh, so that there is one.
+    freshening: Mutex<()>,
     used_max: usize,
+}
+
+/// What somebody asked for lately.
+struct Use {
+    target: Target,
+    at: Instant,
+    /// When the last fifth of its time begins.
+    due: Instant,
 }
 
 /// Why there is no value.
@@ -52,9 +63,10 @@ impl Values {
         reach: Reach,
         fallback: Option<Fallback>,
         used_max: usize,
+        ttl: Duration,
     ) -> Self {
-        let (recalled, used) = (AtomicU64::new(0), Mutex::default());
-        Self { resolver, store, reach, fallback, recalled, used, used_max }
+        let (recalled, used, freshening) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Self { resolver, store, reach, fallback, recalled, ttl, used, freshening, used_max }
     }
 
     /// Which secret is meant.
@@ -66,7 +78,7 @@ impl Values {
     pub(crate) fn get(&self, question: &Question) -> Result<Resolved, Unanswered> {
         let target = self.target(question)?;
         let found = self.look(&target, question.refresh_now)?;
-        self.note_use(target);
+        self.note_use(target, &found);
         let Some(name) = &question.json_key else { return Ok(found) };
         let missing = |what: &str| {
             let message = format!("`{}` {what}", question.secret_id);
@@ -188,27 +200,64 @@ impl Values {
         }
     }
 
-    fn note_use(&self, target: Target) {
+    fn note_use(&self, target: Target, found: &Resolved) {
+        let fresh = self.fresh(&target);
+        if fresh.is_zero() {
+            return;
+        }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let key = target.key();
         if used.len() >= self.used_max && !used.contains_key(&key) {
-            let oldest = used.iter().min_by_key(|(_, (_, at))| *at).map(|(key, _)| key.clone());
+            let oldest = used.iter().min_by_key(|(_, one)| one.at).map(|(key, _)| key.clone());
             oldest.map(|key| used.remove(&key));
         }
-        used.insert(key, (target, Instant::now()));
+        let at = Instant::now();
+        // What is good for ages needs no looking after.
+        let Some(due) = at.checked_add(left(fresh, found)) else { return };
+        used.insert(key, Use { target, at, due });
     }
 
-    /// Asks for what was asked for lately, so that nobody who asks again waits: what is in the last part of its time is fetched
-    /// anew, the rest is there.
+    /// How long it counts as fresh.
+    fn fresh(&self, target: &Target) -> Duration {
+        let of_need = match target {
+            Target::Name(name) => self.resolver.manifest().need(name).and_then(|need| need.fresh),
+            Target::Document(_) => None,
+        };
+        of_need.unwrap_or(self.ttl)
+    }
+
+    /// The shortest time that anything counts as fresh, if anything does.
+    pub(crate) fn fresh_min(&self) -> Option<Duration> {
+        let of_needs = self.resolver.manifest().needs().filter_map(|need| need.fresh);
+        of_needs.chain([self.ttl]).filter(|fresh| !fresh.is_zero()).min()
+    }
+
+    /// Asks for what was asked for lately and is in the last fifth of its time, so that nobody who asks again waits. Nothing, if
+    /// another thread is still at it.
     pub(crate) fn keep_fresh(&self) {
+        let Ok(_freshening) = self.freshening.try_lock() else { return };
+        let now = Instant::now();
         let targets: Vec<Target> = {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            used.retain(|_, (_, at)| at.elapsed() < IDLE_MAX);
-            used.values().map(|(target, _)| target.clone()).collect()
+            used.retain(|_, one| one.at.elapsed() < IDLE_MAX);
+            used.values().filter(|one| one.due <= now).map(|one| one.target.clone()).collect()
         };
         for target in targets {
-            // Whoever asks for it hears why it can't be had.
-            drop(self.look(&target, false));
+            let found = self.look(&target, false);
+            let fresh = self.fresh(&target);
+            let wait = match found {
+                Ok(found) => left(fresh, &found),
+                Err(Unanswered::Failed(kind, _)) if kind.is_transient() => fresh / 5,
+                // Whoever asks for it hears why it can't be had.
+                Err(_) => Duration::MAX,
+            };
+            let due = Instant::now().checked_add(wait);
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            match (due, used.get_mut(&target.key())) {
+                (Some(due), Some(one)) => one.due = due,
+                (None, _) => drop(used.remove(&target.key())),
+                (Some(_), None) => {}
+            }
         }
     }
 
@@ -245,6 +294,14 @@ fn in_vain(asked: &Asked) -> Option<(Reference, ErrorKind)> {
     };
     let reference: Reference = asked.place.parse().ok()?;
     (reference.is_of_store() || reference.scheme() == Scheme::Exec).then_some((reference, kind))
+}
+
+/// How long until the last fifth of its time begins.
+fn left(fresh: Duration, found: &Resolved) -> Duration {
+    match found.stale {
+        None => (fresh - fresh / 5).saturating_sub(found.age),
+        Some(_) => fresh / 5,
+    }
 }
 
 fn failed((kind, message): (ErrorKind, String)) -> Unanswered {

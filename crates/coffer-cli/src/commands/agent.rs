@@ -83,8 +83,14 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
         (false, false) => Reach::Store,
         (false, true) => Reach::References,
     };
-    let values =
-        Values::new(resolver, arguments.store.clone(), reach, fallback, arguments.cache_size as usize);
+    let values = Values::new(
+        resolver,
+        arguments.store.clone(),
+        reach,
+        fallback,
+        arguments.cache_size as usize,
+        arguments.ttl,
+    );
     let listener = TcpListener::bind(arguments.listen).map_err(|error| {
         Stop::new(FailureKind::Unavailable, format!("cannot listen on {}: {error}", arguments.listen))
             .with_hint("name another address: --listen 127.0.0.1:2774")
@@ -146,7 +152,8 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
             notifier.ready(&format!("giving secrets on http://{address}"));
         }
         let mut saving = interval(SAVE_EVERY);
-        let mut freshening = interval((arguments.ttl / 20).clamp(FRESHEN_MIN, FRESHEN_MAX));
+        let fresh_min = agent.values.fresh_min();
+        let mut freshening = interval((fresh_min.unwrap_or_default() / 20).clamp(FRESHEN_MIN, FRESHEN_MAX));
         let well = notifier.as_ref().and_then(Notifier::watchdog);
         let mut well = interval(well.unwrap_or(Duration::from_secs(3600)));
         loop {
@@ -156,7 +163,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
                 _ = hangup.recv() => agent.values.forget_all(),
                 _ = well.tick() => if let Some(notifier) = &notifier { notifier.well() },
                 _ = saving.tick() => save(Arc::clone(&agent), output),
-                _ = freshening.tick() => {
+                _ = freshening.tick(), if fresh_min.is_some() => {
                     let agent = Arc::clone(&agent);
                     tokio::task::spawn_blocking(move || agent.values.keep_fresh());
                 }
