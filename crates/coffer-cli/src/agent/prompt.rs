@@ -96,17 +96,18 @@ mod tests {
             let mut prompt = Prompt::new(here, Duration::from_millis(50));
             let error = prompt.write_all(b"more than four").await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            // Who takes it bit by bit is.
+            // Who takes it bit by bit is, however long all of it takes.
             let mut taken = [0; 12];
             there.read_exact(&mut taken[..4]).await.unwrap();
+            prompt.time_max = Duration::from_secs(2);
             let slowly = async {
                 for bit in taken.chunks_mut(2) {
-                    sleep(Duration::from_millis(20)).await;
-                    there.read_exact(bit).await.unwrap();
+                    sleep(Duration::from_millis(500)).await;
+                    there.read_exact(bit).await?;
                 }
+                Ok(())
             };
-            let (written, ()) = tokio::join!(prompt.write_all(b"twelve bytes"), slowly);
-            written.unwrap();
+            tokio::try_join!(prompt.write_all(b"twelve bytes"), slowly).unwrap();
         });
     }
 }
