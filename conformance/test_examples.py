@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import serving
@@ -58,6 +59,31 @@ def test_the_bot_through_coffer_run(store, bot):
         code, printed, said = run(bot, environment, coffer, "run", *arguments, *program)
         assert (code, lengths(printed)) == (0, expected), said
     assert run(bot, environment, coffer, "check", "--profile", "production")[0] == 0
+
+
+def test_the_bot_that_stays_begins_anew_when_a_key_changes(store, bot):
+    coffer = str(serving.binary_path())
+    given = ["run", "--profile", "production", "--files", "--watch", "--poll", "1s", "--", sys.executable, "bot.py", "--stay"]
+    printed = bot / "printed"
+    running = subprocess.Popen([coffer, *given], cwd=bot, env=store.environment(), stdout=printed.open("wb"))
+
+    def has_printed(times):
+        deadline = time.monotonic() + 30
+        while len(printed.read_text().splitlines()) < times * len(SIX):
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.1)
+        return lengths(printed.read_text())
+
+    try:
+        expected = {name: len(value) for name, value in read_example().items()}
+        assert has_printed(1) == expected
+        renewed = read_example() | {"X_API_KEY": "another"}
+        (bot / ".env").write_text("".join(f"{name}={value}\n" for name, value in renewed.items()))
+        store.run("import", str(bot / ".env"), "--name", "twitter-bot")
+        assert has_printed(2) == expected | {"X_API_KEY": 7}
+    finally:
+        running.terminate()
+        assert running.wait(20) == 143
 
 
 def test_the_bot_through_the_agent(store, bot):

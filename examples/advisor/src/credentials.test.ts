@@ -14,7 +14,7 @@ function helperOf(...answers: (object | string | Error)[]) {
     if (typeof given === "string") return new Response(given, { status: 400 });
     return new Response(JSON.stringify({ SecretString: JSON.stringify(given) }));
   };
-  const settings = { secretId: "x", url: "http://agent", token: "t", fetch: answer as typeof fetch, now: () => seen.now };
+  const settings = { secretId: "x", url: "http://agent", token: () => "t", fetch: answer as typeof fetch, now: () => seen.now };
   return { helper: new CredentialsHelper(settings), seen };
 }
 
@@ -49,4 +49,29 @@ test("errors hold no value, and are not kept", async () => {
   }
   assert.deepEqual(await helper.getApiCredentials(), WHOLE);
   assert.equal(seen.calls, 4);
+});
+
+test("a token that is another one now is read again, and one that is not is shown once", async () => {
+  const shown: unknown[] = [];
+  const agent = (accepted: string) =>
+    (async (_url: unknown, asked?: RequestInit) => {
+      const token = (asked?.headers as Record<string, string>)["X-Aws-Parameters-Secrets-Token"];
+      shown.push(token);
+      if (token !== accepted) return new Response("Bad Token", { status: 403 });
+      return new Response(JSON.stringify({ SecretString: JSON.stringify(WHOLE) }));
+    }) as typeof fetch;
+  const helper = (accepted: string, ...tokens: string[]) =>
+    new CredentialsHelper({
+      secretId: "x",
+      url: "http://agent",
+      token: () => tokens.shift() ?? "last",
+      fetch: agent(accepted),
+      now: () => 0,
+    });
+  assert.deepEqual(await helper("new", "old", "new").getApiCredentials(), WHOLE);
+  assert.deepEqual(shown.splice(0), ["old", "new"]);
+  await assert.rejects(helper("new", "old", "old").getApiCredentials(), {
+    message: "Failed to retrieve API credentials: status 403",
+  });
+  assert.deepEqual(shown, ["old"]);
 });

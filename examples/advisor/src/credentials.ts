@@ -16,7 +16,8 @@ const KEPT_MILLISECONDS = 5 * 60 * 1000;
 export interface Settings {
   readonly secretId: string;
   readonly url: string;
-  readonly token: string;
+  /** The agent's token, which may be another one tomorrow. */
+  readonly token: () => string;
   readonly fetch: typeof fetch;
   readonly now: () => number;
 }
@@ -27,7 +28,7 @@ export function settingsOfEnvironment(environment = process.env): Settings {
   return {
     secretId: environment["SECRET_NAME"] ?? "signal9-advisor/api-credentials",
     url: environment["COFFER_AGENT_URL"] ?? "http://127.0.0.1:2773",
-    token: readFileSync(tokenFile, "utf8").trim(),
+    token: () => readFileSync(tokenFile, "utf8").trim(),
     fetch,
     now: Date.now,
   };
@@ -56,16 +57,12 @@ export class CredentialsHelper {
   }
 
   async #read(): Promise<ApiCredentials> {
-    const { secretId, url, token } = this.#settings;
-    const query = new URLSearchParams({ secretId });
-    let response: Response;
-    try {
-      response = await this.#settings.fetch(`${url}/secretsmanager/get?${query}`, {
-        headers: { "X-Aws-Parameters-Secrets-Token": token },
-        signal: AbortSignal.timeout(10_000),
-      });
-    } catch {
-      throw new Error(`Failed to retrieve API credentials: no agent answers at ${url}`);
+    const token = this.#tokenNow();
+    let response = await this.#ask(token);
+    if (response.status === 403) {
+      // An agent that was started anew may have another token.
+      const another = this.#tokenNow();
+      if (another !== token) response = await this.#ask(another);
     }
     const text = await response.text();
     if (!response.ok) throw new Error(`Failed to retrieve API credentials: ${faultOf(response.status, text)}`);
@@ -77,6 +74,27 @@ export class CredentialsHelper {
       throw new Error("Missing required API credentials");
     }
     return found as unknown as ApiCredentials;
+  }
+
+  #tokenNow(): string {
+    try {
+      return this.#settings.token();
+    } catch {
+      throw new Error("Failed to retrieve API credentials: the agent's token can't be read");
+    }
+  }
+
+  async #ask(token: string): Promise<Response> {
+    const { secretId, url, fetch } = this.#settings;
+    const query = new URLSearchParams({ secretId });
+    try {
+      return await fetch(`${url}/secretsmanager/get?${query}`, {
+        headers: { "X-Aws-Parameters-Secrets-Token": token },
+        signal: AbortSignal.timeout(10_000),
+      });
+    } catch {
+      throw new Error(`Failed to retrieve API credentials: no agent answers at ${url}`);
+    }
   }
 }
 
