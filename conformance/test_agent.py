@@ -359,6 +359,21 @@ def test_what_is_forgotten_is_not_in_the_sealed_file(agents, store, tmp_path):
     assert remembered("other") == [False]
 
 
+def test_a_key_that_systemd_gives(agents, tmp_path):
+    """By an access control list, whose mask stands in the mode where the group's bits do."""
+    (tmp_path / "value").write_text("v")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir(mode=0o700)
+    (credentials / "fallback-key").write_text("ab" * 32)
+    (credentials / "fallback-key").chmod(0o440)
+    fallback = ["--fallback", tmp_path / "values.sealed", "--fallback-key", credentials / "fallback-key"]
+    agent = agents(*fallback, manifest=slow_manifest(tmp_path), CREDENTIALS_DIRECTORY=credentials)
+    assert agent.secret("KEY")["SecretString"] == "v"
+    agent.stop()
+    with pytest.raises(AssertionError, match="others may read it"):
+        agents(*fallback, manifest=slow_manifest(tmp_path))
+
+
 def ask_socket(path, target):
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(str(path))

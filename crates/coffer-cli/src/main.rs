@@ -26,6 +26,7 @@ mod export;
 mod failure;
 mod fault;
 mod fields;
+mod given;
 mod import;
 mod interrupt;
 mod layout;

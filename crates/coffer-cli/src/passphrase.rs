@@ -12,6 +12,7 @@ use coffer_types::SecretBytes;
 use coffer_wire_local::FailureKind;
 
 use crate::failure::Stop;
+use crate::given::bits_of_others;
 use crate::output::Output;
 use crate::terminal;
 
@@ -96,7 +97,10 @@ impl Passphrase {
         let metadata = file.metadata().map_err(failed)?;
         let mode = metadata.mode() & 0o777;
         // A pipe of the shell's has a mode that says nothing.
-        if mode & 0o077 != 0 && !metadata.file_type().is_fifo() && !metadata.file_type().is_char_device() {
+        if mode & bits_of_others(&path) != 0
+            && !metadata.file_type().is_fifo()
+            && !metadata.file_type().is_char_device()
+        {
             self.output.warning(&format!(
                 "others may read `{shown}`, which holds the passphrase and has mode {mode:04o}: chmod 600 it"
             ));

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::failure::Stop;
+use crate::given::bits_of_others;
 
 /// What the sealed bytes are, so that they open as nothing else.
 const PURPOSE: &str = "coffer agent fallback 1";
@@ -321,7 +322,7 @@ fn opened(key: &TokenKey, sealed: &[u8]) -> Option<BTreeMap<String, Entry>> {
 /// The key of the file, which nobody else may read; made if it is not there.
 fn read_key(path: &Path) -> io::Result<Key> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
+        Ok(metadata) if metadata.mode() & bits_of_others(path) != 0 => {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others may read it"));
         }
         Ok(_) => {}
