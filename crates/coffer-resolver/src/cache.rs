@@ -5,13 +5,14 @@
 //! once, so that no later outage brings its value back.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_types::SecretBytes;
 
 use crate::error::{ErrorKind, FetchError};
-use crate::provider::Facts;
+use crate::field::{NoField, field};
+use crate::provider::{Facts, Fetched};
 
 /// How long documents are kept, and how many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,28 @@ pub(crate) struct Cache {
 pub(crate) struct Kept {
     pub(crate) value: Arc<SecretBytes>,
     pub(crate) facts: Arc<Facts>,
+    /// Its fields that were asked for, so that it is taken apart once; they go when it goes.
+    fields: Arc<Mutex<HashMap<String, Arc<SecretBytes>>>>,
+}
+
+impl Kept {
+    /// The field `name` of it.
+    pub(crate) fn field(&self, name: &str) -> Result<Arc<SecretBytes>, NoField> {
+        let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = fields.get(name) {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(field(self.value.expose_secret(), name)?);
+        fields.insert(name.to_owned(), Arc::clone(&value));
+        Ok(value)
+    }
+}
+
+impl From<Fetched> for Kept {
+    fn from(fetched: Fetched) -> Self {
+        let (value, facts) = (Arc::new(fetched.value), Arc::new(fetched.facts));
+        Self { value, facts, fields: Arc::default() }
+    }
 }
 
 struct Entry {
@@ -70,8 +93,8 @@ pub(crate) struct AgeMax {
 
 /// What to do for a caller.
 pub(crate) enum Look {
-    /// Give it this. If `refresh`, fetch it anew behind its back.
-    Fresh { kept: Kept, refresh: bool, age: Duration },
+    /// Give it this. If `refresh`, which begins at `until`, fetch it anew behind its back.
+    Fresh { kept: Kept, refresh: bool, until: Duration, age: Duration },
     /// Fetch it; the caller waits.
     Fetch,
 }
@@ -107,8 +130,9 @@ impl Cache {
             return Look::Fetch;
         }
         // In its last fifth it is fetched anew, so that nobody who asks often ever waits.
-        let refresh = age >= fresh - fresh / 5;
-        Look::Fresh { kept: entry.kept.clone(), refresh, age: now.saturating_sub(entry.asked_at) }
+        let until = entry.read_at.saturating_add(fresh - fresh / 5);
+        let age = now.saturating_sub(entry.asked_at);
+        Look::Fresh { kept: entry.kept.clone(), refresh: now >= until, until, age }
     }
 
     /// A document was read that was asked for at `asked_at`.

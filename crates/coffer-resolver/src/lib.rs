@@ -10,6 +10,7 @@
 // Strangers' bytes arrive here.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::expect_used, clippy::panic))]
 
+mod at_hand;
 mod background;
 mod breaker;
 mod cache;

@@ -59,6 +59,15 @@ impl Scheme {
         }
     }
 
+    /// Whether what it says is kept in memory. The rest is on this machine, answers faster than a cache is worth, and its
+    /// changes show at once.
+    pub(crate) fn is_kept(self) -> bool {
+        match self {
+            Self::Exec | Self::Coffer | Self::Aws | Self::Gcp | Self::Vault => true,
+            Self::Env | Self::Dotenv | Self::File => false,
+        }
+    }
+
     /// Whether a value found in the environment or in a file may be such a reference: stores only. A variable that
     /// anyone set must not run a program.
     pub(crate) fn may_stand_for_a_value(self) -> bool {
@@ -179,6 +188,12 @@ impl Reference {
     /// The document without the field: what is fetched, and what a cache knows it by.
     pub fn document(&self) -> Self {
         Self { field: None, ..self.clone() }
+    }
+
+    /// The part of `text`, which is this as it is written, that names the document: what a cache keeps it by.
+    pub(crate) fn document_of<'a>(&self, text: &'a str) -> &'a str {
+        let field = self.field.as_ref().map_or(0, |field| field.len() + 1);
+        text.get(..text.len() - field).unwrap_or(text)
     }
 
     /// The same document by what its store calls it, which says the region; a version or label is still what was asked for.

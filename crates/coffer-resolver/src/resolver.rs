@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use coffer_types::SecretBytes;
 
+use crate::at_hand::First;
 use crate::background::OnThread;
 use crate::breaker::BreakerState;
 use crate::cache::AgeMax;
 use crate::chain::{Layer, by_switches};
 use crate::clock::{Clock, MachineClock};
 use crate::error::{ErrorKind, FetchError};
-use crate::field::{NoField, field};
+use crate::field::NoField;
 use crate::manifest::{Manifest, Need};
 use crate::provider::{Facts, Observer, Provider};
 use crate::providers::{Coffer, Dotenv, Env, Exec, File};
@@ -38,6 +39,8 @@ pub struct Resolver {
     profile: String,
     chain: Vec<Layer>,
     sources: Sources,
+    /// Names whose value is known to be in a store's document, or nowhere that comes before it.
+    first: HashMap<String, First>,
 }
 
 /// How to resolve.
@@ -156,11 +159,18 @@ impl Resolver {
         let folder = manifest.folder().unwrap_or(surroundings.folder()).to_owned();
         let home = surroundings.variable("COFFER_HOME").unwrap_or(".coffer");
         let home = surroundings.folder().join(home);
+        // Somebody else's environment may change.
+        let is_own = !options.providers.iter().any(|provider| provider.scheme() == Scheme::Env);
+        let is_unset = |name: &str| is_own && surroundings.has_nothing_of(name);
+        let first = manifest
+            .needs()
+            .filter_map(|need| Some((need.name.clone(), First::of(need, &chain, is_unset)?)))
+            .collect();
         let mut providers = usual_providers(surroundings, folder, home);
         providers.extend(options.providers.into_iter().map(|provider| (provider.scheme(), provider)));
         let sources =
             Sources::new(providers, options.policy, options.clock, options.process, options.observer);
-        Ok(Self { manifest, profile, chain, sources })
+        Ok(Self { manifest, profile, chain, sources, first })
     }
 
     /// What is needed.
@@ -181,7 +191,27 @@ impl Resolver {
     /// The value of a name; `None` if it need not be there and is not. A name that the manifest doesn't have is a
     /// required text.
     pub fn get(&self, name: &str) -> Result<Option<Resolved>, Box<Problem>> {
-        self.walk(name).result
+        match self.at_hand(name) {
+            Some(resolved) => Ok(Some(resolved)),
+            None => self.walk(name).result,
+        }
+    }
+
+    /// The value of a name, if it is kept and fresh, and no place before it may have another: no file is read, nobody is
+    /// asked, and nothing is waited for.
+    pub fn at_hand(&self, name: &str) -> Option<Resolved> {
+        self.first.get(name)?.at_hand(&self.sources)
+    }
+
+    /// What `reference` names, if it is kept and fresh; as [`Self::at_hand`].
+    pub fn reference_at_hand(&self, reference: &Reference) -> Option<Resolved> {
+        let place = reference.to_string();
+        let document = self.sources.at_hand(reference.document_of(&place), None)?;
+        let value = match reference.field() {
+            Some(field) => document.kept.field(field).ok()?,
+            None => document.kept.value,
+        };
+        Some(Resolved { value, place, age: document.age, stale: None, facts: document.kept.facts })
     }
 
     /// The same, read after `since`: nothing that was kept stands in, not even while its store can't be asked.
@@ -463,8 +493,8 @@ impl Resolver {
             by_hand: matches!(scheme, Scheme::Env | Scheme::Dotenv),
         };
         let Some(name) = reference.field() else { return Ok(held(Arc::clone(&document.kept.value))) };
-        match field(document.kept.value.expose_secret(), name) {
-            Ok(value) => Ok(held(Arc::new(value))),
+        match document.kept.field(name) {
+            Ok(value) => Ok(held(value)),
             Err(NoField::Absent) => Err(FetchError::new(
                 ErrorKind::NotFound,
                 scheme,

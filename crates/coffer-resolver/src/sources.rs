@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::at_hand::CacheVersion;
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
 use crate::cache::{AgeMax, Cache, CachePolicy, Given, Kept, Look};
 use crate::clock::Clock;
@@ -76,6 +77,8 @@ struct Shared {
 
 struct State {
     table: Mutex<Table>,
+    /// How often what is in the cache has changed.
+    changes: AtomicU64,
 }
 
 struct Table {
@@ -97,6 +100,14 @@ struct Landed {
     document: Document,
     /// Why what was kept stands in for what was asked for.
     failure: Option<FetchError>,
+}
+
+/// A document that is fresh, until it is to be fetched anew.
+pub(crate) struct AtHand {
+    pub(crate) kept: Kept,
+    /// How long ago it was asked for.
+    pub(crate) age: Duration,
+    pub(crate) until: Duration,
 }
 
 /// A document.
@@ -128,17 +139,36 @@ impl Sources {
     pub(crate) fn document(&self, reference: &Reference, age: AgeMax) -> Result<Document, FetchError> {
         let reference = reference.document();
         let provider = self.shared.provider(reference.scheme())?;
-        match reference.scheme() {
-            // Their own machine answers faster than a cache is worth, and changes show at once.
-            Scheme::Env | Scheme::Dotenv | Scheme::File => {
-                let document =
-                    |fetched| Document { kept: Kept::from(fetched), age: Duration::ZERO, stale: None };
-                provider.fetch(&reference).map(document)
-            }
-            Scheme::Exec | Scheme::Coffer | Scheme::Aws | Scheme::Gcp | Scheme::Vault => {
-                self.cached(reference, provider, age)
-            }
+        if reference.scheme().is_kept() {
+            return self.cached(reference, provider, age);
         }
+        let document = |fetched| Document { kept: Kept::from(fetched), age: Duration::ZERO, stale: None };
+        provider.fetch(&reference).map(document)
+    }
+
+    /// What is kept by `key`, a document's reference, if it is fresh and not about to end: nobody is asked, and nothing
+    /// is waited for.
+    pub(crate) fn at_hand(&self, key: &str, fresh: Option<Duration>) -> Option<AtHand> {
+        let mut table = self.state().lock();
+        let now = self.shared.clock.now();
+        match table.cache.look(now, key, AgeMax { fresh, asked_since: None }) {
+            Look::Fresh { kept, refresh: false, until, age } => {
+                count(&self.shared.counters.hits);
+                Some(AtHand { kept, age, until })
+            }
+            Look::Fresh { refresh: true, .. } | Look::Fetch => None,
+        }
+    }
+
+    /// Which cache there is now. What is at hand of it does not change as long as this does not.
+    pub(crate) fn version(&self) -> CacheVersion {
+        let process = (self.shared.process)();
+        CacheVersion { process, changes: self.state_of(process).changes.load(Ordering::Acquire) }
+    }
+
+    /// A caller was given what was at hand.
+    pub(crate) fn count_hit(&self) {
+        count(&self.shared.counters.hits);
     }
 
     fn cached(
@@ -154,11 +184,11 @@ impl Sources {
             let mut table = state.lock();
             let now = self.shared.clock.now();
             let found = match table.cache.look(now, &key, age) {
-                Look::Fresh { kept, refresh: false, age } => {
+                Look::Fresh { kept, refresh: false, age, .. } => {
                     count(&counters.hits);
                     return Ok(Document { kept, age, stale: None });
                 }
-                Look::Fresh { kept, refresh: true, age } => Some(Document { kept, age, stale: None }),
+                Look::Fresh { kept, refresh: true, age, .. } => Some(Document { kept, age, stale: None }),
                 Look::Fetch => None,
             };
             let flight = match table.flights.get(&key) {
@@ -229,24 +259,30 @@ impl Sources {
         table.flights.remove(&key);
         self.shared.breaker(&mut table, scheme).failed(now);
         let failure = late(scheme);
-        table.cache.failed(now, &key, fresh, failure.clone()).map(|given| Landed::instead(given, failure))
+        let given = table.cache.failed(now, &key, fresh, failure.clone());
+        state.changed();
+        given.map(|given| Landed::instead(given, failure))
     }
 
     /// Forgets a document, so that the next caller reads it anew. A fetch that is under way is left to those who wait for
     /// it: what it brings may be of before.
     pub(crate) fn forget(&self, reference: &Reference) {
-        let mut table = self.state().lock();
+        let state = self.state();
+        let mut table = state.lock();
         let Table { cache, flights, .. } = &mut *table;
         let key = reference.document().to_string();
         flights.retain(|name, _| !cache.may_be_of(name, &key));
         cache.evict(&key);
+        state.changed();
     }
 
     /// Forgets all documents, and those that are under way.
     pub(crate) fn forget_all(&self) {
-        let mut table = self.state().lock();
+        let state = self.state();
+        let mut table = state.lock();
         table.flights.clear();
         table.cache.clear();
+        state.changed();
     }
 
     /// How many documents are kept.
@@ -279,7 +315,10 @@ impl Sources {
     }
 
     fn state(&self) -> &Arc<State> {
-        let process = (self.shared.process)();
+        self.state_of((self.shared.process)())
+    }
+
+    fn state_of(&self, process: u32) -> &Arc<State> {
         self.states.of(process, || Arc::new(State::new(self.shared.policy)))
     }
 }
@@ -290,7 +329,13 @@ const GRACE: Duration = Duration::from_millis(200);
 impl State {
     fn new(policy: Policy) -> Self {
         let (breakers, flights) = (HashMap::new(), HashMap::new());
-        Self { table: Mutex::new(Table { cache: Cache::new(policy.cache), breakers, flights }) }
+        let table = Table { cache: Cache::new(policy.cache), breakers, flights };
+        Self { table: Mutex::new(table), changes: AtomicU64::new(0) }
+    }
+
+    /// To be called with the table held, once the cache is no longer what it was.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -366,6 +411,7 @@ impl Fetch {
                 given.map(|given| Landed::instead(given, error))
             }
         };
+        self.state.changed();
         table.flights.remove(&self.key);
         drop(table);
         flight.land(given);
@@ -455,12 +501,6 @@ impl From<Given> for Landed {
     fn from(given: Given) -> Self {
         let Given { kept, age, stale } = given;
         Self { document: Document { kept, age, stale }, failure: None }
-    }
-}
-
-impl From<Fetched> for Kept {
-    fn from(fetched: Fetched) -> Self {
-        Self { value: Arc::new(fetched.value), facts: Arc::new(fetched.facts) }
     }
 }
 

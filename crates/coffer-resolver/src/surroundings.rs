@@ -55,6 +55,11 @@ impl Surroundings {
         matches!(self.variables.get(name), Some(Variable::NoText))
     }
 
+    /// Whether neither `name` nor the file of it is set.
+    pub(crate) fn has_nothing_of(&self, name: &str) -> bool {
+        !self.variables.contains_key(name) && !self.variables.contains_key(&format!("{name}_FILE"))
+    }
+
     /// What relative paths begin at.
     pub fn folder(&self) -> &Path {
         &self.folder

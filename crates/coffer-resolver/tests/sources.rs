@@ -130,6 +130,82 @@ fn a_value_stays_fresh_for_five_minutes_or_as_long_as_its_need_says() {
 }
 
 #[test]
+fn what_is_at_hand_is_what_no_other_place_may_have() {
+    let document = r#"{"KEY":"a","EMPTY":"","PORT":"no port"}"#;
+    let (store, clock) = (Store::holding(document), Arc::new(Hand::default()));
+    let text = "[secrets.KEY]\n[secrets.EMPTY]\n[secrets.PORT]\ntype = \"port\"\n[secrets.ABSENT]\n[secrets.SET]\n\
+                [secrets.MOUNTED]\n[secrets.WHOLE]\nfrom = \"aws://one\"\n[secrets.FILE]\nfrom = \"file:///none\"\n\
+                [profiles.stores]\nchain = [\"env\", \"aws:one\"]\n\
+                [profiles.files]\nchain = [\"dotenv:.env\", \"aws:one\"]";
+    let resolver = |profile: &str| {
+        let options = ResolverOptions {
+            profile: Some(profile.to_owned()),
+            providers: vec![Arc::new(Door(Arc::clone(&store)))],
+            clock: Arc::clone(&clock) as _,
+            ..ResolverOptions::default()
+        };
+        let manifest = Manifest::parse("coffer.toml".as_ref(), text).unwrap();
+        let variables = [("SET", "here"), ("MOUNTED_FILE", "/none")];
+        Resolver::new(manifest, Surroundings::of(&variables, "/"), options).unwrap()
+    };
+    let at_hand = |resolver: &Resolver, name: &str| {
+        let found = resolver.at_hand(name)?;
+        Some((String::from_utf8_lossy(found.value.expose_secret()).into_owned(), found.place))
+    };
+    let (stores, files) = (resolver("stores"), resolver("files"));
+    assert_eq!(at_hand(&stores, "KEY"), None, "nothing was read yet");
+    for read in [&stores, &files] {
+        assert_eq!(got(read, "WHOLE"), document);
+    }
+    for (resolver, name, expected) in [
+        (&stores, "KEY", Some(("a", "aws://one#KEY"))),
+        (&stores, "WHOLE", Some((document, "aws://one"))),
+        (&files, "WHOLE", Some((document, "aws://one"))),
+        (&files, "KEY", None),
+        (&stores, "SET", None),
+        (&stores, "MOUNTED", None),
+        (&stores, "FILE", None),
+        (&stores, "ABSENT", None),
+        (&stores, "EMPTY", None),
+        (&stores, "PORT", None),
+        (&stores, "STRANGE", None),
+    ] {
+        let expected = expected.map(|(value, place)| (value.to_owned(), place.to_owned()));
+        assert_eq!(at_hand(resolver, name), expected, "{name}");
+        let read = got(resolver, name);
+        assert!(expected.is_none_or(|(value, _)| read == value), "{name}: {read}");
+    }
+    let reference = "aws://one#KEY".parse().unwrap();
+    assert!(stores.reference_at_hand(&reference).is_some());
+    assert!(stores.reference_at_hand(&"aws://two".parse().unwrap()).is_none());
+    // In the last fifth of its time it is to be fetched anew.
+    clock.pass(250);
+    assert_eq!(at_hand(&stores, "KEY"), None);
+    assert!(stores.reference_at_hand(&reference).is_none());
+    stores.forget_all();
+    assert_eq!(at_hand(&stores, "WHOLE"), None);
+}
+
+#[test]
+fn a_field_is_of_the_document_that_is_kept() {
+    let (store, clock) = (Store::holding(r#"{"KEY":"a"}"#), Arc::new(Hand::default()));
+    let resolver = resolver(&store, &clock);
+    let read = |reference: &str| {
+        let found = resolver.ask_for(&reference.parse().unwrap(), None);
+        found
+            .map(|found| String::from_utf8_lossy(found.value.expose_secret()).into_owned())
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        (read("aws://one#KEY"), read("aws://one#KEY"), read("aws://one#NONE")),
+        ("a".into(), "a".into(), "".into())
+    );
+    store.set(r#"{"KEY":"b"}"#);
+    resolver.forget(&"aws://one".parse().unwrap());
+    assert_eq!(read("aws://one#KEY"), "b");
+}
+
+#[test]
 fn a_name_and_its_arn_are_read_once_and_a_label_is_another_document() {
     let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
     let text = "[secrets.NAME]\nfrom = \"aws://two?region=us-east-1\"\n[secrets.ARN]\nfrom = \"aws://arn:two\"\n\

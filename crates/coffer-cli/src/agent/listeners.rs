@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coffer_resolver::Resolved;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,12 +25,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
 use crate::agent::answer;
 use crate::agent::log::Log;
 use crate::agent::metrics::{self, Requests};
 use crate::agent::prompt::Prompt;
-use crate::agent::question::{self, Asked, Refused};
+use crate::agent::question::{self, Asked, Question, Refused};
 use crate::agent::token::Token;
 use crate::agent::values::{Unanswered, Values};
 
@@ -228,20 +230,16 @@ async fn answer_to(
         }
         Ok(Asked::Get(question)) => {
             let secret = question.secret_id.clone();
-            // Stores are asked on threads of their own: a slow one holds up nobody else.
-            let asking = Arc::clone(&agent);
-            let found = tokio::task::spawn_blocking(move || {
-                asking.values.get(&question).map(|found| {
-                    let body = answer::value(
-                        found.value.expose_secret(),
-                        &found.facts,
-                        &found.place,
-                        &question.secret_id,
-                    );
-                    (body, found.stale)
-                })
-            });
-            match found.await {
+            let found = match agent.values.at_hand(&question) {
+                Some(found) => Ok(found.map(|found| told(&question, &found))),
+                // Stores are asked on threads of their own: a slow one holds up nobody else.
+                None => {
+                    let asking = Arc::clone(&agent);
+                    let asked = move || asking.values.get(&question).map(|found| told(&question, &found));
+                    tokio::task::spawn_blocking(asked).await
+                }
+            };
+            match found {
                 Ok(Ok((body, stale))) => {
                     let body = Bytes::from_owner(body);
                     let mut response = typed(StatusCode::OK, "application/json", body);
@@ -271,6 +269,12 @@ async fn answer_to(
         agent.log.request(id.as_deref(), &secret, status, stale, began.elapsed());
     }
     response
+}
+
+/// The body of the answer, and how old the value is if it is stale.
+fn told(question: &Question, found: &Resolved) -> (Zeroizing<Vec<u8>>, Option<Duration>) {
+    let value = found.value.expose_secret();
+    (answer::value(value, &found.facts, &found.place, &question.secret_id), found.stale)
 }
 
 fn shows_token(token: &Token, headers: &HeaderMap) -> bool {

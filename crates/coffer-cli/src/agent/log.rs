@@ -33,6 +33,9 @@ impl Log {
         stale: Option<Duration>,
         took: Duration,
     ) {
+        if !self.is_on {
+            return;
+        }
         self.line(&json!({
             "event": "request",
             "time": crate::output::now().to_string(),

@@ -79,16 +79,26 @@ impl Values {
         let target = self.target(question)?;
         let found = self.look(&target, question.refresh_now)?;
         self.note_use(target, &found);
-        let Some(name) = &question.json_key else { return Ok(found) };
-        let missing = |what: &str| {
-            let message = format!("`{}` {what}", question.secret_id);
-            Unanswered::Failed(ErrorKind::NotFound, message)
-        };
-        match field(found.value.expose_secret(), name) {
-            Ok(value) => Ok(Resolved { value: Arc::new(value), ..found }),
-            Err(NoField::Absent) => Err(missing("has no such jsonKey")),
-            Err(NoField::NoObject) => Err(missing("is no JSON object")),
+        part(question, found)
+    }
+
+    /// The same, if it is in memory and fresh: nobody is asked, no file is read, and nothing is waited for.
+    pub(crate) fn at_hand(&self, question: &Question) -> Option<Result<Resolved, Unanswered>> {
+        let began = Instant::now();
+        if question.refresh_now {
+            return None;
         }
+        // Why it can't be had is told by whoever looks for it.
+        let target = self.target(question).ok()?;
+        let found = match &target {
+            Target::Document(reference) => self.resolver.reference_at_hand(reference)?,
+            Target::Name(name) => self.resolver.at_hand(name)?,
+        };
+        if let Some(fallback) = &self.fallback {
+            fallback.remember(&target.key(), &found, began);
+        }
+        self.note_use(target, &found);
+        Some(part(question, found))
     }
 
     /// Forgets what is kept of it, in memory and in the sealed file.
@@ -207,13 +217,17 @@ impl Values {
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let key = target.key();
-        if used.len() >= self.used_max && !used.contains_key(&key) {
-            let oldest = used.iter().min_by_key(|(_, one)| one.at).map(|(key, _)| key.clone());
-            oldest.map(|key| used.remove(&key));
-        }
         let at = Instant::now();
         // What is good for ages needs no looking after.
         let Some(due) = at.checked_add(left(fresh, found)) else { return };
+        if let Some(one) = used.get_mut(&key) {
+            (one.at, one.due) = (at, due);
+            return;
+        }
+        if used.len() >= self.used_max {
+            let oldest = used.iter().min_by_key(|(_, one)| one.at).map(|(key, _)| key.clone());
+            oldest.map(|key| used.remove(&key));
+        }
         used.insert(key, Use { target, at, due });
     }
 
@@ -282,6 +296,20 @@ impl Values {
     /// How many values are kept fresh.
     pub(crate) fn in_use(&self) -> usize {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// The part of what was found that is asked for.
+fn part(question: &Question, found: Resolved) -> Result<Resolved, Unanswered> {
+    let Some(name) = &question.json_key else { return Ok(found) };
+    let missing = |what: &str| {
+        let message = format!("`{}` {what}", question.secret_id);
+        Unanswered::Failed(ErrorKind::NotFound, message)
+    };
+    match field(found.value.expose_secret(), name) {
+        Ok(value) => Ok(Resolved { value: Arc::new(value), ..found }),
+        Err(NoField::Absent) => Err(missing("has no such jsonKey")),
+        Err(NoField::NoObject) => Err(missing("is no JSON object")),
     }
 }
 
