@@ -16,6 +16,7 @@ use crate::access::{Access, unexpected};
 use crate::arguments::Permitted;
 use crate::failure::Stop;
 use crate::layout::{compact, is_json};
+use crate::near::did_you_mean;
 use crate::output::Output;
 
 /// What the policy is called that `--reads` and `--writes` make.
@@ -33,15 +34,52 @@ pub(crate) struct PoliciesOf {
 impl Access {
     fn access(&mut self, request: AccessRequest) -> Result<AccessResponse, Stop> {
         let next = next_of(&request);
+        let own_policy_of = match &request {
+            AccessRequest::GetInlinePolicy { holder, .. }
+            | AccessRequest::DeleteInlinePolicy { holder, .. } => Some(holder.clone()),
+            _ => None,
+        };
         match self.call(Request::Access(request)) {
             Ok(Response::Access(response)) => Ok(response),
             Ok(_) => Err(unexpected()),
             Err(Stop::Failure(mut failure)) => {
-                failure.hint = failure.hint.or_else(|| next(failure.kind));
+                failure.hint =
+                    failure.hint.or_else(|| for_principal(&failure.message)).or_else(|| next(failure.kind));
+                if failure.kind == FailureKind::NotFound
+                    && let Some(near) = self.like_missing(&failure.message, own_policy_of.as_ref())
+                {
+                    failure.hint = Some(match failure.hint {
+                        Some(hint) => format!("{near} {hint}"),
+                        None => near,
+                    });
+                }
                 Err(failure.into())
             }
             Err(stop) => Err(stop),
         }
+    }
+
+    /// Who or what is called almost like the one that a failure says is not there.
+    fn like_missing(&mut self, message: &str, own_policy_of: Option<&Holder>) -> Option<String> {
+        let (noun, rest) = message.strip_prefix("the ")?.split_once(" with name ")?;
+        let name = rest.strip_suffix(" cannot be found")?;
+        let kind = [HolderKind::User, HolderKind::Group, HolderKind::Role].into_iter();
+        // That the names can't be had is no failure of what was asked for.
+        let names = match kind.into_iter().find(|kind| kind.noun() == noun) {
+            Some(kind) => self.entities(kind).ok()?.into_iter().map(|entity| entity.name).collect(),
+            None => self.policies_of(own_policy_of?).ok()?.inline,
+        };
+        did_you_mean(name, names.iter().map(String::as_str))
+    }
+
+    /// Who is called almost so, if nobody is called so: a user or role, as the log's filters take them.
+    pub(crate) fn like_nobody(&mut self, who: &str) -> Result<Option<String>, Stop> {
+        let mut names = vec!["owner".to_owned()];
+        for kind in [HolderKind::User, HolderKind::Role] {
+            names.extend(self.entities(kind)?.into_iter().map(|entity| entity.name));
+        }
+        let is_known = names.iter().any(|name| name == who.split('/').next().unwrap_or(who));
+        Ok(if is_known { None } else { did_you_mean(who, names.iter().map(String::as_str)) })
     }
 
     /// Does what has nothing to tell.
@@ -230,6 +268,16 @@ impl Access {
             Err(stop) => Err(stop),
         }
     }
+}
+
+/// What to do about a trust policy that names somebody who is not there.
+fn for_principal(message: &str) -> Option<String> {
+    let named = message.to_lowercase().split_once("invalid principal in policy: \"aws\":\"")?.1.to_owned();
+    let is_id = named.starts_with("aida") || named.starts_with("aroa");
+    Some(match is_id {
+        true => "whose id that was is deleted: take it out of the document, or name who has their name now by ARN".to_owned(),
+        false => "only users and roles of this store can be named, by the ARNs of `coffer user list` and `coffer role list`; others by the number of their account".to_owned(),
+    })
 }
 
 /// Where to look next if a request fails.

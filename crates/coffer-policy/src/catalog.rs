@@ -79,6 +79,11 @@ pub(crate) static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     catalog
 });
 
+/// The names of a service's actions, as far as they are known.
+pub fn actions_of<'a>(service: &'a str) -> impl Iterator<Item = &'static str> + Clone + use<'a> {
+    CATALOG.actions.iter().filter(move |action| action.service == service).map(|action| action.name)
+}
+
 /// Whether a request can have several values for a condition key, as far as the key is known.
 pub fn has_list(key: &str) -> bool {
     CATALOG.key(&key.to_ascii_lowercase()).is_some_and(|key| key.is_list)

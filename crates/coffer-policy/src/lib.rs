@@ -71,7 +71,7 @@ mod principal;
 mod scalar;
 mod workload;
 
-pub use catalog::has_list;
+pub use catalog::{actions_of, has_list};
 pub use context::{Context, ContextMap, Values};
 pub use document::{
     Condition, Document, DocumentKind, Effect, Listed, PrincipalName, PrincipalNameKind, Spelled, Statement,

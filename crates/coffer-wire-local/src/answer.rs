@@ -377,7 +377,7 @@ pub struct Reads {
     pub who: String,
     /// How often a value was read.
     pub reads: u64,
-    /// How often that was refused, or there was nothing to read.
+    /// How often that was refused.
     pub refusals: u64,
     /// When first.
     pub first: Timestamp,

@@ -2,13 +2,19 @@
 
 use std::fmt::Write as _;
 
+use coffer_policy::actions_of;
 use coffer_wire_local::{FailureKind, RecordFilter};
 use serde_json::Value;
 
 use crate::access::{Access, Place};
 use crate::arguments::AuditTail;
 use crate::failure::Stop;
+use crate::near::did_you_mean;
 use crate::output::{Output, counted, plain, table};
+
+/// What coffer's own operations are called, those that people look for.
+const OWN_OPERATIONS: [&str; 7] =
+    ["SearchAudit", "TailAudit", "VerifyAudit", "ReadStatus", "ListReads", "WhoCan", "ExplainDenial"];
 
 /// The newest records: the log's own lines with `--json`, one row each for people.
 pub(crate) fn tail(place: &Place, arguments: &AuditTail, output: Output) -> Result<(), Stop> {
@@ -22,15 +28,20 @@ pub(crate) fn tail(place: &Place, arguments: &AuditTail, output: Output) -> Resu
         since: *since,
     };
     let is_all = secret.is_none() && user.is_none() && operation.is_none() && !failed && since.is_none();
-    let lines = Access::of(place, "coffer audit tail", |access| match is_all {
-        true => access.audit_tail(*count),
-        false => access.search_audit(filter, *count),
+    let (lines, meant) = Access::of(place, "coffer audit tail", |access| {
+        if is_all {
+            return Ok((access.audit_tail(*count)?, None));
+        }
+        let lines = access.search_audit(filter, *count)?;
+        let meant = if lines.is_empty() && *count > 0 { meant(access, arguments)? } else { None };
+        Ok((lines, meant))
     })?;
     if output.json {
         return objects(&lines, output);
     }
     if lines.is_empty() && !is_all {
-        output.note("no record of the audit log fits");
+        let meant = meant.map(|meant| format!("; {meant}")).unwrap_or_default();
+        output.note(&format!("no record of the audit log fits{meant}"));
         return Ok(());
     }
     let mut header = vec!["Time", "Event", "By", "On", "Outcome"];
@@ -42,6 +53,21 @@ pub(crate) fn tail(place: &Place, arguments: &AuditTail, output: Output) -> Resu
         row
     });
     output.bytes(table(&header, rows).as_bytes())
+}
+
+/// What may have been meant by a filter that nothing fits.
+fn meant(access: &mut Access, arguments: &AuditTail) -> Result<Option<String>, Stop> {
+    if let Some(operation) = &arguments.operation {
+        let names = ["secretsmanager", "iam", "sts"].into_iter().flat_map(actions_of);
+        let mut names = names.chain(OWN_OPERATIONS.iter().copied());
+        if !names.clone().any(|name| name.eq_ignore_ascii_case(operation)) {
+            return Ok(did_you_mean(operation, &mut names));
+        }
+    }
+    match &arguments.user {
+        Some(who) => access.like_nobody(who),
+        None => Ok(None),
+    }
 }
 
 /// The log's own lines.

@@ -18,6 +18,7 @@ use crate::output::{Output, age, now, plain, table};
 use crate::people::{PoliciesOf, SECRETS_POLICY, document_object, trust_policy};
 
 mod federated;
+mod gone;
 mod trust;
 
 /// Somebody, as every object has it.

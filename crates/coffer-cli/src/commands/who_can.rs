@@ -37,8 +37,11 @@ fn row(way: &Way) -> Vec<String> {
         None => way.arn.clone(),
     };
     let mut conditions = way.conditions.clone();
-    if !way.trusted.is_empty() {
-        conditions.insert(0, format!("taken on by {}", way.trusted.join(" or ")));
+    let is_role = way.arn.split_once(":role/").is_some();
+    match way.trusted.as_slice() {
+        [] if is_role => conditions.insert(0, "taken on by nobody now".to_owned()),
+        [] => {}
+        trusted => conditions.insert(0, format!("taken on by {}", trusted.join(" or "))),
     }
     let through = way.through.as_ref().map_or("-".to_owned(), through);
     vec![who, through, if conditions.is_empty() { "-".to_owned() } else { conditions.join(", and ") }]

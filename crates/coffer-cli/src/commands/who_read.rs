@@ -56,13 +56,21 @@ pub(crate) fn who_read(place: &Place, arguments: &WhoRead, output: Output) -> Re
     let WhoRead { name, user, since, scope: _ } = arguments;
     let filter =
         RecordFilter { secret_id: name.clone(), who: user.clone(), since: *since, ..RecordFilter::default() };
-    let (mut reads, cut) = Access::of(place, "coffer who-read", |access| {
+    let (mut reads, cut, meant) = Access::of(place, "coffer who-read", |access| {
         if let Some(name) = name {
             // A secret that was deleted has been read all the same, so this is no more than a word of advice.
             crate::near::warn_of_absence(access, name, output)?;
         }
-        access.reads(filter)
+        let (reads, cut) = access.reads(filter)?;
+        let meant = match user {
+            Some(who) if reads.is_empty() => access.like_nobody(who)?,
+            Some(_) | None => None,
+        };
+        Ok((reads, cut, meant))
     })?;
+    if let Some(meant) = meant {
+        output.note(&meant);
+    }
     if cut {
         output.warning("there are more readers than are shown: the older ones are missing; narrow it with --since or --user");
     }

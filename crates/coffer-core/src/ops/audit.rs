@@ -21,6 +21,8 @@ const RECORDS_MAX: usize = 10_000;
 const READERS_MAX: usize = 10_000;
 /// Most names of sessions, and most addresses, that are counted of each.
 const DISTINCT_MAX: usize = 1_000;
+/// How a record says that there was nothing to read; an import looks before it writes.
+const ABSENT: &str = "ResourceNotFoundException";
 /// What reading a value is called.
 const READ: &str = "GetSecretValue";
 
@@ -66,7 +68,7 @@ pub struct Reads {
     pub who: String,
     /// How often a value was read.
     pub reads: u64,
-    /// How often that was refused, or there was nothing to read.
+    /// How often that was refused.
     pub refusals: u64,
     /// When first, of what the log tells.
     pub first: Timestamp,
@@ -346,7 +348,10 @@ impl Operation for ListReads {
     ) -> Result<(), Error> {
         let filter = RecordFilter { operation: Some(READ.to_owned()), failed: false, ..self.filter.clone() };
         visit(context, view, &filter, |_, record| {
-            found.count(record);
+            // Where there was nothing, nobody read it and nobody was refused it.
+            if record.error_code.as_deref() != Some(ABSENT) {
+                found.count(record);
+            }
             ControlFlow::Continue(())
         })
         .await

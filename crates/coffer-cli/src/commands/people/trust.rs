@@ -1,6 +1,6 @@
 //! `role trust`: who may take a role on.
 //!
-//! Invariant: nobody who could take a role on loses it unasked.
+//! Invariant: nobody who could take a role on loses it unasked. Whoever is no more can't, and is not written down again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ use crate::output::{Output, plain};
 use crate::people::{document_object, trust_policy};
 use crate::terminal;
 
+use super::gone::{gone, without};
 use super::{holder, read_trust};
 
 /// `role trust --json`.
@@ -68,16 +69,23 @@ pub(super) fn trust(place: &Place, arguments: &RoleTrust, output: Output) -> Res
             hint: format!("say whom: `coffer role trust {name} --add --user USER`"),
         });
     }
-    let (before, after) = Access::of(place, COMMAND, |access| {
+    let (before, gone, after) = Access::of(place, COMMAND, |access| {
         let found = access.entity(AccessRequest::Get { holder: holder(HolderKind::Role, name) })?;
         let before = found.role.map(|role| role.trust).unwrap_or_default();
+        let gone = gone_of(&before, access)?;
         let after = match document {
             Some(document) => Some(document),
             None if named.is_empty() => None,
-            None if *add => with_statement(&before, &trust_policy(&named.principals(access)?)?),
-            None => Some(trust_policy(&named.principals(access)?)?),
+            None => {
+                let added = trust_policy(&named.principals(access)?)?;
+                let kept = if *add { without_gone(&before, &gone) } else { None };
+                match kept {
+                    Some(kept) => with_statement(&kept, &added),
+                    None => Some(added),
+                }
+            }
         };
-        Ok((before, after))
+        Ok((before, gone, after))
     })?;
     let Some(after) = after else {
         let object = TrustObject { name, changed: false, trust: document_object(&before) };
@@ -92,7 +100,8 @@ pub(super) fn trust(place: &Place, arguments: &RoleTrust, output: Output) -> Res
     }
     let lost: Vec<String> = {
         let kept: BTreeSet<String> = in_words(&after).into_iter().collect();
-        in_words(&before).into_iter().filter(|line| !kept.contains(line)).collect()
+        let before = without_gone(&before, &gone).map(|before| in_words(&before)).unwrap_or_default();
+        before.into_iter().filter(|line| !kept.contains(line)).collect()
     };
     if !lost.is_empty() && !replace {
         output.shown(&change.shown());
@@ -106,25 +115,48 @@ pub(super) fn trust(place: &Place, arguments: &RoleTrust, output: Output) -> Res
     }
     let request = AccessRequest::UpdateTrust { role: name.clone(), trust: after };
     Access::of(place, COMMAND, |access| access.change(request))?;
+    let dropped: Vec<String> =
+        gone.iter().filter(|id| !object.trust.get().contains(*id)).map(|id| format!("`{id}`")).collect();
+    if !dropped.is_empty() {
+        output.note(&format!("{} is named no longer: whoever that was is deleted", dropped.join(" and ")));
+    }
     output.data(&object, |text| {
         writeln!(text, "role `{}` now trusts", plain(name))?;
         in_words(object.trust.get()).iter().try_for_each(|line| writeln!(text, "  {}", plain(line)))
     })
 }
 
+/// The ids in a trust policy that are of nobody who is there.
+fn gone_of(document: &str, access: &mut Access) -> Result<BTreeSet<String>, Stop> {
+    let named = gone(document, &BTreeSet::new());
+    if named.is_empty() {
+        return Ok(named);
+    }
+    let mut there = BTreeSet::new();
+    for kind in [HolderKind::User, HolderKind::Role] {
+        there.extend(access.entities(kind)?.into_iter().map(|entity| entity.id));
+    }
+    Ok(gone(document, &there))
+}
+
+/// A trust policy without them; as it was written if it names none. `None` if it trusts nobody else.
+fn without_gone(document: &str, gone: &BTreeSet<String>) -> Option<String> {
+    if gone.is_empty() { Some(document.to_owned()) } else { without(document, gone) }
+}
+
 /// A document, with its statements as they were written.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Written {
+pub(super) struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    pub(super) version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    statement: Box<RawValue>,
+    pub(super) id: Option<String>,
+    pub(super) statement: Box<RawValue>,
 }
 
 impl Written {
-    fn statements(&self) -> Option<Vec<&RawValue>> {
+    pub(super) fn statements(&self) -> Option<Vec<&RawValue>> {
         let text = self.statement.get();
         if text.starts_with('[') { serde_json::from_str(text).ok() } else { Some(vec![&self.statement]) }
     }

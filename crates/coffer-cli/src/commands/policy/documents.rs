@@ -13,6 +13,7 @@ use crate::access::{Access, Place, unexpected};
 use crate::arguments::PolicyDocuments;
 use crate::failure::Stop;
 use crate::layout::indented;
+use crate::near::did_you_mean;
 use crate::output::{Output, age, counted, now, table};
 use crate::people::document_object;
 use crate::terminal;
@@ -291,11 +292,13 @@ fn resolve(access: &mut Access, name: &str) -> Result<String, Stop> {
         return Ok(name.to_owned());
     }
     let policies = access.policies(true)?;
-    let arn = policies.into_iter().find(|policy| policy.name == name).map(|policy| policy.arn);
-    arn.ok_or_else(|| {
-        Stop::new(FailureKind::NotFound, format!("there is no managed policy `{name}`"))
-            .with_hint("see what there is with `coffer policy list --aws`")
-    })
+    if let Some(policy) = policies.iter().find(|policy| policy.name == name) {
+        return Ok(policy.arn.clone());
+    }
+    let near = did_you_mean(name, policies.iter().map(|policy| policy.name.as_str()));
+    let hint = "see what there is with `coffer policy list --aws`";
+    let hint = near.map_or(hint.to_owned(), |near| format!("{near} {hint}"));
+    Err(Stop::new(FailureKind::NotFound, format!("there is no managed policy `{name}`")).with_hint(hint))
 }
 
 /// The same among the account's own; `None` if there is none.

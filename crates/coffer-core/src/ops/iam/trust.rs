@@ -223,6 +223,23 @@ pub(crate) fn name_now(principal: &PrincipalName, role: &Role, directory: &Direc
     }
 }
 
+/// Whether a principal of a role's policy is a user, role or session that is there no more.
+pub(crate) fn is_gone(principal: &PrincipalName, role: &Role, directory: &Directory) -> bool {
+    let text = &principal.name.text;
+    let bound = role.trusted.get(text);
+    match Named::of(principal, directory.account) {
+        Named::User(name) | Named::Role(name) | Named::Session(name, _) => {
+            bound.is_some_and(|id| current_arn(name, id, directory).is_none())
+        }
+        Named::Id(id) => {
+            // Of a session's it is the role's.
+            let id = id.split(':').next().unwrap_or(id);
+            current_arn("", id, directory).is_none()
+        }
+        Named::Unknown | Named::Other => false,
+    }
+}
+
 /// A role's trust policy as it was written, but for principals that are called something else now.
 pub(super) fn shown(role: &Role, directory: &Directory) -> String {
     if role.trusted.is_empty() {

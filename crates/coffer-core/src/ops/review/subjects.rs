@@ -27,7 +27,7 @@ pub(super) struct Subject {
     pub(super) tags: Vec<Tag>,
     pub(super) identity: Vec<Held>,
     pub(super) boundary: Option<Held>,
-    /// Of a role: whom its trust policy names.
+    /// Of a role: whom its trust policy names, without those who are gone.
     pub(super) trusted: Vec<String>,
 }
 
@@ -65,8 +65,10 @@ impl Subject {
         let allowing = document.statements.iter().filter(|statement| statement.effect == Effect::Allow);
         let named = allowing.filter_map(|statement| statement.principals.as_ref());
         let mut trusted: Vec<String> = named
-            .flat_map(|listed| &listed.entries)
-            .map(|entry| trust::name_now(entry, role, directory))
+            .flat_map(|listed| listed.entries.iter().map(|entry| (entry, listed.is_negated)))
+            // Whoever is gone takes nothing on.
+            .filter(|(entry, is_negated)| *is_negated || !trust::is_gone(entry, role, directory))
+            .map(|(entry, _)| trust::name_now(entry, role, directory))
             .collect();
         trusted.sort();
         trusted.dedup();
