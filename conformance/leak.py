@@ -334,6 +334,8 @@ def frames(marker):
     yield "a trusting role", access("UpdateTrust", {"role": marker, "trust": TRUST})
     yield "a trust policy", access("UpdateTrust", {"role": "leak", "trust": marker})
     yield "a new role's trust", access("Create", {"holder": {"kind": "role", "name": "leak"}, "trust": marker})
+    for name in ("GetProvider", "DeleteProvider"):
+        yield f"an issuer, {name}", access(name, {"issuer": marker})
     yield "a managed policy's name", access("CreatePolicy", {"name": marker, "document": TRUST})
     yield "a managed policy", access("CreatePolicy", {"name": "leak", "document": marker})
     for name in ("GetPolicy", "ListPolicyVersions", "DeletePolicy"):

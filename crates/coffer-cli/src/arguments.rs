@@ -18,7 +18,9 @@ use coffer_types::{AccountId, IssuerUrl, Region, Stage, VersionId};
 pub(crate) use agent::Agent;
 pub(crate) use audit::{Audit, AuditTail, WhoRead};
 pub(crate) use federated::{GitHubRepository, ServiceAccount};
-pub(crate) use people::{Group, Key, KeyReference, Permitted, Role, RoleAdd, RoleTrust, User, WhoCan};
+pub(crate) use people::{
+    Group, Key, KeyReference, Permitted, Provider, Role, RoleAdd, RoleTrust, User, WhoCan,
+};
 pub(crate) use policy::{Generate, Policy, PolicyDocuments, PolicyExplain, PolicyLint, Simulate};
 pub(crate) use secret::{
     Delete, Describe, Diff, Edit, List, PasswordOptions, Random, Restore, Rollback, Tag, Wanted,
@@ -115,6 +117,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Role,
     },
+    /// Look after identity providers, whose tokens roles may trust.
+    Provider {
+        /// What.
+        #[command(subcommand)]
+        command: Provider,
+    },
     /// Make access keys for users, and take them back.
     Key {
         /// What.
@@ -201,6 +209,7 @@ impl Command {
             | Self::User { .. }
             | Self::Group { .. }
             | Self::Role { .. }
+            | Self::Provider { .. }
             | Self::Key { .. }
             | Self::Audit { .. }
             | Self::Policy {

@@ -13,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod people;
 pub(crate) mod policy;
+pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod render;

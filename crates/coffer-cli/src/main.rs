@@ -104,6 +104,7 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
         Command::User { command } => commands::people::user(place, &command, output),
         Command::Group { command } => commands::people::group(place, &command, output),
         Command::Role { command } => commands::people::role(place, &command, output),
+        Command::Provider { command } => commands::provider::provider(place, &command, output),
         Command::Key { command } => commands::key::key(place, &command, output),
         Command::WhoCan(arguments) => commands::who_can::who_can(place, &arguments, output),
         Command::WhoRead(arguments) => commands::who_read::who_read(place, &arguments, output),

@@ -6,7 +6,7 @@ use coffer_policy::{Needs, Workload, least_privilege_for_all};
 use coffer_types::{IssuerUrl, SecretId, SecretName};
 use coffer_wire_local::{
     Able, AccessKey, AccessRequest, AccessResponse, Entity, Explanation, FailureKind, Holder, HolderKind,
-    NewAccessKey, Policy, PolicySummary, Request, Response,
+    NewAccessKey, Policy, PolicySummary, Provider, Request, Response,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -61,6 +61,12 @@ impl Access {
 
     /// Who or what is called almost like the one that a failure says is not there.
     fn like_missing(&mut self, message: &str, own_policy_of: Option<&Holder>) -> Option<String> {
+        if let Some((_, arn)) = message.split_once("Provider not found for arn ") {
+            let names: Vec<String> =
+                self.providers().ok()?.into_iter().map(|provider| provider.issuer).collect();
+            let name = arn.split_once(":oidc-provider/").map_or(arn, |(_, name)| name);
+            return did_you_mean(name, names.iter().map(String::as_str));
+        }
         let (noun, rest) = message.strip_prefix("the ")?.split_once(" with name ")?;
         let name = rest.strip_suffix(" cannot be found")?;
         let kind = [HolderKind::User, HolderKind::Group, HolderKind::Role].into_iter();
@@ -104,6 +110,22 @@ impl Access {
         let request = AccessRequest::TrustIssuer { url: url.to_string(), audience: audience.to_owned() };
         match self.access(request)? {
             AccessResponse::IdentityProvider { arn } => Ok(arn),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// All identity providers, by name.
+    pub(crate) fn providers(&mut self) -> Result<Vec<Provider>, Stop> {
+        match self.access(AccessRequest::ListProviders {})? {
+            AccessResponse::Providers { providers } => Ok(providers),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// An identity provider, by its issuer or ARN.
+    pub(crate) fn provider(&mut self, issuer: &str) -> Result<Provider, Stop> {
+        match self.access(AccessRequest::GetProvider { issuer: issuer.to_owned() })? {
+            AccessResponse::Provider(provider) => Ok(provider),
             _ => Err(unexpected()),
         }
     }
@@ -306,6 +328,9 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         | AccessRequest::DetachPolicy { holder: Holder { kind, name }, .. } => {
             (Some(format!("see what it has with `coffer policy list --{} {name}`", kind.noun())), None)
         }
+        AccessRequest::GetProvider { .. } | AccessRequest::DeleteProvider { .. } => {
+            (Some("see what there is with `coffer provider list`".to_owned()), None)
+        }
         AccessRequest::UpdateTrust { .. } => {
             (Some("see what there is with `coffer role list`".to_owned()), None)
         }
@@ -321,6 +346,7 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         }
         AccessRequest::List { .. }
         | AccessRequest::TrustIssuer { .. }
+        | AccessRequest::ListProviders {}
         | AccessRequest::AddUserToGroup { .. }
         | AccessRequest::RemoveUserFromGroup { .. }
         | AccessRequest::FindAccessKey { .. }

@@ -23,6 +23,7 @@ use crate::home::{AUDIT_EVIDENCE_HINT, Home, with_causes};
 
 mod access;
 mod audit;
+mod providers;
 
 /// This door, in records.
 pub(crate) const EVENT_SOURCE: &str = "coffer.local";

@@ -63,6 +63,18 @@ pub enum AccessRequest {
         /// For whom the tokens are.
         audience: String,
     },
+    /// Lists the identity providers, by name.
+    ListProviders {},
+    /// Tells of an identity provider.
+    GetProvider {
+        /// The issuer's URL, with or without its scheme, or the provider's ARN.
+        issuer: String,
+    },
+    /// Deletes an identity provider.
+    DeleteProvider {
+        /// The issuer's URL, with or without its scheme, or the provider's ARN.
+        issuer: String,
+    },
     /// Tells of one.
     Get {
         /// Which.
@@ -254,6 +266,13 @@ pub enum AccessResponse {
         /// Its ARN.
         arn: String,
     },
+    /// An identity provider, whole.
+    Provider(Provider),
+    /// Identity providers.
+    Providers {
+        /// By name.
+        providers: Vec<Provider>,
+    },
     /// A user, group or role.
     Entity(Entity),
     /// Users, groups or roles.
@@ -316,6 +335,23 @@ pub struct Entity {
     pub boundary: Option<String>,
     /// What only roles have.
     pub role: Option<RoleFacts>,
+}
+
+/// An identity provider, whose tokens roles may trust.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Provider {
+    /// Its ARN.
+    pub arn: String,
+    /// The issuer's URL without its scheme, as conditions have it.
+    pub issuer: String,
+    /// For whom tokens are.
+    pub audiences: Vec<String>,
+    /// As they were given; they mean nothing.
+    pub thumbprints: Vec<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its tags.
+    pub tags: Vec<Tag>,
 }
 
 /// What only roles have.

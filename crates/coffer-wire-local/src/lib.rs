@@ -19,8 +19,8 @@ mod value;
 
 pub use access::{
     Able, AccessKey, AccessRequest, AccessResponse, Considered, Entity, EntityPage, Explanation, Holder,
-    HolderKind, KeyState, LastUse, NewAccessKey, Policy, PolicyPage, PolicySummary, RefusedKey, RoleFacts,
-    StatementPlace, Verdict, Way,
+    HolderKind, KeyState, LastUse, NewAccessKey, Policy, PolicyPage, PolicySummary, Provider, RefusedKey,
+    RoleFacts, StatementPlace, Verdict, Way,
 };
 pub use answer::{
     Answer, AuditHealth, AuditVerification, BegunBackup, CreatedSecret, DeletedSecret, EndedBackup, Failure,

@@ -105,6 +105,31 @@ pub(crate) enum Role {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum Provider {
+    /// Make an identity provider, or add an audience to one; `role add --github` and `--kubernetes` do so by themselves.
+    Add {
+        /// The URL of who issues the tokens.
+        #[arg(value_name = "URL")]
+        issuer: IssuerUrl,
+        /// For whom the tokens are.
+        #[arg(long, default_value = "sts.amazonaws.com", value_parser = without_wildcards)]
+        audience: String,
+    },
+    /// List the identity providers.
+    List,
+    /// Tell everything of an identity provider: audiences, and the roles that trust it.
+    Show {
+        /// The issuer's URL, or the provider's ARN.
+        issuer: String,
+    },
+    /// Delete an identity provider: nobody takes a role on with its tokens any more.
+    Delete {
+        /// The issuer's URL, or the provider's ARN.
+        issuer: String,
+    },
+}
+
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("trusted").required(true).multiple(true))]
 pub(crate) struct RoleAdd {

@@ -6,30 +6,27 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use coffer_core::ops::iam::{
-    AddClientIDToOpenIDConnectProvider, AddUserToGroup, AttachPolicy, CreateAccessKey, CreateGroup,
-    CreateOpenIDConnectProvider, CreatePolicy, CreatePolicyVersion, CreateRole, CreateUser, DeleteAccessKey,
-    DeleteGroup, DeleteInlinePolicy, DeletePolicy, DeletePolicyVersion, DeleteRole, DeleteUser, Described,
-    DescribedPolicy, DescribedRole, DetachPolicy, GetAccessKeyLastUsed, GetGroup, GetInlinePolicy,
-    GetOpenIDConnectProvider, GetPolicy, GetPolicyVersion, GetRole, GetUser, ListAccessKeys,
-    ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
+    AddUserToGroup, AttachPolicy, CreateAccessKey, CreateGroup, CreatePolicy, CreatePolicyVersion,
+    CreateRole, CreateUser, DeleteAccessKey, DeleteGroup, DeleteInlinePolicy, DeletePolicy,
+    DeletePolicyVersion, DeleteRole, DeleteUser, Described, DescribedPolicy, DescribedRole, DetachPolicy,
+    GetAccessKeyLastUsed, GetGroup, GetInlinePolicy, GetPolicy, GetPolicyVersion, GetRole, GetUser,
+    ListAccessKeys, ListAttachedPolicies, ListGroups, ListGroupsForUser, ListInlinePolicies, ListPolicies,
     ListPolicyVersions, ListRoles, ListUsers, OfGroup, OfRole, OfUser, Page, Paged, PolicyScope, PutPolicy,
     RemoveUserFromGroup, UpdateAccessKey, UpdateAssumeRolePolicy,
 };
 use coffer_core::ops::review;
-use coffer_core::{Context, Core, Error, IamError};
+use coffer_core::{Context, Core, Error};
 use coffer_policy::{Document, DocumentKind};
-use coffer_types::iam_limits::{CLIENT_ID_CHARS_MAX, PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
-use coffer_types::{
-    EntityName, EntityPath, IssuerUrl, OidcProviderArn, PolicyArn, Region, SecretValue, Timestamp,
-};
+use coffer_types::iam_limits::{PAGE_ITEMS_MAX, SESSION_SECONDS_MIN};
+use coffer_types::{EntityName, EntityPath, PolicyArn, Region, SecretValue, Timestamp};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
 use super::audit::legal_text;
-use super::{Failed, refused, secret_id_of};
+use super::{Failed, providers, refused, secret_id_of};
 
 /// What is recorded of a request that did not become an operation.
-const OPERATION: &str = "Access";
+pub(super) const OPERATION: &str = "Access";
 
 /// Runs the same for each kind of holder, which is a type to core.
 macro_rules! for_kind {
@@ -87,7 +84,17 @@ pub(super) async fn run(
                 }
             }
         }
-        AccessRequest::TrustIssuer { url, audience } => trust_issuer(core, context, &url, audience).await?,
+        AccessRequest::TrustIssuer { url, audience } => {
+            providers::trust_issuer(core, context, &url, audience).await?
+        }
+        AccessRequest::ListProviders {} => providers::list(core, context).await?,
+        AccessRequest::GetProvider { issuer } => {
+            AccessResponse::Provider(providers::get(core, context, &issuer).await?)
+        }
+        AccessRequest::DeleteProvider { issuer } => {
+            providers::delete(core, context, &issuer).await?;
+            done
+        }
         AccessRequest::Get { holder } => {
             let name = entity_name(&holder.name)?;
             AccessResponse::Entity(match holder.kind {
@@ -314,34 +321,6 @@ pub(super) async fn run(
     })
 }
 
-async fn trust_issuer(
-    core: &Core,
-    context: &Context,
-    url: &str,
-    audience: String,
-) -> Result<AccessResponse, Failed> {
-    let url: IssuerUrl = legal(url, "no URL of an issuer")?;
-    let is_audience = (1..=CLIENT_ID_CHARS_MAX).contains(&audience.chars().count());
-    if !is_audience {
-        return Err(refused(OPERATION, "an audience has 1 to 255 characters".into()));
-    }
-    let arn = format!("arn:aws:iam::{}:oidc-provider/{}", context.account, url.name());
-    let parsed: OidcProviderArn = legal(&arn, "no ARN of an identity provider")?;
-    match core.execute(context, GetOpenIDConnectProvider { arn: parsed.clone() }).await {
-        Ok(known) if known.client_ids.contains(&audience) => {}
-        Ok(_) => {
-            let operation = AddClientIDToOpenIDConnectProvider { arn: parsed, client_id: audience };
-            core.execute(context, operation).await?;
-        }
-        Err(Error::Iam(IamError::NoSuchEntity(_))) => {
-            let (client_ids, thumbprints, tags) = (vec![audience], Vec::new(), Vec::new());
-            core.execute(context, CreateOpenIDConnectProvider { url, client_ids, thumbprints, tags }).await?;
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(AccessResponse::IdentityProvider { arn })
-}
-
 fn page(marker: Option<String>) -> Page {
     Page { max_items: PAGE_ITEMS_MAX, marker }
 }
@@ -476,7 +455,7 @@ fn legal_document(text: String, kind: DocumentKind) -> Result<String, Failed> {
 }
 
 /// `text` as what it should be. The record says what it is not, and does not repeat it.
-fn legal<T: FromStr<Err: std::fmt::Display>>(text: &str, otherwise: &str) -> Result<T, Failed> {
+pub(super) fn legal<T: FromStr<Err: std::fmt::Display>>(text: &str, otherwise: &str) -> Result<T, Failed> {
     text.parse().map_err(|error| {
         let shown: String = text.chars().take(128).collect();
         let message = format!("`{}` is {otherwise}: {error}", shown.escape_debug());
