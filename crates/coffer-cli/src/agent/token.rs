@@ -3,9 +3,9 @@
 //!
 //! I/O: reads a file, or makes one. Invariant: it is compared in constant time and never printed.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use coffer_crypto::{Random, SystemRandom, constant_time_eq};
@@ -74,7 +74,8 @@ impl Token {
                 io::ErrorKind::PermissionDenied => FailureKind::Denied,
                 _ => FailureKind::Other,
             };
-            Stop::new(kind, format!("cannot read the token in `{}`: {error}", file.display()))
+            let what = if may_make { "there can be no token in" } else { "cannot read the token in" };
+            Stop::new(kind, format!("{what} `{}`: {error}", file.display()))
                 .with_hint("name a file of your own: --token-file FILE")
         })?;
         let text = Zeroizing::new(text.trim().to_owned());
@@ -96,6 +97,9 @@ fn is_token(text: &str) -> bool {
 }
 
 fn make(file: &Path) -> io::Result<Zeroizing<String>> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
     let mut random = Zeroizing::new([0; 32]);
     SystemRandom.fill(&mut *random);
     let text = Zeroizing::new(hex::encode(random.as_slice()));
