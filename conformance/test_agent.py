@@ -208,6 +208,45 @@ def test_references_of_clients(agents, store):
     agent.stop()
 
 
+def test_the_same_answer_whichever_way_coffer_is_reached(agents, store):
+    put(store, "bot", '{"X_API_KEY":"v","\u00e4":"\\n"}')
+    put(store, "bytes", b"\xff\x00\xfe")
+    agent = agents("--ttl", "0s", environment=store.environment())
+    names = ["bot", "X_API_KEY", "bytes"]
+    served = [agent.secret(name) for name in names]
+    assert [one["ARN"][:23] for one in served] == ["arn:aws:secretsmanager:"] * 3
+    store.server.stop()
+    for name, expected in zip(names, served, strict=True):
+        status, headers, body = agent.ask(f"/v1/{name}")
+        # It was read in place a moment ago: nothing is stale.
+        assert (status, json.loads(body), headers["x-coffer-stale"]) == (200, expected, None)
+    assert agent.secret("bot", versionId=served[0]["VersionId"]) == served[0]
+    assert agent.fault("none") == (400, "ResourceNotFoundException")
+    agent.stop()
+
+
+def test_a_server_that_hangs_is_not_waited_for_twice(agents, store):
+    put(store, "bot", '{"X_API_KEY":"v"}')
+    agent = agents("--ttl", "1s", environment=store.environment())
+    assert agent.secret("bot")["SecretString"]
+    store.server.process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(1.5)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(agent.ask, "/v1/bot")
+            time.sleep(3)
+            began = time.monotonic()
+            status, _, body = agent.ask("/v1/bot?refreshNow=1")
+            assert time.monotonic() - began < 11
+            assert (status, json.loads(body)["__type"]) == (503, "InternalServiceError") and b"coffer serve" not in body
+            # Who takes what was kept gets it, and is told how old it is.
+            status, headers, body = first.result()
+            assert (status, json.loads(body)["Name"]) == (200, "bot") and int(headers["x-coffer-stale"]) >= 1
+    finally:
+        store.server.process.send_signal(signal.SIGCONT)
+    agent.stop()
+
+
 def test_names_of_the_manifest(agents, store):
     put(store, "bot", '{"X_API_KEY":"of the store"}')
     agent = agents("--manifest-only", environment=store.environment(), ALSO="of the environment")
@@ -410,6 +449,10 @@ def test_token_of_a_file(agents, tmp_path):
     assert agent.ask("/v1/KEY", X_Aws_Parameters_Secrets_Token=token)[0] == 200
     assert agent.ask("/v1/KEY")[0] == 403
     agent.stop()
+    folder = tmp_path / "made" / "folder"
+    made = agents("--token-file", folder / "token", manifest=slow_manifest(tmp_path), token=None)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "token")] == [0o700, 0o600]
+    made.stop()
     named = agents(manifest=slow_manifest(tmp_path), token=f"file://{tmp_path / 'token'}")
     assert named.ask("/v1/KEY", X_Vault_Token=token)[0] == 200
     named.stop()
@@ -470,7 +513,7 @@ def test_words(tmp_path):
     for arguments, code in [
         (["--listen", "0.0.0.0:0"], 2),
         (["--store", "exec:cat {name}"], 2),
-        (["--token-file", "/nonexistent/token"], 3),
+        (["--token-file", "/dev/null/folder/token"], 1),
     ]:
         done = subprocess.run(
             [serving.binary_path(), "agent", *arguments], cwd=tmp_path, env=environment, capture_output=True, timeout=20

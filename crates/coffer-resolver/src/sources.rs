@@ -180,6 +180,8 @@ impl Sources {
         let counters = &self.shared.counters;
         let state = self.state();
         let key = reference.to_string();
+        let patience = self.shared.policy.retry.budget + GRACE;
+        let (began, mut has_waited) = (Instant::now(), false);
         loop {
             let mut table = state.lock();
             let now = self.shared.clock.now();
@@ -222,9 +224,18 @@ impl Sources {
             if !is_too_early {
                 count(&counters.misses);
             }
-            let landed = flight.wait(self.shared.policy.retry.budget + GRACE);
-            let landed = landed.unwrap_or_else(|| self.overdue(state, &flight, &reference, age.fresh));
+            let left = patience.saturating_sub(began.elapsed());
+            let landed = match flight.wait(left) {
+                Some(landed) => landed,
+                // It set off a moment ago, and has time left that this caller has not.
+                None if has_waited => Err(late(reference.scheme())),
+                None => self.overdue(state, &flight, &reference, age.fresh),
+            };
             if is_too_early {
+                if began.elapsed() >= patience {
+                    return Err(landed.err().unwrap_or_else(|| late(reference.scheme())));
+                }
+                has_waited = true;
                 continue;
             }
             let Landed { document, failure } = landed?;

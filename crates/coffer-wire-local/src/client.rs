@@ -128,6 +128,11 @@ impl Client {
         Ok(Self { stream, server })
     }
 
+    /// Lets no answer take longer than this, for who would rather do without.
+    pub fn answer_within(&self, time_max: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(time_max))
+    }
+
     /// What the server said of itself.
     pub fn server(&self) -> &Hello {
         &self.server

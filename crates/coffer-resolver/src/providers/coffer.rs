@@ -5,9 +5,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use coffer_types::{Region, SecretValue, VersionId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use coffer_types::{Region, SecretBytes, SecretValue, Timestamp, VersionId};
 use coffer_wire_local::{CallError, Client, ConnectError, Failure, FailureKind, Request, Response};
+
+use serde::Deserialize;
 
 use crate::error::{ErrorKind, FetchError};
 use crate::provider::{Facts, Fetched, Provider};
@@ -18,6 +23,8 @@ use crate::reference::{Reference, Scheme};
 const SEAL_FILE: &str = "seal.json";
 /// Where in it a server listens.
 const SOCKET_FILE: &str = "coffer.sock";
+/// How long a server, or the program in its place, may take for an answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// A store of coffer's.
 pub struct Coffer {
@@ -43,7 +50,9 @@ impl Coffer {
             return None;
         }
         let text = |path: &PathBuf| path.to_str().map(str::to_owned);
-        let mut command = vec![text(program)?, "--home".to_owned(), text(&self.home)?, "get".to_owned()];
+        let words = ["--json", "--home", &text(&self.home)?, "get"].map(str::to_owned);
+        let mut command = vec![text(program)?];
+        command.extend(words);
         for (parameter, option) in [("region", "--region"), ("version", "--version-id"), ("stage", "--stage")]
         {
             if let Some(value) = document.parameter(parameter) {
@@ -51,9 +60,50 @@ impl Coffer {
             }
         }
         command.extend(["--".to_owned(), document.path().to_owned()]);
-        let printed = Exec::new(".").quietly().output(&command, Scheme::Coffer);
-        Some(printed.map(|bytes| Fetched::new(bytes.into())))
+        let printed = Exec::new(".").within(ANSWER_TIME_MAX).quietly().output(&command, Scheme::Coffer);
+        Some(printed.and_then(|bytes| read_in_place(&bytes)))
     }
+}
+
+/// What `coffer get --json` prints, as far as it counts here.
+#[derive(Deserialize)]
+struct Printed {
+    arn: String,
+    name: String,
+    version_id: String,
+    stages: Vec<String>,
+    created: String,
+    value: Option<String>,
+    value_base64: Option<String>,
+}
+
+/// The same as a server tells.
+fn read_in_place(printed: &[u8]) -> Result<Fetched, FetchError> {
+    let unreadable = || {
+        let what = "what `coffer get` printed can't be read";
+        let action = "see whether both programs are of the same version";
+        FetchError::new(ErrorKind::Malformed, Scheme::Coffer, what, action)
+    };
+    // The parser's own words may show a value.
+    let printed: Printed = serde_json::from_slice(printed).map_err(|_| unreadable())?;
+    let (value, is_binary) = match (printed.value, printed.value_base64.map(SecretBytes::from)) {
+        (Some(text), None) => (SecretBytes::from(text), false),
+        (None, Some(coded)) => {
+            let bytes = STANDARD.decode(coded.expose_secret()).map_err(|_| unreadable())?;
+            (SecretBytes::new(bytes), true)
+        }
+        _ => return Err(unreadable()),
+    };
+    let created = printed.created.parse::<Timestamp>().ok();
+    let facts = Facts {
+        name: Some(printed.name),
+        arn: Some(printed.arn.clone()),
+        version_id: Some(printed.version_id),
+        stages: printed.stages,
+        created_millis: created.map(Timestamp::as_millis),
+        is_binary,
+    };
+    Ok(Fetched::new(value).identified(Some(printed.arn)).with_facts(facts))
 }
 
 impl Provider for Coffer {
@@ -91,6 +141,9 @@ impl Coffer {
             }
             Err(error) => return Err(not_connected(error)),
         };
+        client
+            .answer_within(ANSWER_TIME_MAX)
+            .map_err(|error| not_connected(ConnectError::Transport(error)))?;
         let secret_id = document.path().to_owned();
         match client.call(&Request::GetSecretValue { secret_id, version_id, stage }) {
             Ok(Response::GetSecretValue(read)) => {
@@ -113,6 +166,7 @@ impl Coffer {
                 "see whether server and program are of the same version",
             )),
             Err(CallError::Failure(failure)) => Err(refused(&failure)),
+            Err(CallError::Transport(cause)) if is_late(&cause) => Err(no_answer(cause)),
             Err(error @ CallError::Transport(_)) => Err(FetchError::new(
                 ErrorKind::Unavailable,
                 Scheme::Coffer,
@@ -136,7 +190,22 @@ fn nobody_listens(home: &std::path::Path, error: io::Error) -> FetchError {
     FetchError::new(ErrorKind::Unavailable, Scheme::Coffer, what, "start it: `coffer serve`").caused_by(error)
 }
 
+/// Whether a time ran out, as the kernel says it of a socket.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn no_answer(cause: io::Error) -> FetchError {
+    let what = "the server is there and does not answer";
+    let action = "see what holds it up; if it is suspended or hangs, start it again";
+    FetchError::new(ErrorKind::Unavailable, Scheme::Coffer, what, action).caused_by(cause)
+}
+
 fn not_connected(error: ConnectError) -> FetchError {
+    let error = match error {
+        ConnectError::Transport(cause) if is_late(&cause) => return no_answer(cause),
+        error => error,
+    };
     let (kind, what, action) = match &error {
         ConnectError::Refused(failure) => return refused(failure),
         ConnectError::Transport(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
