@@ -290,6 +290,23 @@ def test_many_who_ask_at_once_share_one_fetch(agents, tmp_path):
     agent.stop()
 
 
+def test_how_long_things_take_is_told(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    agent = agents("--no-prefetch", manifest=slow_manifest(tmp_path, "0.3"))
+    for _ in range(3):
+        agent.secret("KEY")
+    agent.ask("/v1/KEY", X_Aws_Parameters_Secrets_Token="none-of-the-agents-own")
+    lines = dict(line.rsplit(" ", 1) for line in agent.ask("/metrics")[2].decode().splitlines() if not line.startswith("#"))
+    # Three who asked, two of whom did not wait, and one call of the store.
+    name = "coffer_agent_request_duration_seconds"
+    assert (lines[name + "_count"], lines[name + '_bucket{le="0.25"}'], lines[name + '_bucket{le="11"}']) == ("3", "2", "3")
+    assert float(lines[name + "_sum"]) >= 0.3
+    name = "coffer_agent_fetch_duration_seconds"
+    assert [lines[name + f'_count{{provider="{store}"}}'] for store in ("exec", "aws")] == ["1", "0"]
+    assert 0.3 <= float(lines[name + '_sum{provider="exec"}']) < 10
+    agent.stop()
+
+
 def test_stale_is_bounded_and_said(agents, tmp_path):
     (tmp_path / "value").write_text("v")
     agent = agents("--ttl", "1s", "--stale", "3s", manifest=slow_manifest(tmp_path))

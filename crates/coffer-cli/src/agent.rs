@@ -5,6 +5,7 @@
 //! is told nothing; and a value goes into an answer or into the sealed file, and nowhere else.
 
 pub(crate) mod answer;
+pub(crate) mod durations;
 pub(crate) mod fallback;
 pub(crate) mod listeners;
 pub(crate) mod log;

@@ -28,6 +28,7 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::agent::answer;
+use crate::agent::durations::Fetches;
 use crate::agent::log::Log;
 use crate::agent::metrics::{self, Requests};
 use crate::agent::prompt::Prompt;
@@ -62,6 +63,7 @@ pub(crate) struct Agent {
     pub(crate) connections_max: usize,
     pub(crate) users: Vec<u32>,
     pub(crate) requests: Requests,
+    pub(crate) fetches: Arc<Fetches>,
     pub(crate) tcp: AtomicUsize,
     /// Counted apart: whoever fills the one door does not shut the other.
     pub(crate) socket: AtomicUsize,
@@ -211,10 +213,11 @@ async fn answer_to(
     };
     let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
     let id = id.map(|id| id.chars().take(256).collect::<String>());
+    let is_get = matches!(asked, Ok(Asked::Get(_)));
     let (mut response, secret, stale) = match asked {
         Ok(Asked::Ping) => (text(StatusCode::OK, "healthy"), String::new(), None),
         Ok(Asked::Metrics) => {
-            let counts = metrics::text(&agent.requests, &agent.values);
+            let counts = metrics::text(&agent.requests, &agent.fetches, &agent.values);
             (
                 typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", counts.into()),
                 String::new(),
@@ -265,8 +268,12 @@ async fn answer_to(
         response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     agent.requests.count(status);
+    let took = began.elapsed();
+    if is_get {
+        agent.requests.durations.add(took);
+    }
     if !is_free {
-        agent.log.request(id.as_deref(), &secret, status, stale, began.elapsed());
+        agent.log.request(id.as_deref(), &secret, status, stale, took);
     }
     response
 }

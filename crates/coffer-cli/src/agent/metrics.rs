@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coffer_resolver::{BreakerState, Scheme};
+use coffer_resolver::BreakerState;
 
+use crate::agent::durations::{Durations, Fetches, STORES};
 use crate::agent::values::Values;
 
 /// The statuses that are counted apart.
@@ -17,6 +18,8 @@ const STATUSES: [u16; 8] = [200, 204, 400, 403, 404, 405, 429, 503];
 pub(crate) struct Requests {
     by_status: [AtomicU64; STATUSES.len()],
     pub(crate) strangers: AtomicU64,
+    /// Of those that asked for a value, whatever came of it.
+    pub(crate) durations: Durations,
 }
 
 impl Requests {
@@ -31,7 +34,7 @@ impl Requests {
 }
 
 /// All counts.
-pub(crate) fn text(requests: &Requests, values: &Values) -> String {
+pub(crate) fn text(requests: &Requests, fetches: &Fetches, values: &Values) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let mut family = |name: &str, kind: &str, help: &str, lines: &[(String, u64)]| {
@@ -70,23 +73,40 @@ pub(crate) fn text(requests: &Requests, values: &Values) -> String {
     family("coffer_agent_documents", "gauge", "Documents in memory.", &plain(kept));
     let in_use = u64::try_from(values.in_use()).unwrap_or(u64::MAX);
     family("coffer_agent_kept_fresh", "gauge", "Secrets asked for within the hour.", &plain(in_use));
-    let breakers: Vec<(String, u64)> =
-        [Scheme::Aws, Scheme::Gcp, Scheme::Vault, Scheme::Coffer, Scheme::Exec]
-            .into_iter()
-            .map(|scheme| {
-                let state = match values.resolver.breaker(scheme) {
-                    BreakerState::Closed => 0,
-                    BreakerState::HalfOpen => 1,
-                    BreakerState::Open => 2,
-                };
-                (format!("{{provider=\"{scheme}\"}}"), state)
-            })
-            .collect();
+    let breakers: Vec<(String, u64)> = STORES
+        .into_iter()
+        .map(|scheme| {
+            let state = match values.resolver.breaker(scheme) {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            (format!("{{provider=\"{scheme}\"}}"), state)
+        })
+        .collect();
     family(
         "coffer_agent_breaker",
         "gauge",
         "A provider's circuit breaker: 0 closed, 1 half open, 2 open.",
         &breakers,
+    );
+    let mut histogram = |name: &str, help: &str, all: &[(String, &Durations)]| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} histogram");
+        for (label, durations) in all {
+            durations.write(&mut text, name, label);
+        }
+    };
+    histogram(
+        "coffer_agent_request_duration_seconds",
+        "How long requests for a value took, whatever came of them.",
+        &[(String::new(), &requests.durations)],
+    );
+    let of_stores: Vec<(String, &Durations)> =
+        fetches.by_store().map(|(store, durations)| (format!("provider=\"{store}\","), durations)).collect();
+    histogram(
+        "coffer_agent_fetch_duration_seconds",
+        "How long calls of stores took, each for itself.",
+        &of_stores,
     );
     text
 }

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 use crate::access::Place;
+use crate::agent::durations::Fetches;
 use crate::agent::fallback::Fallback;
 use crate::agent::listeners::{self, SocketFile};
 use crate::agent::log::Log;
@@ -55,6 +56,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
     }
     let token = Token::find(arguments.token_file.as_deref())?;
     let log = Log { is_on: arguments.log };
+    let fetches = Fetches::new(log);
     let cache = CachePolicy {
         fresh: arguments.ttl,
         stale_if_error: arguments.stale,
@@ -62,7 +64,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
     };
     let options = ResolverOptions {
         policy: Policy { cache, ..Policy::default() },
-        observer: Some(Arc::new(log)),
+        observer: Some(Arc::clone(&fetches) as _),
         ..ResolverOptions::default()
     };
     let resolver = Arc::new(resolver_of_any(place, &arguments.wanting, options)?);
@@ -106,6 +108,7 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
         connections_max: arguments.max_connections as usize,
         users,
         requests: Default::default(),
+        fetches,
         tcp: AtomicUsize::new(0),
         socket: AtomicUsize::new(0),
         log,
