@@ -50,14 +50,25 @@ pub(crate) struct Cache {
 pub(crate) struct Kept {
     pub(crate) value: Arc<SecretBytes>,
     pub(crate) facts: Arc<Facts>,
-    /// Its fields that were asked for, so that it is taken apart once; they go when it goes.
-    fields: Arc<Mutex<HashMap<String, Arc<SecretBytes>>>>,
+    parts: Arc<Parts>,
 }
+
+/// What was made of a document, so that it is made once; it goes when the document goes.
+#[derive(Default)]
+struct Parts {
+    /// Its fields that were asked for.
+    fields: Mutex<HashMap<String, Arc<SecretBytes>>>,
+    /// What callers made of it, by what they call that.
+    made: Mutex<HashMap<String, Arc<SecretBytes>>>,
+}
+
+/// At most so much that callers made of a document is kept.
+const MADE_MAX: usize = 16;
 
 impl Kept {
     /// The field `name` of it.
     pub(crate) fn field(&self, name: &str) -> Result<Arc<SecretBytes>, NoField> {
-        let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fields = self.parts.fields.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = fields.get(name) {
             return Ok(Arc::clone(value));
         }
@@ -65,12 +76,24 @@ impl Kept {
         fields.insert(name.to_owned(), Arc::clone(&value));
         Ok(value)
     }
+
+    /// What `make` made of it, now or when it was first called `name`.
+    pub(crate) fn made(&self, name: &str, make: impl FnOnce() -> SecretBytes) -> Arc<SecretBytes> {
+        let mut all = self.parts.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = all.get(name) {
+            return Arc::clone(made);
+        }
+        let made = Arc::new(make());
+        if all.len() < MADE_MAX {
+            all.insert(name.to_owned(), Arc::clone(&made));
+        }
+        made
+    }
 }
 
 impl From<Fetched> for Kept {
     fn from(fetched: Fetched) -> Self {
-        let (value, facts) = (Arc::new(fetched.value), Arc::new(fetched.facts));
-        Self { value, facts, fields: Arc::default() }
+        Self { value: Arc::new(fetched.value), facts: Arc::new(fetched.facts), parts: Arc::default() }
     }
 }
 

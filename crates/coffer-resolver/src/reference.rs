@@ -214,7 +214,7 @@ impl Reference {
             None if takes_name || self.scheme == Scheme::File => None,
             None => Some(name.to_owned()),
         };
-        Self { path: put(&self.path), field, ..self.clone() }
+        Self { scheme: self.scheme, path: put(&self.path), parameters: self.parameters.clone(), field }
     }
 
     /// A value that is a reference to a store, if it is one.
@@ -286,12 +286,14 @@ impl fmt::Display for Reference {
             Scheme::Env | Scheme::Dotenv => "//",
             Scheme::File | Scheme::Coffer | Scheme::Aws | Scheme::Gcp | Scheme::Vault => "//",
         };
-        write!(f, "{}:{slashes}{}", self.scheme, self.path)?;
+        for part in [self.scheme.as_str(), ":", slashes, &self.path] {
+            f.write_str(part)?;
+        }
         for (index, (name, value)) in self.parameters.iter().enumerate() {
             write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
         }
         match &self.field {
-            Some(field) => write!(f, "#{field}"),
+            Some(field) => f.write_str("#").and_then(|()| f.write_str(field)),
             None => Ok(()),
         }
     }

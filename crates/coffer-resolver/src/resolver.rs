@@ -25,7 +25,7 @@ use crate::provider::{Facts, Observer, Provider};
 use crate::providers::{Coffer, Dotenv, Env, Exec, File};
 use crate::reference::{Reference, Scheme};
 use crate::report::{Answer, Asked, Fault, Problem, Problems};
-use crate::sources::{Counts, Policy, Sources};
+use crate::sources::{AtHand, Counts, Policy, Sources};
 use crate::surroundings::Surroundings;
 
 /// The profile where nobody names one.
@@ -203,15 +203,23 @@ impl Resolver {
         self.first.get(name)?.at_hand(&self.sources)
     }
 
-    /// What `reference` names, if it is kept and fresh; as [`Self::at_hand`].
-    pub fn reference_at_hand(&self, reference: &Reference) -> Option<Resolved> {
+    /// What `reference` names, if it is kept and fresh, as [`Self::at_hand`]; and what `make` makes of that. It is made once
+    /// for each `name`, and kept as long as the document: the same name must always mean the same.
+    pub fn made_at_hand(
+        &self,
+        reference: &Reference,
+        name: &str,
+        make: impl FnOnce(&Resolved) -> SecretBytes,
+    ) -> Option<(Resolved, Arc<SecretBytes>)> {
         let place = reference.to_string();
-        let document = self.sources.at_hand(reference.document_of(&place), None)?;
+        let AtHand { kept, age, until: _ } = self.sources.at_hand(reference.document_of(&place), None)?;
         let value = match reference.field() {
-            Some(field) => document.kept.field(field).ok()?,
-            None => document.kept.value,
+            Some(field) => kept.field(field).ok()?,
+            None => Arc::clone(&kept.value),
         };
-        Some(Resolved { value, place, age: document.age, stale: None, facts: document.kept.facts })
+        let found = Resolved { value, place, age, stale: None, facts: Arc::clone(&kept.facts) };
+        let made = kept.made(name, || make(&found));
+        Some((found, made))
     }
 
     /// The same, read after `since`: nothing that was kept stands in, not even while its store can't be asked.

@@ -176,14 +176,24 @@ fn what_is_at_hand_is_what_no_other_place_may_have() {
         assert!(expected.is_none_or(|(value, _)| read == value), "{name}: {read}");
     }
     let reference = "aws://one#KEY".parse().unwrap();
-    assert!(stores.reference_at_hand(&reference).is_some());
-    assert!(stores.reference_at_hand(&"aws://two".parse().unwrap()).is_none());
+    let made = |reference: &Reference, name: &str, text: &str| {
+        let (found, made) =
+            stores.made_at_hand(reference, name, |_| SecretBytes::copy_from(text.as_bytes()))?;
+        assert_eq!(found.place, reference.to_string());
+        Some(String::from_utf8_lossy(made.expose_secret()).into_owned())
+    };
+    for (name, text, expected) in [("x", "1", "1"), ("x", "2", "1"), ("y", "3", "3")] {
+        assert_eq!(made(&reference, name, text).as_deref(), Some(expected), "it is made once for each name");
+    }
+    assert_eq!(made(&"aws://two".parse().unwrap(), "x", "1"), None);
     // In the last fifth of its time it is to be fetched anew.
     clock.pass(250);
     assert_eq!(at_hand(&stores, "KEY"), None);
-    assert!(stores.reference_at_hand(&reference).is_none());
+    assert_eq!(made(&reference, "x", "4"), None);
     stores.forget_all();
     assert_eq!(at_hand(&stores, "WHOLE"), None);
+    assert_eq!(got(&stores, "WHOLE"), document);
+    assert_eq!(made(&reference, "x", "5").as_deref(), Some("5"), "it went with its document");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coffer_resolver::Resolved;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use coffer_types::SecretBytes;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,23 +25,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
 use crate::agent::answer;
 use crate::agent::durations::Fetches;
 use crate::agent::log::Log;
 use crate::agent::metrics::{self, Requests};
 use crate::agent::prompt::Prompt;
-use crate::agent::question::{self, Asked, Question, Refused};
+use crate::agent::question::{self, Asked, Refused};
 use crate::agent::token::Token;
-use crate::agent::values::{Unanswered, Values};
+use crate::agent::values::{Told, Unanswered, Values};
 
 /// The headers that may carry the token.
-const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
+const TOKEN_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("x-aws-parameters-secrets-token"), HeaderName::from_static("x-vault-token")];
 /// What a proxy adds. Whoever can be made to fetch an address can't add it away.
-const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
+const FORWARDED: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-for"), header::FORWARDED];
 /// What a client may call its request by, for the log.
-const ID_HEADERS: [&str; 2] = ["x-amzn-trace-id", "x-request-id"];
+const ID_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("x-amzn-trace-id"), HeaderName::from_static("x-request-id")];
 /// How long a request may take to arrive, and a connection may be idle.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(61);
 /// How long a connection may stay that has shown no token yet.
@@ -54,6 +55,15 @@ const REQUEST_BYTES_MAX: usize = 64 * 1024;
 const PINGS_MAX: usize = 2;
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A body that others may be given at the same time.
+struct Body(Arc<SecretBytes>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
 
 /// What all connections share.
 pub(crate) struct Agent {
@@ -206,13 +216,13 @@ async fn answer_to(
     let is_free = parts.method == Method::GET && (path == "/ping" || path == "/metrics");
     let asked = if is_crowded && path != "/ping" {
         Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "Connection limit exceeded"))
-    } else if !is_free && FORWARDED.iter().any(|name| parts.headers.contains_key(*name)) {
+    } else if !is_free && FORWARDED.iter().any(|name| parts.headers.contains_key(name)) {
         Err(Refused::new(StatusCode::BAD_REQUEST, "Forwarded"))
     } else {
         question::read(&parts.method, path, parts.uri.query(), &agent.prefix, is_trusted)
     };
-    let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
-    let id = id.map(|id| id.chars().take(256).collect::<String>());
+    let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(name)?.to_str().ok());
+    let id = id.filter(|_| agent.log.is_on).map(|id| id.chars().take(256).collect::<String>());
     let is_get = matches!(asked, Ok(Asked::Get(_)));
     let (mut response, secret, stale) = match asked {
         Ok(Asked::Ping) => (text(StatusCode::OK, "healthy"), String::new(), None),
@@ -234,17 +244,17 @@ async fn answer_to(
         Ok(Asked::Get(question)) => {
             let secret = question.secret_id.clone();
             let found = match agent.values.at_hand(&question) {
-                Some(found) => Ok(found.map(|found| told(&question, &found))),
+                Some(told) => Ok(told),
                 // Stores are asked on threads of their own: a slow one holds up nobody else.
                 None => {
                     let asking = Arc::clone(&agent);
-                    let asked = move || asking.values.get(&question).map(|found| told(&question, &found));
+                    let asked = move || asking.values.get(&question).map(|found| Told::of(&question, &found));
                     tokio::task::spawn_blocking(asked).await
                 }
             };
             match found {
-                Ok(Ok((body, stale))) => {
-                    let body = Bytes::from_owner(body);
+                Ok(Ok(Told { body, stale })) => {
+                    let body = Bytes::from_owner(Body(body));
                     let mut response = typed(StatusCode::OK, "application/json", body);
                     if let Some(age) = stale {
                         response.headers_mut().insert("x-coffer-stale", age.as_secs().into());
@@ -278,14 +288,8 @@ async fn answer_to(
     response
 }
 
-/// The body of the answer, and how old the value is if it is stale.
-fn told(question: &Question, found: &Resolved) -> (Zeroizing<Vec<u8>>, Option<Duration>) {
-    let value = found.value.expose_secret();
-    (answer::value(value, &found.facts, &found.place, &question.secret_id), found.stale)
-}
-
 fn shows_token(token: &Token, headers: &HeaderMap) -> bool {
-    TOKEN_HEADERS.iter().any(|name| headers.get_all(*name).iter().any(|shown| token.is(shown.as_bytes())))
+    TOKEN_HEADERS.iter().any(|name| headers.get_all(name).iter().any(|shown| token.is(shown.as_bytes())))
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

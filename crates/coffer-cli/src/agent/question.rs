@@ -3,6 +3,8 @@
 //! Pure. Invariant: nothing that a client says makes the agent run a program, read a file or look into its environment; only
 //! what the manifest itself names does.
 
+use std::borrow::Cow;
+
 use coffer_resolver::{Manifest, Reference, Scheme};
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -137,7 +139,8 @@ pub(crate) fn read(
 
 /// Percent-decoded; a plus is a space in a query, as browsers write it.
 fn decoded(text: &str, is_query: bool) -> Result<String, Refused> {
-    let spaced = if is_query { text.replace('+', " ") } else { text.to_owned() };
+    let spaced =
+        if is_query && text.contains('+') { text.replace('+', " ").into() } else { Cow::Borrowed(text) };
     let decoded = percent_decode_str(&spaced).decode_utf8();
     Ok(decoded.map_err(|_| Refused::bad("not UTF-8"))?.into_owned())
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use coffer_resolver::{
     Answer, Asked, ErrorKind, FetchError, NoField, Reference, Resolved, Resolver, Scheme, field,
 };
+use coffer_types::SecretBytes;
 
+use crate::agent::answer;
 use crate::agent::fallback::{Fallback, Mark};
 use crate::agent::question::{Question, Reach, Refused, Target, target};
 use crate::failure::with_causes;
@@ -39,6 +41,20 @@ struct Use {
     at: Instant,
     /// When the last fifth of its time begins.
     due: Instant,
+}
+
+/// An answer.
+pub(crate) struct Told {
+    pub(crate) body: Arc<SecretBytes>,
+    /// How old the value is, if it is older than it should be.
+    pub(crate) stale: Option<Duration>,
+}
+
+impl Told {
+    /// What was found for a question.
+    pub(crate) fn of(question: &Question, found: &Resolved) -> Self {
+        Self { body: Arc::new(body(question, found)), stale: found.stale }
+    }
 }
 
 /// Why there is no value.
@@ -82,23 +98,30 @@ impl Values {
         part(question, found)
     }
 
-    /// The same, if it is in memory and fresh: nobody is asked, no file is read, and nothing is waited for.
-    pub(crate) fn at_hand(&self, question: &Question) -> Option<Result<Resolved, Unanswered>> {
+    /// The answer, if the value is in memory and fresh: nobody is asked, no file is read, and nothing is waited for.
+    pub(crate) fn at_hand(&self, question: &Question) -> Option<Result<Told, Unanswered>> {
         let began = Instant::now();
         if question.refresh_now {
             return None;
         }
         // Why it can't be had is told by whoever looks for it.
         let target = self.target(question).ok()?;
-        let found = match &target {
-            Target::Document(reference) => self.resolver.reference_at_hand(reference)?,
-            Target::Name(name) => self.resolver.at_hand(name)?,
+        let (found, body) = match &target {
+            Target::Document(reference) => {
+                let body = |found: &Resolved| body(question, found);
+                let (found, body) = self.resolver.made_at_hand(reference, &question.secret_id, body)?;
+                (found, Some(body))
+            }
+            Target::Name(name) => (self.resolver.at_hand(name)?, None),
         };
         if let Some(fallback) = &self.fallback {
             fallback.remember(&target.key(), &found, began);
         }
         self.note_use(target, &found);
-        Some(part(question, found))
+        Some(match body.filter(|_| question.json_key.is_none()) {
+            Some(body) => Ok(Told { body, stale: None }),
+            None => part(question, found).map(|found| Told::of(question, &found)),
+        })
     }
 
     /// Forgets what is kept of it, in memory and in the sealed file.
@@ -297,6 +320,12 @@ impl Values {
     pub(crate) fn in_use(&self) -> usize {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+fn body(question: &Question, found: &Resolved) -> SecretBytes {
+    let mut body =
+        answer::value(found.value.expose_secret(), &found.facts, &found.place, &question.secret_id);
+    SecretBytes::new(std::mem::take(&mut *body))
 }
 
 /// The part of what was found that is asked for.

@@ -14,7 +14,7 @@ fn at(seconds: u64) -> Duration {
 
 fn value(number: u32) -> Kept {
     let value = Arc::new(SecretBytes::copy_from(&number.to_be_bytes()));
-    Kept { value, facts: Arc::default(), fields: Arc::default() }
+    Kept { value, facts: Arc::default(), parts: Arc::default() }
 }
 
 fn number(value: &SecretBytes) -> u32 {
