@@ -1,10 +1,12 @@
-"""GetSecretValue side by side: a bare hyper server, coffer and moto, back to back, in rounds; then what rows.py has.
+"""GetSecretValue side by side: a bare hyper server, coffer and moto, back to back, in rounds; then what rows.py and
+clients.py have.
 
 I/O: runs the servers of servers.py and wrk; prints tables; with `--write`, README.md beside it. Invariant: every
 figure stands next to the floor's figure of the same round, and none is kept whose answers were not all 200.
 """
 
 import argparse
+import collections
 import datetime
 import json
 import os
@@ -15,9 +17,10 @@ import subprocess
 import sys
 import time
 
+import clients
 import profiling
 import rows
-from servers import ROOT, SECRETS, TICKS_A_SECOND, WORK, Request, Servers
+from servers import ROOT, SECRETS, TICKS_A_SECOND, WORK, Request, Servers, lua
 
 BENCH = ROOT / "bench"
 CONNECTIONS = (1, 16, 64)
@@ -89,9 +92,10 @@ def load(server, connections, core, arguments):
     server.ask()
     wait_for_quiet(arguments.patience)
     # Signed last, so that the five minutes begin now.
-    script.write_text(Request(server.endpoint, server.keys).lua())
+    request = server.request()
+    script.write_text(lua(request))
     options = ["-t1", f"-c{connections}", f"-d{arguments.seconds}s", "--timeout", "10s", "-s", script]
-    command = ["taskset", "-c", str(core), "wrk", *options, server.endpoint + "/"]
+    command = ["taskset", "-c", str(core), "wrk", *options, server.endpoint + request.path]
     before = time.monotonic(), busy_seconds(), server.cpu_seconds(), children_seconds()
     wrk = subprocess.run(command, check=False, capture_output=True, text=True)
     after = time.monotonic(), busy_seconds(), server.cpu_seconds(), children_seconds()
@@ -285,7 +289,23 @@ def conditions(arguments, results):
     )
 
 
-def write_readme(arguments, results, writes, growth):
+def measure_clients(arguments):
+    """The agent's figures and ratios, and the rows of the resolver and of whole commands."""
+    kinds = ("tell", "load", "figures_table", "significant")
+    tools = collections.namedtuple("Tools", kinds)(tell, load, figures_table, significant)
+    agents = clients.agents(arguments, Results(), tools, CONNECTIONS)
+    parts = {
+        "agent": agents.figures,
+        "agent-ratios": table(["ratio", "load", "measured", "goal"], agents.ratios),
+    }
+    for name, measured in (("resolver", clients.resolver), ("processes", clients.processes)):
+        told = rows.Rows(table)
+        measured(arguments, tools, told)
+        parts[name] = str(told)
+    return parts
+
+
+def write_readme(arguments, results, writes, growth, of_clients):
     profile = profiling.profile(arguments)
     parts = {
         "writes": str(writes),
@@ -296,6 +316,7 @@ def write_readme(arguments, results, writes, growth):
         "ratios": ratios_table(results),
         "rooms": profile.rooms_table(table),
         "symbols": profile.symbols_table(table, 15),
+        **of_clients,
     }
     text = (BENCH / "README.template.md").read_text()
     for name, part in parts.items():
@@ -315,6 +336,8 @@ def parse_arguments():
     parser.add_argument("--client-core", type=int, default=1)
     parser.add_argument("--secrets", type=int, default=100_000, help="the store grows to so many at most (100000)")
     parser.add_argument("--without-moto", action="store_true")
+    parser.add_argument("--clients", action="store_true", help="only what clients use: agent, resolver, commands")
+    parser.add_argument("--stores", action="store_true", help="also a coffer built with aws, gcp and vault")
     parser.add_argument("--profile", action="store_true", help="only profile coffer (bench/profile)")
     parser.add_argument("--write", action="store_true", help="write the figures and a profile to bench/README.md")
     arguments = parser.parse_args()
@@ -339,14 +362,19 @@ def main():
         profile = profiling.profile(arguments)
         print(profile.rooms_table(table), profile.symbols_table(table, 25), sep="\n\n")
         return
+    if arguments.clients:
+        print(*measure_clients(arguments).values(), sep="\n\n")
+        return
     results = measure(arguments)
     print(conditions(arguments, results), figures_table(results), ratios_table(results), sep="\n\n", flush=True)
     writes = rows.writes(arguments, tell, significant, table)
     print("", writes, sep="\n", flush=True)
     growth = rows.growth(arguments, tell, significant, table)
     print("", *growth, sep="\n", flush=True)
+    of_clients = measure_clients(arguments)
+    print("", *of_clients.values(), sep="\n\n", flush=True)
     if arguments.write:
-        write_readme(arguments, results, writes, growth)
+        write_readme(arguments, results, writes, growth, of_clients)
 
 
 if __name__ == "__main__":

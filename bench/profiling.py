@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from servers import WORK, Request, Servers
+from servers import WORK, Servers, lua
 
 CONNECTIONS = 16
 SAMPLES_A_SECOND = 1999
@@ -72,7 +72,7 @@ def profile(arguments):
     with Servers(arguments.binaries, arguments.server_core) as servers:
         coffer = servers.coffer()
         coffer.ask()
-        script.write_text(Request(coffer.endpoint).lua())
+        script.write_text(lua(coffer.request()))
         seconds = max(arguments.seconds, 2)
         options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds + 2 * MARGIN_SECONDS}s", "-s", script]
         command = ["taskset", "-c", str(arguments.client_core), "wrk", *options, coffer.endpoint + "/"]

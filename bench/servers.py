@@ -46,6 +46,8 @@ MEASURED_NAME, MEASURED_VALUE = secret(SECRETS // 2)
 class Request:
     """One signed request as boto3 sends it, taken from boto3 before it reaches the wire."""
 
+    method, path = "POST", "/"
+
     def __init__(self, endpoint, keys=KEYS):
         taken = []
 
@@ -68,16 +70,28 @@ class Request:
         lines = sum(len(name) + len(value) + 4 for name, value in self.headers.items())
         return len("POST / HTTP/1.1\r\n") + lines + 2 + len(self.body)
 
-    def lua(self):
-        """The script that has wrk send it over and over, and print what came of it as one line of JSON."""
-        headers = "".join(
-            f"wrk.headers[{lua_string(name)}] = {lua_string(value)}\n"
-            for name, value in self.headers.items()
-            # wrk counts by itself.
-            if name.lower() != "content-length"
-        )
-        return f"""wrk.method = "POST"
-wrk.body = {lua_string(self.body.decode())}
+
+class AgentRequest:
+    """What a program sends to coffer's agent, or to AWS's."""
+
+    method, body = "GET", b""
+
+    def __init__(self, token, more=""):
+        self.path = f"/secretsmanager/get?secretId={MEASURED_NAME}{more}"
+        self.headers = {"X-Aws-Parameters-Secrets-Token": token}
+
+
+def lua(request):
+    """The script that has wrk send a request over and over, and print what came of it as one line of JSON."""
+    headers = "".join(
+        f"wrk.headers[{lua_string(name)}] = {lua_string(value)}\n"
+        for name, value in request.headers.items()
+        # wrk counts by itself.
+        if name.lower() != "content-length"
+    )
+    body = f"wrk.body = {lua_string(request.body.decode())}" if request.body else ""
+    return f"""wrk.method = {lua_string(request.method)}
+{body}
 {headers}
 done = function(summary, latency)
     local errors = summary.errors
@@ -130,6 +144,9 @@ class AnotherCaller:
 
     def __getattr__(self, name):
         return getattr(self._server, name)
+
+    def request(self):
+        return Server.request(self)
 
     def ask(self):
         return Server.ask(self)
@@ -189,9 +206,13 @@ class Server:
                 name, value = secret(number)
                 client.create_secret(Name=name, SecretString=value)
 
+    def request(self):
+        """What it is asked, over and over."""
+        return Request(self.endpoint, self.keys)
+
     def ask(self):
         """Sends the request once and answers its headers and body, if they are what they must be."""
-        request = Request(self.endpoint, self.keys)
+        request = self.request()
         # Whose certificate it is does not matter here; who answers is known.
         connection = (
             http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=ssl._create_unverified_context())
@@ -199,7 +220,7 @@ class Server:
             else http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         )
         with contextlib.closing(connection):
-            connection.request("POST", "/", body=request.body, headers=request.headers)
+            connection.request(request.method, request.path, body=request.body, headers=request.headers)
             answer = connection.getresponse()
             body = answer.read()
         if answer.status != 200:
@@ -238,7 +259,7 @@ class Servers(contextlib.ExitStack):
         super().__init__()
         self.binaries, self.core = binaries, core
 
-    def _start(self, name, command, cores=None, scheme="http", **environment):
+    def _start(self, name, command, cores=None, scheme="http", request=None, **environment):
         folder = WORK / f"{os.getpid()}-{''.join(c if c.isalnum() else '-' for c in name)}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -246,6 +267,8 @@ class Servers(contextlib.ExitStack):
         command = command(folder, environment) if callable(command) else command
         server = Server(name, cores or str(self.core), command, environment, folder, scheme)
         self.callback(server.stop)
+        if request:
+            server.request = lambda: request(folder)
         return server
 
     def coffer(self, name="coffer", *options, filled=True, cores=None, scheme="http"):
@@ -269,6 +292,17 @@ class Servers(contextlib.ExitStack):
             server.fill()
         return server
 
+    def agent(self, coffer, name="coffer agent", more="", binary="coffer", store="coffer"):
+        """An agent over that server's store, through its socket or, with `store` as aws, its door for AWS's clients."""
+
+        def make(folder, environment):
+            environment |= {"COFFER_HOME": str(coffer.folder / "store"), "AWS_ENDPOINT_URL": coffer.endpoint}
+            environment |= {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1]}
+            options = ["--token-file", folder / "token", "--store", store, "--no-prefetch"]
+            return [self.binaries / binary, "agent", "--listen", "127.0.0.1:{port}", *options]
+
+        return self._start(name, make, request=lambda folder: AgentRequest((folder / "token").read_text().strip(), more))
+
     def user(self, coffer, name, statements):
         """That server as a user asks it who has so many statements, of which the last allows the read."""
         iam = client_of(coffer.endpoint, "iam")
@@ -291,6 +325,18 @@ class Servers(contextlib.ExitStack):
         if filled:
             server.fill()
         return server
+
+    def agent_floor(self, agent):
+        """hyper, answering what the agent answered to the same request."""
+        headers, body = agent.ask()
+        token = agent.request().headers.popitem()[1]
+
+        def make(folder, _):
+            (folder / "answer").write_bytes(body)
+            fixed = [headers["content-type"], "none", "--agent"]
+            return [self.binaries / "hyper_floor", "127.0.0.1:{port}", folder / "answer", *fixed]
+
+        return self._start("hyper, the agent's GET", make, request=lambda _: AgentRequest(token))
 
     def floor(self, headers, body, name="hyper", append_bytes=None, certificate=None):
         """hyper, answering what coffer answered; with an append made durable before each answer, or over TLS."""

@@ -5,6 +5,8 @@
 //!
 //! With `--tls CERTIFICATE KEY` it speaks TLS, as rustls does by default.
 //!
+//! With `--agent` it answers GET, with the headers of coffer's agent.
+//!
 //! I/O: reads the answer's body from a file, listens on loopback. Invariant: what goes over the wire is what
 //! coffer's answer to the same request is made of (the same headers, the same bytes), and nothing between reading
 //! the request and writing the answer depends on the request but its method.
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -32,16 +34,18 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID [--append FILE BYTES | --tls CERTIFICATE KEY]";
+const USAGE: &str = "usage: hyper_floor ADDR:PORT BODY_FILE CONTENT_TYPE REQUEST_ID [--append FILE BYTES | --tls CERTIFICATE KEY | --agent]";
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// The file has its size before it is written to, as coffer's log has.
 const PREALLOCATED_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// The answer to every POST.
+/// The answer to every request of a method.
 #[derive(Clone)]
 struct Answer {
+    method: Method,
     content_type: HeaderValue,
-    request_id: HeaderValue,
+    /// The other header that coffer's answer has.
+    header: (HeaderName, HeaderValue),
     body: Bytes,
     /// Who appends before the answer leaves.
     appender: Option<mpsc::UnboundedSender<oneshot::Sender<()>>>,
@@ -54,17 +58,23 @@ fn main() -> anyhow::Result<()> {
     };
     let address: SocketAddr = address.parse().with_context(|| format!("cannot read address `{address}`"))?;
     let (mut appender, mut tls) = (None, None);
+    let request_id = HeaderValue::from_str(request_id).context("the request id is no header value")?;
+    let (mut method, mut header) = (Method::POST, (X_AMZN_REQUEST_ID, request_id));
     match options {
         [] => {}
         [option, file, bytes] if option == "--append" => {
             appender = Some(start_appender(Path::new(file), bytes.parse().context(USAGE)?)?);
         }
         [option, certificate, key] if option == "--tls" => tls = Some(acceptor(certificate, key)?),
+        [option] if option == "--agent" => {
+            (method, header) = (Method::GET, (CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        }
         _ => bail!(USAGE),
     }
     let answer = Answer {
+        method,
         content_type: HeaderValue::from_str(content_type).context("the content type is no header value")?,
-        request_id: HeaderValue::from_str(request_id).context("the request id is no header value")?,
+        header,
         body: std::fs::read(body_file).with_context(|| format!("cannot read `{body_file}`"))?.into(),
         appender,
     };
@@ -140,7 +150,7 @@ async fn respond(request: Request<Incoming>, answer: &Answer) -> Result<Response
     let (head, mut body) = request.into_parts();
     while let Some(Ok(_)) = body.frame().await {}
     let mut response = Response::new(Full::new(answer.body.clone()));
-    if head.method != Method::POST {
+    if head.method != answer.method {
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     }
@@ -153,6 +163,7 @@ async fn respond(request: Request<Incoming>, answer: &Answer) -> Result<Response
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, answer.content_type.clone());
-    headers.insert(X_AMZN_REQUEST_ID, answer.request_id.clone());
+    let (name, value) = &answer.header;
+    headers.insert(name, value.clone());
     Ok(response)
 }
