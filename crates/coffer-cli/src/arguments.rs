@@ -198,7 +198,10 @@ impl Command {
             | Self::WhoRead(WhoRead { scope, .. })
             | Self::Audit { command: Audit::Tail(AuditTail { scope, .. }) }
             | Self::Delete(Delete { scope, .. })
-            | Self::Policy { command: Policy::Generate(Generate { scope, .. }) }
+            | Self::Policy {
+                command:
+                    Policy::Generate(Generate { scope, .. }) | Policy::Explain(PolicyExplain { scope, .. }),
+            }
             | Self::Restore(Restore { scope, .. }) => scope.region.as_ref(),
             Self::User { command: User::Add { permitted, .. } }
             | Self::Group { command: Group::Add { permitted, .. } } => permitted.scope.region.as_ref(),
@@ -212,9 +215,7 @@ impl Command {
             | Self::Provider { .. }
             | Self::Key { .. }
             | Self::Audit { .. }
-            | Self::Policy {
-                command: Policy::Lint(_) | Policy::Simulate(_) | Policy::Explain(_) | Policy::Documents(_),
-            }
+            | Self::Policy { command: Policy::Lint(_) | Policy::Simulate(_) | Policy::Documents(_) }
             | Self::Status
             | Self::Backup(_)
             | Self::RestoreBackup(_)

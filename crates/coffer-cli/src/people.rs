@@ -218,9 +218,9 @@ impl Access {
         }
     }
 
-    /// Why something was denied.
-    pub(crate) fn explanation(&mut self, request_id: Option<String>) -> Result<Option<Explanation>, Stop> {
-        match self.access(AccessRequest::ExplainDenial { request_id })? {
+    /// Why something was denied: the answer to an [`AccessRequest::ExplainDenial`].
+    pub(crate) fn explanation(&mut self, which: AccessRequest) -> Result<Option<Explanation>, Stop> {
+        match self.access(which)? {
             AccessResponse::Explanation(explanation) => Ok(explanation.map(|explanation| *explanation)),
             _ => Err(unexpected()),
         }

@@ -290,7 +290,7 @@ fn few_walks_of_any_kind_are_under_way_at_once() {
     let mut keys: BoxFuture<'_, _> =
         Box::pin(core.execute(&context, ListAccessKeys { user: None, page: page() }));
     let mut more_users: BoxFuture<'_, _> = Box::pin(core.execute(&context, users()));
-    let mut denials: BoxFuture<'_, _> = Box::pin(core.execute(&context, ExplainDenial { request_id: None }));
+    let mut denials: BoxFuture<'_, _> = Box::pin(core.execute(&context, ExplainDenial::default()));
     assert!(poll_once(&mut keys).is_none());
     assert!(poll_once(&mut more_users).is_none());
     assert!(poll_once(&mut denials).is_none());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails, fails")]
 use std::marker::PhantomData;
 
+use coffer_core::ops::audit::RecordFilter;
 use coffer_core::ops::iam::{
     AddUserToGroup, CreateGroup, CreatePolicy, CreateRole, EntityReference, OfGroup, OfRole, OfUser,
     PutPermissionsBoundary, PutPolicy, TagEntity,
@@ -263,7 +264,7 @@ fn explained<O: Operation>(world: &World, operation: O) -> Option<Explanation> {
         Ok(_) => return None,
         Err(error) => panic!("{error}"),
     }
-    world.run(ExplainDenial { request_id: None }).unwrap()
+    world.run(ExplainDenial::default()).unwrap()
 }
 
 #[test]
@@ -288,8 +289,57 @@ fn what_would_allow_it_does() {
         world.run(PutPolicy::<OfUser> { holder, name, document: advice, kind: PhantomData }).unwrap();
         assert!(explained(&world, read("app/db")).is_none(), "{statements}");
         // By the policies of now, the same denial is no longer one.
-        let again = world.run(ExplainDenial { request_id: denied.request_id }).unwrap().unwrap();
+        let again = world
+            .run(ExplainDenial {
+                filter: RecordFilter { request_id: denied.request_id, ..RecordFilter::default() },
+            })
+            .unwrap()
+            .unwrap();
         assert_eq!((again.now, again.advice), (Verdict::Allowed, None));
+    }
+}
+
+#[test]
+fn of_a_statement_those_conditions_are_told_that_failed_and_what_was_there_instead() {
+    for (conditions, why) in [
+        (
+            r#"{"StringEquals": {"aws:username": "nobody", "aws:ResourceTag/team": "b"}}"#,
+            "it wants that aws:ResourceTag/team is b (it was `a`, a tag of what it was about)",
+        ),
+        (
+            r#"{"StringEquals": {"aws:username": "alice"}, "StringLike": {"aws:ResourceTag/none": "*"}}"#,
+            "it wants that aws:username is alice (it was `nobody`, who asked) and aws:ResourceTag/none is like * (it was absent, as far as is known)",
+        ),
+    ] {
+        let world = world();
+        give_user(&world, &statement("Allow", "*", "*", conditions));
+        let denied = explained(&world, read("app/db")).unwrap();
+        assert_eq!(denied.considered[0].why, why);
+    }
+}
+
+#[test]
+fn a_denial_is_found_by_whom_and_by_what_under_either_name() {
+    let world = world();
+    let denied = explained(&world, read("app/db")).unwrap();
+    explained(&world, read("app/none")).unwrap();
+    let arn = |who: &str| format!("arn:aws:iam::123456789012:user/{who}");
+    for (who, secret, is_found) in [
+        (Some("nobody".to_owned()), Some("app/db"), true),
+        (Some(arn("nobody")), Some(denied.resource.as_str()), true),
+        (None, Some("app/db"), true),
+        (Some("alice".to_owned()), None, false),
+        (Some(arn("alice")), Some("app/db"), false),
+        (None, Some("app/other"), false),
+    ] {
+        let secret = secret.map(|secret| secret.parse().unwrap());
+        let filter = RecordFilter { who: who.clone(), secret, ..RecordFilter::default() };
+        let found = world.run(ExplainDenial { filter }).unwrap();
+        assert_eq!(
+            found.and_then(|found| found.request_id),
+            denied.request_id.clone().filter(|_| is_found),
+            "{who:?}"
+        );
     }
 }
 
@@ -305,14 +355,21 @@ fn nothing_is_advised_against_a_statement_that_denies() {
 #[test]
 fn what_was_not_denied_is_not_explained() {
     let world = world();
-    assert!(world.run(ExplainDenial { request_id: None }).unwrap().is_none());
+    assert!(world.run(ExplainDenial::default()).unwrap().is_none());
     // No policy helps where there is no secret.
     let denied = explained(&world, read("app/none")).unwrap();
     assert_eq!((denied.now, denied.advice), (Verdict::NoSecret, None));
-    assert!(world.run(ExplainDenial { request_id: Some("x".into()) }).unwrap().is_none());
+    assert!(
+        world
+            .run(ExplainDenial {
+                filter: RecordFilter { request_id: Some("x".into()), ..RecordFilter::default() }
+            })
+            .unwrap()
+            .is_none()
+    );
     // Whoever may not look into the log learns nothing.
     let nobody = world.nobody();
-    let asked = block_on(world.core.execute(&nobody, ExplainDenial { request_id: None }));
+    let asked = block_on(world.core.execute(&nobody, ExplainDenial::default()));
     assert!(matches!(asked, Err(Error::Denied(_))));
     let asked =
         WhoCan { secret_id: "app/db".parse().unwrap(), action: "secretsmanager:GetSecretValue".into() };

@@ -389,9 +389,7 @@ impl Scene {
             let outcome: Result<(), Error> = block_on(async {
                 match operation {
                     "Backup" => core.execute(&context, self.world.backup_operation()).await.map(drop),
-                    "ExplainDenial" => {
-                        core.execute(&context, ExplainDenial { request_id: None }).await.map(drop)
-                    }
+                    "ExplainDenial" => core.execute(&context, ExplainDenial::default()).await.map(drop),
                     "ReadStatus" => core.execute(&context, ReadStatus).await.map(drop),
                     "ListReads" => {
                         let filter = RecordFilter::default();

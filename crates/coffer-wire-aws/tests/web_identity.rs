@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coffer_core::ops::audit::RecordFilter;
 use coffer_core::ops::review::{ExplainDenial, Verdict};
 use coffer_core::{FetchError, IssuerSource};
 use coffer_crypto::{SignatureAlgorithm, TestKeyPair};
@@ -450,10 +451,11 @@ fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
     let scene = Scene::new("RS256");
     scene.role("other", &condition("StringEquals", "sub", "x"), "sts:AssumeRoleWithWebIdentity");
     scene.role("wrong-action", &condition("StringEquals", "sub", MAIN), "sts:AssumeRole");
+    scene.role("two", &two_conditions(AUDIENCE, "x"), "sts:AssumeRoleWithWebIdentity");
     let refused = |role: &str| {
         let answer = scene.assume(role, &scene.token(&json!({})));
         assert_eq!(answer.element("Message"), "Not authorized to perform sts:AssumeRoleWithWebIdentity");
-        let explained = scene.world.run(ExplainDenial { request_id: None }).unwrap().unwrap();
+        let explained = scene.world.run(ExplainDenial::default()).unwrap().unwrap();
         let role = role_arn(role);
         assert_eq!(explained.principal, format!("{PROVIDER}:{AUDIENCE}:{MAIN}"));
         assert_eq!(
@@ -468,13 +470,17 @@ fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
         (explained.now, explained.conditions)
     };
     let sub = "token.actions.githubusercontent.com:sub";
-    assert_eq!(refused("other"), (Verdict::NotTrusted, vec![format!("{sub} is x")]));
+    let sub_of_another = format!("{sub} is x (it was `{MAIN}`, as the token claims)");
+    assert_eq!(refused("other"), (Verdict::NotTrusted, vec![sub_of_another.clone()]));
+    assert_eq!(refused("two"), (Verdict::NotTrusted, vec![sub_of_another]), "the audience is right");
     assert_eq!(refused("nothing"), (Verdict::NoRole, vec![]));
     assert_eq!(refused("wrong-action"), (Verdict::NotTrusted, vec![]));
 
     let request_id = scene.assume("other", &scene.token(&json!({}))).element("RequestId").to_owned();
     let now = || {
-        let explained = scene.world.run(ExplainDenial { request_id: Some(request_id.clone()) });
+        let explained = scene.world.run(ExplainDenial {
+            filter: RecordFilter { request_id: Some(request_id.clone()), ..RecordFilter::default() },
+        });
         explained.unwrap().unwrap().now
     };
     assert_eq!(now(), Verdict::NotTrusted);

@@ -248,11 +248,17 @@ pub enum AccessRequest {
         /// Which action, such as `secretsmanager:GetSecretValue`.
         action: String,
     },
-    /// Explains a denial that the audit log tells of.
+    /// Explains a denial that the audit log tells of: the last that fits.
     ExplainDenial {
-        /// Of which request; the last one if absent.
+        /// Of which request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
+        /// About which secret, by name or ARN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret_id: Option<String>,
+        /// To whom, as records are filtered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
     },
 }
 

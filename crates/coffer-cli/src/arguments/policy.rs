@@ -263,6 +263,15 @@ pub(crate) struct PolicyExplain {
     /// That of this request.
     #[arg(long, value_name = "ID", group = "denial")]
     pub(crate) request: Option<String>,
+    /// The last one of this user, role, session (ROLE/SESSION), access key or ARN.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) user: Option<String>,
+    /// The last one about this secret: its name or ARN.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+    /// Where the secret is.
+    #[command(flatten)]
+    pub(crate) scope: Scope,
     /// Print only the document that would allow it, to be put into a file.
     #[arg(long)]
     pub(crate) document: bool,

@@ -140,7 +140,7 @@ fn is_by(identity: &UserIdentity<'_>, who: &str) -> bool {
 }
 
 impl RecordFilter {
-    fn fits(&self, record: &Record<'_>, region: &Region) -> bool {
+    pub(crate) fn fits(&self, record: &Record<'_>, region: &Region) -> bool {
         if self.failed && record.error_code.is_none() {
             return false;
         }
@@ -175,7 +175,7 @@ impl RecordFilter {
         self.since.is_none_or(|since| since.millis_since(record.event_time) < 1000)
     }
 
-    fn parameters(&self, members: &mut Members<'_>) {
+    pub(crate) fn parameters(&self, members: &mut Members<'_>) {
         members.optional_text("secretId", self.secret.as_ref());
         members.optional_text("principal", self.who.as_ref());
         members.optional_text("operation", self.operation.as_ref());

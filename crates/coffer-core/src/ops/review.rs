@@ -4,6 +4,8 @@
 use coffer_policy::Position;
 use coffer_types::SecretId;
 
+use crate::ops::audit::RecordFilter;
+
 mod explain;
 mod questions;
 mod refusals;
@@ -56,9 +58,10 @@ pub struct StatementPlace {
 }
 
 /// Explains a denial that the audit log tells of, by the policies as they are now.
+#[derive(Default)]
 pub struct ExplainDenial {
-    /// Of which request; the last denial there was if `None`.
-    pub request_id: Option<String>,
+    /// Which: the last denial that fits.
+    pub filter: RecordFilter,
 }
 
 /// A denial and how it came.

@@ -23,7 +23,7 @@ use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, AccessResponse, Failure, FailureKind, Holder, HolderKind, WireValue};
 
 use super::audit::legal_text;
-use super::{Failed, providers, refused, secret_id_of};
+use super::{Failed, audit, providers, refused, secret_id_of};
 
 /// What is recorded of a request that did not become an operation.
 pub(super) const OPERATION: &str = "Access";
@@ -312,10 +312,10 @@ pub(super) async fn run(
                 ways: able.ways.into_iter().map(way).collect(),
             })
         }
-        AccessRequest::ExplainDenial { request_id } => {
-            let legal = |id| legal_text("ExplainDenial", id, b"-", "no id of a request");
-            let request_id = request_id.map(legal).transpose()?;
-            let explained = core.execute(context, review::ExplainDenial { request_id }).await?;
+        AccessRequest::ExplainDenial { request_id, secret_id, who } => {
+            let filter = wire::RecordFilter { request_id, secret_id, who, ..wire::RecordFilter::default() };
+            let filter = audit::filter("ExplainDenial", filter)?;
+            let explained = core.execute(context, review::ExplainDenial { filter }).await?;
             AccessResponse::Explanation(explained.map(|explained| Box::new(explanation(explained))))
         }
     })

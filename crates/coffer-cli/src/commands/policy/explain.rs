@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use coffer_wire_local::{
-    Considered, Explanation, FailureKind, HolderKind, KeyState, RefusedKey, StatementPlace, Verdict,
+    AccessRequest, Considered, Explanation, FailureKind, HolderKind, KeyState, RefusedKey, StatementPlace,
+    Verdict,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -38,14 +39,20 @@ struct ExplainObject<'a> {
 }
 
 pub(super) fn explain(place: &Place, arguments: &PolicyExplain, output: Output) -> Result<(), Stop> {
-    let request = arguments.request.clone();
-    let explained = Access::of(place, "coffer policy explain", |access| access.explanation(request))?;
+    let which = AccessRequest::ExplainDenial {
+        request_id: arguments.request.clone(),
+        secret_id: arguments.secret.clone(),
+        who: arguments.user.clone(),
+    };
+    let explained = Access::of(place, "coffer policy explain", |access| access.explanation(which))?;
     let explained = explained.ok_or_else(|| {
+        let of = arguments.user.as_ref().map(|who| format!(" to `{who}`")).unwrap_or_default();
+        let about = arguments.secret.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
         let what = match &arguments.request {
-            Some(id) => {
-                format!("request `{id}` is not among the denials that the audit log's newest records tell of")
-            }
-            None => "the audit log's newest records tell of no denial".to_owned(),
+            Some(id) => format!(
+                "request `{id}` is not among the denials{about}{of} that the audit log's newest records tell of"
+            ),
+            None => format!("the audit log's newest records tell of no denial{about}{of}"),
         };
         Stop::new(FailureKind::NotFound, what)
             .with_hint("look through them with `coffer audit tail -n 10000`")

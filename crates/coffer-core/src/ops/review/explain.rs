@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coffer_audit::Members;
+use coffer_audit::{Members, Record};
 use coffer_policy::{ContextMap, Effect};
 use coffer_types::{Action, Region, SecretId, Timestamp};
 use serde_json::Value;
@@ -172,7 +172,7 @@ impl Operation for ExplainDenial {
     const FINDS_MORE: bool = true;
 
     fn parameters(&self, members: &mut Members<'_>) {
-        members.optional_text("requestId", self.request_id.as_ref());
+        self.filter.parameters(members);
     }
 
     async fn find(&self, _: &Context, _: &mut View) -> Result<Found, Error> {
@@ -184,11 +184,12 @@ impl Operation for ExplainDenial {
         let _permit = inner.walk_permits.acquire().await;
         inner.drain().await?;
         let lines = view.inner().audit.tail(RECORDS_MAX).map_err(Error::unavailable)?;
-        let mut denials = lines.iter().rev().filter_map(|line| RecordedDenial::of(line));
-        let denial = denials.find(|denial| match &self.request_id {
-            Some(id) => denial.text("/requestID") == Some(id),
-            None => true,
+        let mut denials = lines.iter().rev().filter_map(|line| Some((line, RecordedDenial::of(line)?)));
+        let denial = denials.find(|(line, _)| {
+            let record = serde_json::from_str::<Record<'_>>(line);
+            record.is_ok_and(|record| self.filter.fits(&record, &context.region))
         });
+        let denial = denial.map(|(_, denial)| denial);
         let Some(denial) = denial else { return Ok(()) };
         let mut directory = Directory::new(context.account);
         for through in [Through::Users, Through::Groups, Through::Roles, Through::Policies] {

@@ -35,7 +35,7 @@ pub(super) enum Bearing {
     OtherAction,
     /// It is about other resources.
     OtherResource,
-    /// This condition does not hold.
+    /// These conditions do not hold, with what the request had instead.
     Fails(String),
 }
 
@@ -78,8 +78,15 @@ impl Question<'_> {
             None => Bearing::About(open),
             Some(Mismatch::Action | Mismatch::Principal) => Bearing::OtherAction,
             Some(Mismatch::Resource) => Bearing::OtherResource,
-            Some(Mismatch::Condition(at)) => {
-                Bearing::Fails(decided.conditions.get(at).map(phrase).unwrap_or_default())
+            Some(Mismatch::Condition(_)) => {
+                let fails = |condition: &&Condition| {
+                    let alone = Statement { conditions: vec![(*condition).clone()], ..bare.clone() };
+                    self.mismatch(version, &alone).is_some()
+                };
+                let failing = decided.conditions.iter().filter(fails);
+                let failing: Vec<String> =
+                    failing.map(|condition| failed_phrase(condition, &self.known)).collect();
+                Bearing::Fails(failing.join(" and "))
             }
         }
     }
@@ -157,6 +164,46 @@ pub(super) fn known_of(subject: &Subject, account: AccountId) -> ContextMap {
 pub(super) fn set_tags(known: &mut ContextMap, prefix: &str, tags: &[Tag]) {
     for tag in tags {
         known.set(&format!("{prefix}{}", tag.key()), tag.value());
+    }
+}
+
+/// A condition that did not hold, with what the request had instead, and where that comes from.
+pub(super) fn failed_phrase(condition: &Condition, known: &ContextMap) -> String {
+    let key = condition.key.text.to_ascii_lowercase();
+    let told = |value: &str| format!("`{}`", value.chars().take(VALUE_CHARS_MAX).collect::<String>());
+    let had = match known.get(&key) {
+        Values::Absent => "it was absent, as far as is known".to_owned(),
+        Values::One(value) => format!("it was {}, {}", told(&value), source_of(&key)),
+        Values::Many(values) => {
+            let values: Vec<String> = values.iter().map(|value| told(value)).collect();
+            format!("it was {}, {}", values.join(" and "), source_of(&key))
+        }
+    };
+    format!("{} ({had})", phrase(condition))
+}
+
+/// Most characters that are told of a key's value.
+const VALUE_CHARS_MAX: usize = 128;
+
+/// Where the value of a key, in lower case, comes from.
+fn source_of(key: &str) -> &'static str {
+    match key.split_once('/').map_or(key, |(key, _)| key) {
+        "aws:sourceip" => "the other end of the connection",
+        "aws:currenttime" | "aws:epochtime" => "by the server's clock",
+        "aws:useragent" => "as the client says of itself",
+        "aws:requestedregion" => "which the request was for",
+        "aws:principaltag" => "a tag of who asked",
+        "aws:resourcetag" | "secretsmanager:resourcetag" | "iam:resourcetag" => "a tag of what it was about",
+        "aws:requesttag" | "aws:tagkeys" => "which the request brought",
+        "secretsmanager:secretid" | "aws:resourceaccount" => "what it was about",
+        "aws:federatedprovider" => "who vouched for who asked",
+        key if key.starts_with("aws:principal") || key.starts_with("aws:user") => "who asked",
+        key if key.starts_with("sts:") || key.starts_with("secretsmanager:") => "as the request had it",
+        key if key.starts_with("aws:") || key.starts_with("iam:") || key.starts_with("kms:") => {
+            "as the server had it"
+        }
+        // An issuer's name.
+        _ => "as the token claims",
     }
 }
 

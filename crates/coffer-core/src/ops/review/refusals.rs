@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use coffer_policy::{
-    ContextMap, Decision, Document, DocumentKind, Effect, Policies, Policy, Principal, Request,
-    ResourcePolicy, evaluate,
+    Condition, ContextMap, Decision, Document, DocumentKind, Effect, Policies, Policy, Principal, Request,
+    ResourcePolicy, Statement, evaluate,
 };
 use coffer_types::AccountId;
 use serde_json::Value;
 
-use super::questions::phrase;
+use super::questions::failed_phrase;
 use super::subjects::Subject;
 use super::{KeyState, Verdict};
 use crate::Error;
@@ -85,10 +85,23 @@ pub(super) fn trust_of(
     if allows(&document, &everything) {
         return Ok(Trust::WithPermission);
     }
-    let allowing = document.statements.iter_mut().filter(|statement| statement.effect == Effect::Allow);
+    let alone = |statement: &Statement, conditions: Vec<Condition>| {
+        let statement = Statement { conditions, ..statement.clone() };
+        allows(&Document { statements: vec![statement], ..document.clone() }, &everything)
+    };
+    let allowing = document.statements.iter().filter(|statement| statement.effect == Effect::Allow);
     let mut conditions = Vec::new();
-    for statement in allowing {
-        conditions.extend(std::mem::take(&mut statement.conditions).iter().map(phrase));
+    // Of statements about others, and of conditions that held, nothing is told.
+    for statement in allowing.filter(|statement| alone(statement, Vec::new())) {
+        let failing =
+            statement.conditions.iter().filter(|condition| !alone(statement, vec![(*condition).clone()]));
+        conditions.extend(failing.map(|condition| failed_phrase(condition, known)));
+    }
+    conditions.dedup();
+    for statement in &mut document.statements {
+        if statement.effect == Effect::Allow {
+            statement.conditions.clear();
+        }
     }
     Ok(if allows(&document, &everything) { Trust::If(conditions) } else { Trust::No })
 }
