@@ -443,10 +443,14 @@ impl Access {
         }
     }
 
-    /// The newest records that fit, newest last.
-    pub(crate) fn search_audit(&mut self, filter: RecordFilter, count: usize) -> Result<Vec<String>, Stop> {
+    /// The newest records that fit, newest last, and whether the log has older ones that were not looked at.
+    pub(crate) fn search_audit(
+        &mut self,
+        filter: RecordFilter,
+        count: usize,
+    ) -> Result<(Vec<String>, bool), Stop> {
         match self.call(Request::SearchAudit { count, filter })? {
-            Response::SearchAudit { lines } => Ok(lines),
+            Response::SearchAudit { lines, is_cut } => Ok((lines, is_cut)),
             _ => Err(unexpected()),
         }
     }

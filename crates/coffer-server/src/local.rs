@@ -334,8 +334,9 @@ async fn run(core: &Core, context: &Context, request: Request) -> Result<Respons
         }
         Request::SearchAudit { count, filter } => {
             let filter = audit::filter("SearchAudit", filter)?;
-            let lines = core.execute(context, SearchAudit { filter, count }).await?;
-            Response::SearchAudit { lines: newest_that_fit(lines, TAIL_BYTES_MAX) }
+            let found = core.execute(context, SearchAudit { filter, count }).await?;
+            let lines = newest_that_fit(found.lines, TAIL_BYTES_MAX);
+            Response::SearchAudit { lines, is_cut: found.is_cut }
         }
         Request::ListReads { filter } => {
             let filter = audit::filter("ListReads", filter)?;

@@ -73,6 +73,9 @@ pub enum Response {
     SearchAudit {
         /// Each a JSON object, as it stands in the log.
         lines: Vec<String>,
+        /// Whether the log has older records that were not looked at.
+        #[serde(default)]
+        is_cut: bool,
     },
     /// Who read which secrets.
     ListReads {

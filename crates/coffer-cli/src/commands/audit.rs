@@ -28,14 +28,17 @@ pub(crate) fn tail(place: &Place, arguments: &AuditTail, output: Output) -> Resu
         since: *since,
     };
     let is_all = secret.is_none() && user.is_none() && operation.is_none() && !failed && since.is_none();
-    let (lines, meant) = Access::of(place, "coffer audit tail", |access| {
+    let (lines, is_cut, meant) = Access::of(place, "coffer audit tail", |access| {
         if is_all {
-            return Ok((access.audit_tail(*count)?, None));
+            return Ok((access.audit_tail(*count)?, false, None));
         }
-        let lines = access.search_audit(filter, *count)?;
+        let (lines, is_cut) = access.search_audit(filter, *count)?;
         let meant = if lines.is_empty() && *count > 0 { meant(access, arguments)? } else { None };
-        Ok((lines, meant))
+        Ok((lines, is_cut, meant))
     })?;
+    if is_cut {
+        output.warning("the log is long: only its newest 2,000,000 records were looked at");
+    }
     if output.json {
         return objects(&lines, output);
     }
@@ -80,7 +83,11 @@ fn objects(lines: &[String], output: Output) -> Result<(), Stop> {
 pub(crate) fn show(place: &Place, id: &str, output: Output) -> Result<(), Stop> {
     const RECORDS_MAX: usize = 100;
     let filter = RecordFilter { request_id: Some(id.to_owned()), ..RecordFilter::default() };
-    let lines = Access::of(place, "coffer audit show", |access| access.search_audit(filter, RECORDS_MAX))?;
+    let (lines, is_cut) =
+        Access::of(place, "coffer audit show", |access| access.search_audit(filter, RECORDS_MAX))?;
+    if is_cut && lines.is_empty() {
+        output.warning("the log is long: only its newest 2,000,000 records were looked at");
+    }
     if lines.is_empty() {
         return Err(Stop::new(FailureKind::NotFound, format!("the audit log tells of no request `{id}`"))
             .with_hint("see the ids of requests with `coffer audit tail --requests`"));

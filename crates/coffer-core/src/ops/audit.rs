@@ -1,10 +1,12 @@
 //! Looking through the audit log: the records that fit, and who read what.
 //!
 //! Both go through the gate like all others, as `coffer:SearchAudit` and `coffer:ListReads`, and look at records only once that is
-//! allowed. Invariant: what they keep in memory is bounded, however long the log is.
+//! allowed. Invariant: what they keep in memory, how many records they look at, and how many look at once are bounded, however long
+//! the log is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use coffer_audit::{IdentityType, Members, Record, UserIdentity};
 use coffer_types::{Action, Region, SecretId, SecretName, Timestamp};
@@ -15,6 +17,8 @@ use crate::records::view::View;
 use crate::transaction::Transaction;
 use crate::{Context, Error};
 
+/// Most records that are looked at, the newest of the log.
+const LOOKED_AT_MAX: usize = 2_000_000;
 /// Most records that are answered.
 const RECORDS_MAX: usize = 10_000;
 /// Most pairs of a reader and a secret that are told apart.
@@ -49,6 +53,15 @@ pub struct SearchAudit {
     pub filter: RecordFilter,
     /// How many, at most 10,000.
     pub count: usize,
+}
+
+/// Records that fit, newest last.
+#[derive(Default, Debug)]
+pub struct FoundRecords {
+    /// Each a JSON object, as it stands in the log.
+    pub lines: Vec<String>,
+    /// Whether the log has older records that were not looked at.
+    pub is_cut: bool,
 }
 
 /// Tells who read which secrets.
@@ -187,16 +200,25 @@ impl RecordFilter {
     }
 }
 
-/// Shows each record that fits, newest first.
+/// Shows each record that fits, newest first. Whether the log has more than are looked at.
 async fn visit(
     context: &Context,
     view: &mut View,
     filter: &RecordFilter,
     mut visit: impl FnMut(&str, &Record<'_>) -> ControlFlow<()>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    // A long log takes its time, and so do walks through the store.
+    let inner = Arc::clone(view.inner());
+    let _permit = inner.walk_permits.acquire().await;
+    let (mut looked_at, mut is_cut) = (0, false);
     // Committed changes whose records are still in the outbox belong to the log as well.
     view.inner().drain().await?;
     let look = &mut |line: &str| {
+        looked_at += 1;
+        if looked_at > LOOKED_AT_MAX {
+            is_cut = true;
+            return ControlFlow::Break(());
+        }
         let Ok(record) = serde_json::from_str::<Record<'_>>(line) else { return ControlFlow::Continue(()) };
         if filter.is_past(&record) {
             return ControlFlow::Break(());
@@ -206,7 +228,8 @@ async fn visit(
         }
         visit(line, &record)
     };
-    view.inner().audit.visit_newest(look).map_err(Error::unavailable)
+    view.inner().audit.visit_newest(look).map_err(Error::unavailable)?;
+    Ok(is_cut)
 }
 
 fn requires(action: &'static str) -> Requirements {
@@ -215,8 +238,8 @@ fn requires(action: &'static str) -> Requirements {
 }
 
 impl Operation for SearchAudit {
-    type Found = Vec<String>;
-    type Output = Vec<String>;
+    type Found = FoundRecords;
+    type Output = FoundRecords;
     const NAME: OperationName = OperationName { name: "SearchAudit", read_only: true };
     const FINDS_MORE: bool = true;
 
@@ -225,38 +248,39 @@ impl Operation for SearchAudit {
         self.filter.parameters(members);
     }
 
-    async fn find(&self, _: &Context, _: &mut View) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
+    async fn find(&self, _: &Context, _: &mut View) -> Result<FoundRecords, Error> {
+        Ok(FoundRecords::default())
     }
 
     async fn find_more(
         &self,
         context: &Context,
         view: &mut View,
-        found: &mut Vec<String>,
+        found: &mut FoundRecords,
     ) -> Result<(), Error> {
         let count = self.count.min(RECORDS_MAX);
         if count > 0 {
-            visit(context, view, &self.filter, |line, _| {
-                found.push(line.to_owned());
-                if found.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let lines = &mut found.lines;
+            found.is_cut = visit(context, view, &self.filter, |line, _| {
+                lines.push(line.to_owned());
+                if lines.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
             .await?;
         }
-        found.reverse();
+        found.lines.reverse();
         Ok(())
     }
 
-    fn requires(&self, _: &Context, _: &Vec<String>) -> Requirements {
+    fn requires(&self, _: &Context, _: &FoundRecords) -> Requirements {
         requires(Self::NAME.name)
     }
 
     fn run(
         &self,
         _: &Context,
-        grant: Grant<Vec<String>>,
+        grant: Grant<FoundRecords>,
         _: &mut Transaction<'_>,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<FoundRecords, Error> {
         Ok(grant.into_found())
     }
 }
@@ -347,14 +371,16 @@ impl Operation for ListReads {
         found: &mut FoundReads,
     ) -> Result<(), Error> {
         let filter = RecordFilter { operation: Some(READ.to_owned()), failed: false, ..self.filter.clone() };
-        visit(context, view, &filter, |_, record| {
+        let is_cut = visit(context, view, &filter, |_, record| {
             // Where there was nothing, nobody read it and nobody was refused it.
             if record.error_code.as_deref() != Some(ABSENT) {
                 found.count(record);
             }
             ControlFlow::Continue(())
         })
-        .await
+        .await?;
+        found.is_cut |= is_cut;
+        Ok(())
     }
 
     fn requires(&self, _: &Context, _: &FoundReads) -> Requirements {
