@@ -5,13 +5,18 @@
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Config, Region};
 use aws_sdk_secretsmanager::primitives::Blob;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
 use coffer_resolver::providers::{Aws, AwsSettings};
 use coffer_resolver::{ErrorKind, Provider};
 use coffer_server::{DevSettings, RuntimeSpawn, ServeOptions, dev_core, serve};
@@ -102,4 +107,97 @@ fn what_coffer_keeps_is_read_as_from_aws() {
         }
         assert_eq!(absent.join().unwrap(), Err(ErrorKind::NotFound));
     });
+}
+
+/// One call of IAM by the administrator, for whom there is no SDK here.
+fn iam(endpoint: &str, operation: &str, form: &[(&str, &str)]) {
+    let encoded = |text: &str| -> String {
+        let one = |byte: u8| match byte {
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        text.bytes().map(one).collect()
+    };
+    let form: String = form.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
+    let body = format!("Action={operation}&Version=2010-05-08{form}");
+    let host = endpoint.trim_start_matches("http://");
+    let headers = [("host", host), ("content-type", "application/x-www-form-urlencoded")];
+    let identity = Credentials::from_keys("test", "test", None).into();
+    let settings = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("iam")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let uri = format!("{endpoint}/");
+    let signable =
+        SignableRequest::new("POST", uri, headers.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
+    let (instructions, _) = sign(signable, &settings).unwrap().into_parts();
+    let lines: String = headers
+        .into_iter()
+        .chain(instructions.headers())
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let length = body.len();
+    write!(stream, "POST / HTTP/1.1\r\n{lines}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A policy of one statement; `whom` is its resource or its principal.
+fn policy(action: &str, whom: &str) -> String {
+    format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "{action}", {whom}}}}}"#
+    )
+}
+
+#[test]
+fn a_role_is_taken_on_and_read_as() {
+    let endpoint = door();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(&endpoint)
+        .credentials_provider(Credentials::from_keys("test", "test", None))
+        .build();
+    let writer = Client::from_conf(config);
+    let arn = runtime.block_on(async {
+        writer.create_secret().name("other").secret_string("x").send().await.unwrap();
+        writer.create_secret().name("bot").secret_string("hunter2").send().await.unwrap().arn.unwrap()
+    });
+    let account = arn.split(':').nth(4).unwrap();
+    for (role, trusted) in [("reader", "nobody"), ("closed", "admin")] {
+        let trusted = format!(r#""Principal": {{"AWS": "arn:aws:iam::{account}:user/{trusted}"}}"#);
+        let trust = policy("sts:AssumeRole", &trusted);
+        iam(&endpoint, "CreateRole", &[("RoleName", role), ("AssumeRolePolicyDocument", &trust)]);
+        let may = policy("secretsmanager:GetSecretValue", &format!(r#""Resource": "{arn}""#));
+        let form = [("RoleName", role), ("PolicyName", "own"), ("PolicyDocument", &may)];
+        iam(&endpoint, "PutRolePolicy", &form);
+    }
+    let aws = Aws::with(AwsSettings {
+        endpoint: Some(endpoint),
+        region: Some("us-east-1".to_owned()),
+        credentials: Some(Credentials::from_keys("nobody", "nobody", None)),
+    });
+    let role = |name: &str| format!("role_arn=arn:aws:iam::{account}:role/{name}");
+    for (reference, expected) in [
+        // This user may read nothing; but as whoever reads, it may.
+        ("aws://bot".to_owned(), Err(ErrorKind::Denied)),
+        (format!("aws://bot?{}", role("reader")), Ok("hunter2")),
+        (format!("aws://{arn}?{}", role("reader")), Ok("hunter2")),
+        (format!("aws://bot?stage=AWSCURRENT&{}", role("reader")), Ok("hunter2")),
+        (format!("aws://other?{}", role("reader")), Err(ErrorKind::Denied)),
+        // One that trusts somebody else, and one that is not there.
+        (format!("aws://bot?{}", role("closed")), Err(ErrorKind::Denied)),
+        (format!("aws://bot?{}", role("none")), Err(ErrorKind::Denied)),
+    ] {
+        assert_eq!(told(&aws, &reference), expected.map(str::to_owned), "{reference}");
+    }
 }

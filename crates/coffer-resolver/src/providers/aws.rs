@@ -57,6 +57,8 @@ type Place = (Option<String>, Option<String>);
 
 /// Most clients that are kept.
 const CLIENTS_MAX: usize = 64;
+/// How long one is kept that nobody uses: a role that is no longer asked for leaves, and its keys with it.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The clients of one process, and when each was used last.
 type Clients = Mutex<HashMap<Place, (Connected, Instant)>>;
@@ -82,11 +84,14 @@ impl Aws {
         let region = document.parameter("region").or(self.settings.region.as_deref()).map(str::to_owned);
         let role = document.parameter("role_arn").map(str::to_owned);
         let place = (region, role);
-        if let Some((connected, used)) =
-            clients.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&place)
         {
-            *used = Instant::now();
-            return Ok(connected.clone());
+            let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let_idle_go(&mut clients, now);
+            if let Some((connected, used)) = clients.get_mut(&place) {
+                *used = now;
+                return Ok(connected.clone());
+            }
         }
         let (region, role) = &place;
         let times = TimeoutConfig::builder()
@@ -131,6 +136,11 @@ impl Aws {
         }
         Ok(clients.entry(place).or_insert_with(|| (connected, Instant::now())).0.clone())
     }
+}
+
+/// Lets go what nobody has used for long.
+fn let_idle_go<K: Eq + Hash, V>(known: &mut HashMap<K, (V, Instant)>, now: Instant) {
+    known.retain(|_, (_, used)| now.saturating_duration_since(*used) < IDLE_TIME_MAX);
 }
 
 /// Lets what was not used for longest go until one more has room.
@@ -401,6 +411,20 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_uses_for_an_hour_leaves() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut known: HashMap<&str, ((), Instant)> =
+            [("idle", ((), at(0))), ("used", ((), at(1800)))].into_iter().collect();
+        for (now, expected) in [(3599, vec!["idle", "used"]), (3600, vec!["used"]), (5400, vec![])] {
+            let_idle_go(&mut known, at(now));
+            let mut left: Vec<&str> = known.keys().copied().collect();
+            left.sort_unstable();
+            assert_eq!(left, expected, "{now}");
+        }
+    }
 
     #[test]
     fn as_many_clients_as_there_is_room_for() {
