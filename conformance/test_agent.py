@@ -290,6 +290,25 @@ def test_many_who_ask_at_once_share_one_fetch(agents, tmp_path):
     agent.stop()
 
 
+def test_agents_that_start_together_need_not_ask_together(agents, tmp_path):
+    (tmp_path / "value").write_text("v")
+    manifest = slow_manifest(tmp_path) + "".join(f'[secrets.K{n}]\nfrom = "exec:sh give.sh {n}"\n' for n in range(20))
+    late = agents("--prefetch-jitter", "1000d", manifest=manifest)
+    time.sleep(1)
+    assert calls(tmp_path) == 0
+    # Who asks is answered meanwhile.
+    assert late.secret("KEY")["SecretString"] == "v" and calls(tmp_path) == 1
+    late.stop()
+    (tmp_path / "calls").unlink()
+    soon = agents("--prefetch-jitter", "1s", manifest=manifest)
+    deadline = time.monotonic() + 20
+    while soon.metric("coffer_agent_documents") < 21:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert calls(tmp_path) == 21
+    soon.stop()
+
+
 def test_how_long_things_take_is_told(agents, tmp_path):
     (tmp_path / "value").write_text("v")
     agent = agents("--no-prefetch", manifest=slow_manifest(tmp_path, "0.3"))

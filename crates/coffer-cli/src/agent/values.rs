@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use coffer_resolver::{
@@ -19,6 +20,8 @@ use crate::failure::with_causes;
 
 /// How long after somebody last asked for it a value is kept fresh.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
+/// Most threads that ask at the start.
+const PREFETCH_THREADS_MAX: usize = 8;
 
 /// All there is to give.
 pub(crate) struct Values {
@@ -313,7 +316,23 @@ impl Values {
             };
             self.get(&question).is_err()
         };
-        names.into_iter().map(ask).filter(|failed| *failed).count()
+        let helpers = names.len().min(PREFETCH_THREADS_MAX).saturating_sub(1);
+        let names = Mutex::new(names.into_iter());
+        // A store that takes many names at once sees them together, and one that is slow holds up fewer.
+        let work = || {
+            let mut failed = 0;
+            loop {
+                let next = names.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(name) = next else { return failed };
+                failed += usize::from(ask(name));
+            }
+        };
+        thread::scope(|scope| {
+            let begin = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let helpers: Vec<_> = (0..helpers).filter_map(begin).collect();
+            let own: usize = work();
+            own + helpers.into_iter().map(|helper| helper.join().unwrap_or_default()).sum::<usize>()
+        })
     }
 
     /// How many values are kept fresh.

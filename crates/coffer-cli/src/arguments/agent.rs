@@ -60,6 +60,9 @@ pub(crate) struct Agent {
     /// Ask for this secret at the start, besides those of coffer.toml.
     #[arg(long, value_name = "NAME")]
     pub(crate) prefetch: Vec<String>,
+    /// Wait before that for a time drawn from 0 up to this, so that agents that start together don't ask together.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = coffer_resolver::span)]
+    pub(crate) prefetch_jitter: Duration,
     /// Ask for nothing at the start.
     #[arg(long)]
     pub(crate) no_prefetch: bool,

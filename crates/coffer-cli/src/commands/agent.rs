@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use coffer_crypto::{Random as _, SystemRandom};
 use coffer_resolver::{CachePolicy, Policy, ResolverOptions};
 use coffer_server::home::data_dir;
 use coffer_server::service_manager::Notifier;
@@ -15,7 +16,7 @@ use coffer_wire_local::{Failure, FailureKind};
 use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 
 use crate::access::Place;
 use crate::agent::durations::Fetches;
@@ -140,14 +141,18 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
         })?;
         if !arguments.no_prefetch {
             let (agent, more) = (Arc::clone(&agent), arguments.prefetch.clone());
-            tokio::task::spawn_blocking(move || {
-                let failed = agent.values.prefetch(&more);
-                if failed > 0 {
-                    output.warning(&format!(
-                        "{} can't be had now; see `coffer check`",
-                        counted(failed, "secret")
-                    ));
-                }
+            let wait = drawn(arguments.prefetch_jitter);
+            tokio::spawn(async move {
+                sleep(wait).await;
+                tokio::task::spawn_blocking(move || {
+                    let failed = agent.values.prefetch(&more);
+                    if failed > 0 {
+                        output.warning(&format!(
+                            "{} can't be had now; see `coffer check`",
+                            counted(failed, "secret")
+                        ));
+                    }
+                });
             });
         }
         let notifier = Notifier::from_environment();
@@ -186,6 +191,14 @@ pub(crate) fn agent(place: &Place, arguments: &Agent, output: Output) -> Result<
         output.warning(&format!("the sealed file could not be written: {error}"));
     }
     ended
+}
+
+/// A time from 0 up to this.
+fn drawn(max: Duration) -> Duration {
+    let mut bytes = [0; 8];
+    SystemRandom.fill(&mut bytes);
+    let max = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(u64::from_le_bytes(bytes).checked_rem(max).unwrap_or_default())
 }
 
 fn save(agent: Arc<listeners::Agent>, output: Output) {
