@@ -540,8 +540,9 @@ def test_the_log_leads_to_the_record(agents, store):
     assert fetch["document"] == "coffer://bot" and fetch["outcome"] == "ok"
     assert "hunter2" not in agent.log.read_text()
     store.server.stop()
-    agents_named = [record["userAgent"] for record in store.audit_records() if record["eventName"] == "GetSecretValue"]
-    assert any(fetch["fetch_id"] in named for named in agents_named), agents_named
+    assert fetch["fetch_id"] == request["request_id"]
+    shown = store.run("audit", "show", "Root=1-conformance").stdout.decode()
+    assert "GetSecretValue" in shown and "Called       Root=1-conformance" in shown, shown
 
 
 def test_words(tmp_path):

@@ -104,6 +104,9 @@ pub struct Record<'a> {
     /// What has no other place.
     #[serde(rename = "additionalEventData", default, skip_serializing_if = "Option::is_none")]
     pub additional_event_data: Option<Cow<'a, RawValue>>,
+    /// What the caller itself calls the request; `correlationId` in `additionalEventData`, where that has nothing else.
+    #[serde(skip)]
+    pub correlation_id: Option<Cow<'a, str>>,
     /// The request's id, as the client was told it.
     #[serde(rename = "requestID", default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Cow<'a, str>>,
@@ -353,6 +356,7 @@ impl<'a> Record<'a> {
             request_parameters: None,
             response_elements: None,
             additional_event_data: None,
+            correlation_id: None,
             request_id: None,
             event_id,
             read_only: true,
@@ -432,6 +436,10 @@ impl<'a> Record<'a> {
         }
         if self.additional_event_data.is_some() {
             write_raw(members, "additionalEventData", self.additional_event_data.as_deref(), object);
+        } else if self.correlation_id.is_some() {
+            members.object("additionalEventData", |members| {
+                cut_optional(members, "correlationId", &self.correlation_id, name);
+            });
         }
         cut_optional(members, "requestID", &self.request_id, name);
         let mut id = uuid::Uuid::encode_buffer();
@@ -744,6 +752,25 @@ mod tests {
         assert_eq!(serde_json::to_string(&example()).unwrap(), expected);
         let read: Record<'_> = serde_json::from_slice(body.as_bytes()).unwrap();
         assert_eq!(read.into_body().as_bytes(), body.as_bytes());
+    }
+
+    #[test]
+    fn what_a_caller_calls_a_request_stands_among_what_has_no_other_place() {
+        let mut record = example();
+        record.correlation_id = Some("Root=1-5759e988".into());
+        let body = record.clone().into_body();
+        let text = std::str::from_utf8(body.as_bytes()).unwrap();
+        let expected = r#","additionalEventData":{"correlationId":"Root=1-5759e988"},"requestID":"#;
+        assert!(text.contains(expected), "{text}");
+        let read: Record<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(read.into_body().as_bytes(), body.as_bytes());
+        // What coffer itself has to tell goes before.
+        record.set_additional_event_data(&serde_json::json!({ "count": 1 }));
+        let text = String::from_utf8(record.into_body().as_bytes().to_vec()).unwrap();
+        assert!(
+            text.contains(r#""additionalEventData":{"count":1},"#) && !text.contains("correlationId"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::time::Duration;
 use coffer_core::Core;
 use coffer_server::home::{Home, HomeError, OpenOptions, Opened, WayIn, data_dir};
 use coffer_server::{RuntimeSpawn, local};
-use coffer_types::{Filter, Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId};
+use coffer_types::{
+    CorrelationId, Filter, Region, SecretBytes, SecretName, SecretValue, Stage, Tag, VersionId,
+};
 use coffer_wire_local::{
     AuditVerification, CallError, Client, DeletedSecret, DeletionMode, Failure, FailureKind, FrameError,
     PutVersion, ReadValue, Reads, RecordFilter, Request, Response, SecretDescription, Status,
@@ -97,7 +99,10 @@ impl Place {
 
     fn way_in(&self, command: &str) -> Result<WayIn, Stop> {
         let _progress = Progress::begin(self.output, "waiting for the store");
-        Ok(self.home.way_in(command, self.region.as_ref(), LOCK_WAIT_MAX).map_err(Failure::from)?)
+        Ok(self
+            .home
+            .way_in(command, self.region.as_ref(), correlation_id().as_ref(), LOCK_WAIT_MAX)
+            .map_err(Failure::from)?)
     }
 }
 
@@ -483,7 +488,7 @@ fn copy_of(value: &SecretValue) -> WireValue {
 
 /// As the socket of a server does it: each request is authenticated for itself, by the kernel's word on the uid.
 async fn serve_in_place(core: &Core, region: Option<Region>, request: Request) -> Result<Response, Failure> {
-    let context = local::authenticate_self(core, PROGRAM, region).await?;
+    let context = local::authenticate_self(core, PROGRAM, region, correlation_id()).await?;
     local::serve(core, &context, request).await
 }
 
@@ -505,6 +510,11 @@ pub(crate) fn call_failed(error: CallError) -> Stop {
 
 pub(crate) fn unexpected() -> Stop {
     Stop::new(FailureKind::Other, "the answer is of another operation")
+}
+
+/// What whoever runs this command calls what it asks for; `None` if that does not look like an id.
+pub(crate) fn correlation_id() -> Option<CorrelationId> {
+    std::env::var(coffer_resolver::CORRELATION_VARIABLE).ok()?.parse().ok()
 }
 
 /// The runtime that a store's work runs on: one thread, this one.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use coffer_audit::TlsDetails;
-use coffer_types::{AccountId, Region, SecretBytes, Timestamp};
+use coffer_types::{AccountId, CorrelationId, Region, SecretBytes, Timestamp};
 
 use crate::{Session, WebIdentity, WebIdentityError};
 
@@ -51,6 +51,8 @@ pub struct SigV4Claim {
 pub struct RequestInfo {
     /// The id the answer carries in `x-amzn-requestid`.
     pub request_id: Arc<str>,
+    /// What the caller calls it, if it does.
+    pub correlation_id: Option<CorrelationId>,
     /// Where it came from; `None` for a process on this machine.
     pub source: Option<IpAddr>,
     /// The `User-Agent`, cut to 1 KB.

@@ -76,6 +76,7 @@ impl Inner {
         );
         record.user_agent = Some((&*context.request.user_agent).into());
         record.request_id = Some((&*context.request.request_id).into());
+        record.correlation_id = correlation_id(&context.request);
         record.tls_details = context.request.transport.tls_details();
         record.recipient_account_id = Some(account.into());
         record.read_only = event.read_only;
@@ -112,6 +113,11 @@ impl Inner {
             Error::unavailable(error)
         })
     }
+}
+
+/// What the caller calls a request.
+pub(crate) fn correlation_id(request: &crate::RequestInfo) -> Option<Cow<'_, str>> {
+    request.correlation_id.as_ref().map(|id| id.as_str().into())
 }
 
 /// Room for an address in words.

@@ -11,7 +11,7 @@ use coffer_audit::{Admission, EventType, Record, RecordBody, RefusalMeter, Refus
 use coffer_types::{Region, Timestamp};
 
 use crate::core::{Core, Inner};
-use crate::recorder::{AddressText, Event, source_address};
+use crate::recorder::{AddressText, Event, correlation_id, source_address};
 use crate::{Context, Error, RequestInfo};
 
 /// A request that never became an operation.
@@ -91,6 +91,7 @@ impl Inner {
         );
         record.user_agent = Some((&*refusal.request.user_agent).into());
         record.request_id = Some((&*refusal.request.request_id).into());
+        record.correlation_id = correlation_id(&refusal.request);
         record.tls_details = refusal.request.transport.tls_details();
         record.recipient_account_id = Some(self.meta.account.to_string().into());
         record.error_code = Some(refusal.code.into());

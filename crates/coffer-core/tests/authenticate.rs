@@ -18,6 +18,7 @@ const SOURCE: &str = "secretsmanager.amazonaws.com";
 fn request(world: &World, source: Option<IpAddr>) -> RequestInfo {
     RequestInfo {
         request_id: world.core.new_request_id(),
+        correlation_id: None,
         source,
         user_agent: "test".into(),
         transport: Transport::Local,

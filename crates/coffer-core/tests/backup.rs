@@ -188,6 +188,7 @@ fn a_restored_store_begins_a_new_epoch() {
     let claim = |uid| {
         let request = RequestInfo {
             request_id: "1".into(),
+            correlation_id: None,
             source: None,
             user_agent: "test".into(),
             transport: Transport::Local,

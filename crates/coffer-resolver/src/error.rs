@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coffer_types::CorrelationId;
+
 use crate::Scheme;
 
 /// The distinctions a caller acts on. Each provider has one table that leads here.
@@ -84,6 +86,7 @@ struct Parts {
     what: String,
     action: String,
     retry_after: Option<Duration>,
+    id: Option<CorrelationId>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -96,7 +99,7 @@ impl FetchError {
         action: impl Into<String>,
     ) -> Self {
         let (what, action) = (what.into(), action.into());
-        Self(Arc::new(Parts { kind, provider, what, action, retry_after: None, source: None }))
+        Self(Arc::new(Parts { kind, provider, what, action, retry_after: None, id: None, source: None }))
     }
 
     /// The same with its cause, which must not hold a value.
@@ -107,6 +110,11 @@ impl FetchError {
     /// The same with the time the provider asked to be left alone for.
     pub fn retry_after(self, time: Duration) -> Self {
         Self(Arc::new(Parts { retry_after: Some(time), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same with what the call was known by.
+    pub fn of_call(self, id: &CorrelationId) -> Self {
+        Self(Arc::new(Parts { id: Some(id.clone()), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// What kind of error it is.
@@ -122,6 +130,11 @@ impl FetchError {
     /// What to do about it.
     pub fn action(&self) -> &str {
         &self.0.action
+    }
+
+    /// What the call was known by that came to nothing, here and in its store's records; `None` if nobody was called.
+    pub fn correlation_id(&self) -> Option<&CorrelationId> {
+        self.0.id.as_ref()
     }
 
     /// How long the provider asked to be left alone.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coffer_types::SecretBytes;
+use coffer_types::{CorrelationId, SecretBytes};
 
 use crate::error::FetchError;
 use crate::reference::{Reference, Scheme};
@@ -18,7 +18,7 @@ pub trait Provider: Send + Sync {
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError>;
 
     /// The same, for a provider that can hand `id` on to its store, whose records then tell this call from others.
-    fn fetch_as(&self, document: &Reference, id: &str) -> Result<Fetched, FetchError> {
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
         let _ = id;
         self.fetch(document)
     }
@@ -33,8 +33,8 @@ pub trait Observer: Send + Sync {
 /// One call of a provider.
 pub struct Call<'a> {
     /// What this and the calls that repeat it are known by, here and, where the provider can hand it on, in its store's
-    /// records.
-    pub id: &'a str,
+    /// records: what the caller that set it off called its own.
+    pub id: &'a CorrelationId,
     /// What was asked for.
     pub document: &'a Reference,
     /// Which call for it this is, counted from 1.

@@ -6,6 +6,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use coffer_types::CorrelationId;
+
 use crate::error::{ErrorKind, FetchError};
 
 /// One layer that was asked.
@@ -78,6 +80,14 @@ impl Problem {
             Fault::Missing | Fault::Empty { .. } => ErrorKind::NotFound,
             Fault::Malformed { .. } => ErrorKind::Malformed,
             Fault::Failed { error, .. } => error.kind(),
+        }
+    }
+
+    /// What the call was known by that came to nothing, here and in its store's records; `None` if there was none.
+    pub fn correlation_id(&self) -> Option<&CorrelationId> {
+        match &self.fault {
+            Fault::Failed { error, .. } => error.correlation_id(),
+            Fault::Missing | Fault::Empty { .. } | Fault::Malformed { .. } => None,
         }
     }
 

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use coffer_types::SecretBytes;
+use coffer_types::{CorrelationId, SecretBytes};
 
 use crate::at_hand::First;
 use crate::background::OnThread;
 use crate::breaker::BreakerState;
 use crate::cache::AgeMax;
+use crate::call::{Asking, Inquiry, new_correlation_id};
 use crate::chain::{Layer, by_switches};
 use crate::clock::{Clock, MachineClock};
 use crate::error::{ErrorKind, FetchError};
@@ -41,6 +42,7 @@ pub struct Resolver {
     sources: Sources,
     /// Names whose value is known to be in a store's document, or nowhere that comes before it.
     first: HashMap<String, First>,
+    id: Option<CorrelationId>,
 }
 
 /// How to resolve.
@@ -57,6 +59,8 @@ pub struct ResolverOptions {
     pub process: fn() -> u32,
     /// Who is told of calls.
     pub observer: Option<Arc<dyn Observer>>,
+    /// What calls are known by that say nothing else; an id of its own for each unless given.
+    pub id: Option<CorrelationId>,
 }
 
 impl Default for ResolverOptions {
@@ -68,6 +72,7 @@ impl Default for ResolverOptions {
             clock: Arc::new(MachineClock),
             process: std::process::id,
             observer: None,
+            id: None,
         }
     }
 }
@@ -170,7 +175,7 @@ impl Resolver {
         providers.extend(options.providers.into_iter().map(|provider| (provider.scheme(), provider)));
         let sources =
             Sources::new(providers, options.policy, options.clock, options.process, options.observer);
-        Ok(Self { manifest, profile, chain, sources, first })
+        Ok(Self { manifest, profile, chain, sources, first, id: options.id })
     }
 
     /// What is needed.
@@ -224,7 +229,7 @@ impl Resolver {
 
     /// The same, read after `since`: nothing that was kept stands in, not even while its store can't be asked.
     pub fn get_since(&self, name: &str, since: Moment) -> Result<Option<Resolved>, Box<Problem>> {
-        self.walk_aged(name, Some(since)).result
+        self.walk_since(name, since).result
     }
 
     /// Now, to ask for what is read after it.
@@ -234,9 +239,19 @@ impl Resolver {
 
     /// What `reference` names, which need not be in the manifest; read after `since`, if that is given.
     pub fn ask_for(&self, reference: &Reference, since: Option<Moment>) -> Result<Resolved, FetchError> {
-        let age = AgeMax { fresh: None, asked_since: since.map(|moment| moment.0) };
-        let held = self.fetch(reference, age)?;
+        self.ask_as(reference, &Asking { since, id: None })
+    }
+
+    /// What `reference` names, asked for so.
+    pub fn ask_as(&self, reference: &Reference, asking: &Asking) -> Result<Resolved, FetchError> {
+        let age = AgeMax { fresh: None, asked_since: asking.since.map(|moment| moment.0) };
+        let id = self.id_of(asking);
+        let held = self.fetch(reference, Inquiry { age, id: &id })?;
         Ok(held.resolved())
+    }
+
+    fn id_of(&self, asking: &Asking) -> CorrelationId {
+        asking.id.as_ref().or(self.id.as_ref()).cloned().unwrap_or_else(new_correlation_id)
     }
 
     /// Forgets everything that was read, so that the next callers read it anew.
@@ -267,8 +282,13 @@ impl Resolver {
     /// Every name's value, or everything that is wrong. Names are looked for at the same time, so that a slow store
     /// holds up only what it has to answer.
     pub fn load(&self) -> Result<Credentials, Problems> {
+        self.load_as(&Asking::default())
+    }
+
+    /// The same, asked for so.
+    pub fn load_as(&self, asking: &Asking) -> Result<Credentials, Problems> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
-        for (name, walk) in self.walk_all() {
+        for (name, walk) in self.walk_all_as(asking) {
             match walk.result {
                 Ok(Some(resolved)) => values.push((name, resolved)),
                 Ok(None) => {}
@@ -299,7 +319,7 @@ impl Resolver {
         let of_strangers = strange.iter().flat_map(|(_, alone)| alone.iter().flat_map(Manifest::needs));
         let needs: Vec<&Need> =
             names.iter().filter_map(|name| self.manifest.need(name)).chain(of_strangers).collect();
-        let mut walks = self.walk_needs(&needs, None);
+        let mut walks = self.walk_needs(&needs, &Asking::default());
         walks.extend(
             strange
                 .iter()
@@ -311,25 +331,27 @@ impl Resolver {
 
     /// Every name of the manifest, followed through its layers, in their order.
     pub fn walk_all(&self) -> Vec<(String, Walk)> {
-        self.walk_all_aged(None)
+        self.walk_all_as(&Asking::default())
     }
 
     /// The same, read after `since`.
     pub fn walk_all_since(&self, since: Moment) -> Vec<(String, Walk)> {
-        self.walk_all_aged(Some(since))
+        self.walk_all_as(&Asking::after(since))
     }
 
-    fn walk_all_aged(&self, since: Option<Moment>) -> Vec<(String, Walk)> {
+    /// The same, asked for so: all of it is one call, known by one id.
+    pub fn walk_all_as(&self, asking: &Asking) -> Vec<(String, Walk)> {
         let needs: Vec<&Need> = self.manifest.needs().collect();
-        self.walk_needs(&needs, since)
+        self.walk_needs(&needs, asking)
     }
 
-    fn walk_needs(&self, needs: &[&Need], since: Option<Moment>) -> Vec<(String, Walk)> {
+    fn walk_needs(&self, needs: &[&Need], asking: &Asking) -> Vec<(String, Walk)> {
+        let asking = &Asking { since: asking.since, id: Some(self.id_of(asking)) };
         let next = AtomicUsize::new(0);
         let work = || {
             let mut walks = Vec::new();
             while let Some(need) = needs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                walks.push((need.name.clone(), self.walk_for(need, since)));
+                walks.push((need.name.clone(), self.walk_for(need, asking)));
             }
             walks
         };
@@ -362,30 +384,32 @@ impl Resolver {
 
     /// One name, followed through its layers.
     pub fn walk(&self, name: &str) -> Walk {
-        self.walk_aged(name, None)
+        self.walk_as(name, &Asking::default())
     }
 
     /// The same, read after `since`.
     pub fn walk_since(&self, name: &str, since: Moment) -> Walk {
-        self.walk_aged(name, Some(since))
+        self.walk_as(name, &Asking::after(since))
     }
 
-    fn walk_aged(&self, name: &str, since: Option<Moment>) -> Walk {
+    /// The same, asked for so.
+    pub fn walk_as(&self, name: &str, asking: &Asking) -> Walk {
         match self.manifest.need(name) {
-            Some(need) => self.walk_for(need, since),
+            Some(need) => self.walk_for(need, asking),
             None => match Manifest::of_names([name]) {
                 Ok(alone) => {
-                    alone.need(name).map(|need| self.walk_for(need, since)).unwrap_or_else(|| unnamed(name))
+                    alone.need(name).map(|need| self.walk_for(need, asking)).unwrap_or_else(|| unnamed(name))
                 }
                 Err(_) => unnamed(name),
             },
         }
     }
 
-    fn walk_for(&self, need: &Need, since: Option<Moment>) -> Walk {
+    fn walk_for(&self, need: &Need, asking: &Asking) -> Walk {
         let mut asked = Vec::new();
-        let age = AgeMax { fresh: need.fresh, asked_since: since.map(|moment| moment.0) };
-        let result = self.find(need, age, &mut asked);
+        let age = AgeMax { fresh: need.fresh, asked_since: asking.since.map(|moment| moment.0) };
+        let id = self.id_of(asking);
+        let result = self.find(need, Inquiry { age, id: &id }, &mut asked);
         let result = match result {
             Ok(Some(held)) => Ok(Some(held.resolved())),
             Ok(None) if !need.required => Ok(None),
@@ -405,10 +429,10 @@ impl Resolver {
         Walk { asked, result }
     }
 
-    fn find(&self, need: &Need, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn find(&self, need: &Need, inquiry: Inquiry<'_>, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         for place in self.places(need) {
             let held = match place {
-                Place::Ask(reference) => self.ask(&reference, age, asked)?,
+                Place::Ask(reference) => self.ask(&reference, inquiry, asked)?,
                 Place::Default(text) => {
                     asked.push(Asked { place: "default".to_owned(), answer: Answer::Found });
                     let value = Arc::new(SecretBytes::copy_from(text.as_bytes()));
@@ -419,7 +443,7 @@ impl Resolver {
             };
             let Some(held) = held else { continue };
             // What somebody wrote by hand may say where the value is.
-            let Some(held) = self.meant(held, age, asked)? else { continue };
+            let Some(held) = self.meant(held, inquiry, asked)? else { continue };
             if held.value.is_empty() {
                 return Err(Fault::Empty { place: held.place });
             }
@@ -459,11 +483,11 @@ impl Resolver {
     }
 
     /// The value itself, or the one it refers to; `None` if that is definitely not there.
-    fn meant(&self, held: Held, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn meant(&self, held: Held, inquiry: Inquiry<'_>, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
         let text = std::str::from_utf8(held.value.expose_secret()).ok().filter(|_| held.by_hand);
         match text.and_then(Reference::in_place_of_value) {
             None => Ok(Some(held)),
-            Some(Ok(reference)) => self.ask(&reference, age, asked),
+            Some(Ok(reference)) => self.ask(&reference, inquiry, asked),
             Some(Err(error)) => Err(Fault::Malformed {
                 place: held.place,
                 expected: format!("a reference that can be read: {error}"),
@@ -472,9 +496,14 @@ impl Resolver {
     }
 
     /// What is there; `None` if it is definitely not.
-    fn ask(&self, reference: &Reference, age: AgeMax, asked: &mut Vec<Asked>) -> Result<Option<Held>, Fault> {
+    fn ask(
+        &self,
+        reference: &Reference,
+        inquiry: Inquiry<'_>,
+        asked: &mut Vec<Asked>,
+    ) -> Result<Option<Held>, Fault> {
         let place = reference.to_string();
-        let result = self.fetch(reference, age);
+        let result = self.fetch(reference, inquiry);
         let answer = match &result {
             Ok(Held { stale: None, .. }) => Answer::Found,
             Ok(Held { stale: Some(age), .. }) => Answer::Stale(*age),
@@ -489,9 +518,9 @@ impl Resolver {
         }
     }
 
-    fn fetch(&self, reference: &Reference, age: AgeMax) -> Result<Held, FetchError> {
+    fn fetch(&self, reference: &Reference, inquiry: Inquiry<'_>) -> Result<Held, FetchError> {
         let scheme = reference.scheme();
-        let document = self.sources.document(reference, age)?;
+        let document = self.sources.document(reference, inquiry)?;
         let held = |value| Held {
             value,
             place: reference.to_string(),

@@ -11,9 +11,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coffer_types::CorrelationId;
+
 use crate::at_hand::CacheVersion;
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
-use crate::cache::{AgeMax, Cache, CachePolicy, Given, Kept, Look};
+use crate::cache::{Cache, CachePolicy, Given, Kept, Look};
+use crate::call::Inquiry;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, FetchError};
 use crate::per_process::PerProcess;
@@ -91,6 +94,8 @@ struct Table {
 struct Flight {
     /// When it set off.
     began: Duration,
+    /// What it is known by: what whoever set it off called their call.
+    id: CorrelationId,
     landed: Mutex<Option<Result<Landed, FetchError>>>,
     signal: Condvar,
 }
@@ -136,11 +141,15 @@ impl Sources {
     }
 
     /// The document that `reference` names, its field left out.
-    pub(crate) fn document(&self, reference: &Reference, age: AgeMax) -> Result<Document, FetchError> {
+    pub(crate) fn document(
+        &self,
+        reference: &Reference,
+        inquiry: Inquiry<'_>,
+    ) -> Result<Document, FetchError> {
         let reference = reference.document();
         let provider = self.shared.provider(reference.scheme())?;
         if reference.scheme().is_kept() {
-            return self.cached(reference, provider, age);
+            return self.cached(reference, provider, inquiry);
         }
         let document = |fetched| Document { kept: Kept::from(fetched), age: Duration::ZERO, stale: None };
         provider.fetch(&reference).map(document)
@@ -175,8 +184,9 @@ impl Sources {
         &self,
         reference: Reference,
         provider: Arc<dyn Provider>,
-        age: AgeMax,
+        inquiry: Inquiry<'_>,
     ) -> Result<Document, FetchError> {
+        let age = inquiry.age;
         let counters = &self.shared.counters;
         let state = self.state();
         let key = reference.to_string();
@@ -200,7 +210,7 @@ impl Sources {
                     flight
                 }
                 None => {
-                    let flight = Arc::new(Flight::begun_at(now));
+                    let flight = Arc::new(Flight::begun_at(now, inquiry.id.clone()));
                     table.flights.insert(key.clone(), Arc::clone(&flight));
                     drop(table);
                     let fetch = Fetch {
@@ -264,12 +274,12 @@ impl Sources {
         if !table.flights.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             // It landed a moment ago after all, or it was given up on: another caller did, or it was to be forgotten.
             drop(table);
-            return flight.wait(Duration::ZERO).unwrap_or_else(|| Err(late(scheme)));
+            return flight.wait(Duration::ZERO).unwrap_or_else(|| Err(late(scheme).of_call(&flight.id)));
         }
         // The next caller begins anew, and this one's provider has failed once more.
         table.flights.remove(&key);
         self.shared.breaker(&mut table, scheme).failed(now);
-        let failure = late(scheme);
+        let failure = late(scheme).of_call(&flight.id);
         let given = table.cache.failed(now, &key, fresh, failure.clone());
         state.changed();
         given.map(|given| Landed::instead(given, failure))
@@ -395,7 +405,7 @@ impl Fetch {
 
     /// Fetches, writes down what came of it, and tells those who wait.
     fn land(&self, flight: &Arc<Flight>) {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.with_retries()));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.with_retries(&flight.id)));
         let result = result.unwrap_or_else(|_| {
             let what = "the provider failed on a fault of its own";
             let scheme = self.reference.scheme();
@@ -428,10 +438,9 @@ impl Fetch {
         flight.land(given);
     }
 
-    fn with_retries(&self) -> Result<Fetched, FetchError> {
+    fn with_retries(&self, id: &CorrelationId) -> Result<Fetched, FetchError> {
         let (clock, scheme) = (&self.shared.clock, self.reference.scheme());
         let began = clock.now();
-        let id = new_id();
         let mut attempts = 0;
         loop {
             let mut table = self.state.lock();
@@ -445,13 +454,13 @@ impl Fetch {
             count(&self.shared.counters.fetches);
             attempts += 1;
             let called = clock.now();
-            let result = self.provider.fetch_as(&self.reference, &id);
+            let result = self.provider.fetch_as(&self.reference, id);
             let now = clock.now();
             if let Some(observer) = &self.shared.observer {
                 let result = result.as_ref().map(|fetched| &fetched.facts);
                 let took = now.saturating_sub(called);
                 let document = &self.reference;
-                observer.called(&Call { id: &id, document, attempt: attempts, result, took });
+                observer.called(&Call { id, document, attempt: attempts, result, took });
             }
             let transient = result.as_ref().err().filter(|error| error.kind().is_transient());
             let mut table = self.state.lock();
@@ -470,16 +479,10 @@ impl Fetch {
             let wait = self.shared.policy.retry.wait(attempts, spent, error.asked_to_wait(), clock.chance());
             match wait.filter(|_| error.kind().is_transient()) {
                 Some(wait) => clock.sleep(wait),
-                None => return Err(error),
+                None => return Err(error.of_call(id)),
             }
         }
     }
-}
-
-/// A word that no other fetch has. Nothing secret hangs on it, so the seeds of maps are random enough.
-fn new_id() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    format!("{:016x}", RandomState::new().hash_one(thread::current().id()))
 }
 
 fn late(scheme: Scheme) -> FetchError {
@@ -516,8 +519,8 @@ impl From<Given> for Landed {
 }
 
 impl Flight {
-    fn begun_at(now: Duration) -> Self {
-        Self { began: now, landed: Mutex::default(), signal: Condvar::new() }
+    fn begun_at(now: Duration, id: CorrelationId) -> Self {
+        Self { began: now, id, landed: Mutex::default(), signal: Condvar::new() }
     }
 
     fn land(&self, result: Result<Landed, FetchError>) {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use coffer_resolver::providers::{Aws, AwsSettings};
-use coffer_resolver::{ErrorKind, Provider};
+use coffer_resolver::{ErrorKind, Fetched, Provider};
 
 const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:here-AbCdEf";
 
@@ -34,7 +34,7 @@ fn serve() -> String {
 /// `None` to hang up.
 fn answer(stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let (mut length, mut signed, mut target) = (0, false, false);
+    let (mut length, mut signed, mut target, mut trace) = (0, false, false, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -46,6 +46,7 @@ fn answer(stream: &TcpStream) -> Option<()> {
         }
         signed |= line.starts_with("authorization: aws4-hmac-sha256 credential=test/");
         target |= line == "x-amz-target: secretsmanager.getsecretvalue";
+        trace = line.strip_prefix("x-amzn-trace-id: ").map_or(trace, str::to_owned);
         length = line.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
     }
     assert!(signed && target);
@@ -58,6 +59,7 @@ fn answer(stream: &TcpStream) -> Option<()> {
             let stage = body["VersionStage"].as_str().unwrap_or("AWSCURRENT");
             (200, format!(r#"{{"ARN":"{ARN}","Name":"here","SecretString":"{{\"A\":\"{stage}\"}}"}}"#))
         }
+        "trace" => (200, format!(r#"{{"ARN":"a","Name":"trace","SecretString":"<{trace}>"}}"#)),
         "binary" => (200, r#"{"ARN":"a","Name":"b","SecretBinary":"/wA="}"#.to_owned()),
         "neither" => (200, r#"{"ARN":"a","Name":"b"}"#.to_owned()),
         "nonsense" => (200, r#"{"SecretString": hunter2"#.to_owned()),
@@ -82,6 +84,16 @@ fn answer(stream: &TcpStream) -> Option<()> {
     );
     (&*stream).write_all(head.as_bytes()).ok()?;
     (&*stream).write_all(json.as_bytes()).ok()
+}
+
+#[test]
+fn aws_is_told_what_the_call_is_known_by() {
+    let aws = aws(serve());
+    let document = "aws://trace?stage=AWSCURRENT".parse().unwrap();
+    let told = |fetched: Fetched| String::from_utf8_lossy(fetched.value.expose_secret()).into_owned();
+    let named = aws.fetch_as(&document, &"root=1-caller".parse().unwrap()).map(told);
+    assert_eq!(named.ok().as_deref(), Some("<root=1-caller>"));
+    assert_eq!(aws.fetch(&document).map(told).ok().as_deref(), Some("<>"));
 }
 
 fn aws(endpoint: String) -> Aws {

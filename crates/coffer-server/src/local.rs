@@ -15,7 +15,7 @@ use coffer_core::password::PasswordRules;
 use coffer_core::{
     AuthenticationError, Claim, Context, Core, Error, IamError, Refusal, RequestInfo, Transport,
 };
-use coffer_types::{Region, SecretArn, SecretId, SecretValue, limits};
+use coffer_types::{CorrelationId, Region, SecretArn, SecretId, SecretValue, limits};
 use coffer_wire_local as wire;
 use coffer_wire_local::{AccessRequest, Failure, FailureKind, Request, Response, WireValue};
 
@@ -31,7 +31,8 @@ pub(crate) const EVENT_SOURCE: &str = "coffer.local";
 /// Most bytes of records in one answer, as they stand in its JSON.
 const TAIL_BYTES_MAX: usize = wire::ANSWER_BYTES_MAX - 1024;
 
-/// Who a process of this machine is to core. `program` goes into the record as its user agent.
+/// Who a process of this machine is to core. `program` goes into the record as its user agent, and so does what it calls its
+/// requests, `id`.
 ///
 /// The request works in `region`: a secret named by its name alone is that region's, and its record says so. With
 /// `None` it works in the store's default.
@@ -42,9 +43,11 @@ pub async fn authenticate(
     uid: u32,
     program: &str,
     region: Option<Region>,
+    id: Option<CorrelationId>,
 ) -> Result<Context, Failure> {
     let request = RequestInfo {
         request_id: core.new_request_id(),
+        correlation_id: id,
         source: None,
         user_agent: program.into(),
         transport: Transport::Local,
@@ -91,13 +94,14 @@ pub async fn authenticate(
     }
 }
 
-/// This process's own user, for a command that has opened the store itself. `region` is as in [`authenticate`].
+/// This process's own user, for a command that has opened the store itself. The rest is as in [`authenticate`].
 pub async fn authenticate_self(
     core: &Core,
     program: &str,
     region: Option<Region>,
+    id: Option<CorrelationId>,
 ) -> Result<Context, Failure> {
-    authenticate(core, rustix::process::geteuid().as_raw(), program, region).await
+    authenticate(core, rustix::process::geteuid().as_raw(), program, region, id).await
 }
 
 /// Does what is asked.

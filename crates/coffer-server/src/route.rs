@@ -118,6 +118,7 @@ async fn reset(worker: &Worker, source: IpAddr, headers: &HeaderMap) -> Response
             context: None,
             request: RequestInfo {
                 request_id: core.new_request_id(),
+                correlation_id: None,
                 source: Some(source),
                 user_agent: "".into(),
                 transport: Transport::Plain,

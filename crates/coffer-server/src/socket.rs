@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_core::{Context, Refusal};
-use coffer_types::Region;
+use coffer_types::{CorrelationId, Region};
 use coffer_wire_local::{
     ANSWER_BYTES_MAX, AccessRequest, Answer, Failure, FailureKind, FrameError, Hello, PIECE_BYTES_MAX,
     PROTOCOL, REQUEST_BYTES_MAX, Request, Response, decode, encode, length_of,
@@ -138,6 +138,8 @@ struct Greeted {
     program: String,
     /// The region they work in; the store's default if `None`.
     region: Option<Region>,
+    /// What it calls them, if it does.
+    id: Option<CorrelationId>,
 }
 
 /// Whether a request reads for as long as the log, or the list of secrets, is long: then not on the thread that
@@ -166,7 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Exchanges greetings. Another user is recorded, whatever it sends or does not send, and told so; a client of
     /// another protocol is told so.
     async fn greet(&mut self) -> Result<Greeted, Over> {
-        if let Err(failure) = local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None).await {
+        if let Err(failure) =
+            local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None, None).await
+        {
             // A client reads only after it has written.
             self.read_frame(HELLO_BYTES_MAX).await?;
             self.write_frame(&Answer::Failure(failure)).await?;
@@ -186,7 +190,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let greeting = self.greeting.clone();
         self.write_frame(&greeting).await?;
-        Ok(Greeted { program: format!("{UNNAMED_PROGRAM}/{named}"), region: hello.region })
+        // What does not look like an id is left out: it may be anything.
+        let id = hello.correlation_id.and_then(|id| id.parse().ok());
+        Ok(Greeted { program: format!("{UNNAMED_PROGRAM}/{named}"), region: hello.region, id })
     }
 
     async fn refuse_greeting(&mut self, message: &str) -> Result<Greeted, Over> {
@@ -201,8 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let request = decode::<Request>(&json);
         drop(json);
         // Anew for each request: who owns the store may be asked once, what time it is may not.
-        let Greeted { program, region } = greeted;
-        let context = match local::authenticate(&self.core.get(), self.uid, program, region.clone()).await {
+        let Greeted { program, region, id } = greeted;
+        let core = self.core.get();
+        let context = match local::authenticate(&core, self.uid, program, region.clone(), id.clone()).await {
             Ok(context) => context,
             Err(failure) => {
                 self.write_frame(&Answer::Failure(failure)).await?;
@@ -295,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn refuse_panicked(&self) -> Failure {
-        let context = local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None).await.ok();
+        let context = local::authenticate(&self.core.get(), self.uid, UNNAMED_PROGRAM, None, None).await.ok();
         self.record(context, "InternalServiceError", "a fault of coffer's").await;
         Failure::new(FailureKind::Unavailable, "coffer failed at this request through a fault of its own")
     }
@@ -424,7 +431,7 @@ mod tests {
 
     /// The newest records, newest last.
     async fn records(core: &Core) -> Vec<String> {
-        let context = local::authenticate(core, own_uid(), "test", None).await.unwrap();
+        let context = local::authenticate(core, own_uid(), "test", None, None).await.unwrap();
         match local::serve(core, &context, Request::TailAudit { count: 100 }).await {
             Ok(Response::TailAudit { lines }) => lines,
             _ => panic!("no tail"),
@@ -508,7 +515,7 @@ mod tests {
             let core = core.get();
             for (region, is_there) in [(None, false), (Some("us-east-1"), false), (Some("eu-west-1"), true)] {
                 let region = region.map(|region| region.parse().unwrap());
-                let context = local::authenticate_self(&core, "test", region).await.unwrap();
+                let context = local::authenticate_self(&core, "test", region, None).await.unwrap();
                 let get = decode::<Request>(get.as_bytes()).unwrap();
                 assert_eq!(local::serve(&core, &context, get).await.is_ok(), is_there);
             }

@@ -82,7 +82,7 @@ fn value_of(response: Response) -> Vec<u8> {
 }
 
 async fn call(opened: &Opened, request: Request) -> Result<Response, Failure> {
-    let context = local::authenticate_self(&opened.core, "coffer/test", None).await?;
+    let context = local::authenticate_self(&opened.core, "coffer/test", None, None).await?;
     local::serve(&opened.core, &context, request).await
 }
 
@@ -151,7 +151,7 @@ fn only_the_owner_may_look() {
 fn errors_say_what_and_what_next() {
     let place = Place::new();
     let failure = |error: HomeError| Failure::from(error);
-    let nothing = failure(place.home.way_in("test", None, Duration::ZERO).err().unwrap());
+    let nothing = failure(place.home.way_in("test", None, None, Duration::ZERO).err().unwrap());
     assert_eq!(nothing.kind, FailureKind::NotFound);
     let made = place.init(SealChoice::KeyFile).unwrap();
     assert_eq!(failure(place.init(SealChoice::KeyFile).err().unwrap()).kind, FailureKind::Conflict);
@@ -220,7 +220,7 @@ fn a_held_lock_is_waited_for_and_its_holder_named() {
     drop(std::os::unix::net::UnixListener::bind(place.home.socket_path()).unwrap());
     let held = place.home.try_lock("coffer import x").unwrap().unwrap();
     let start = Instant::now();
-    match place.home.way_in("test", None, Duration::from_millis(200)) {
+    match place.home.way_in("test", None, None, Duration::from_millis(200)) {
         Err(HomeError::Locked { holder, .. }) => {
             assert_eq!(holder.pid, Some(std::process::id()));
             assert_eq!(holder.command, "coffer import x");
@@ -234,7 +234,7 @@ fn a_held_lock_is_waited_for_and_its_holder_named() {
             std::thread::sleep(Duration::from_millis(100));
             drop(held);
         });
-        let way_in = place.home.way_in("test", None, Duration::from_secs(10)).unwrap();
+        let way_in = place.home.way_in("test", None, None, Duration::from_secs(10)).unwrap();
         assert!(matches!(way_in, WayIn::InPlace(_)));
     });
 }
@@ -264,7 +264,7 @@ fn while_a_server_runs_its_socket_is_the_way_in() {
                 let endpoint: String = futures_block_on(is_up);
                 let mode = std::fs::metadata(home.socket_path()).unwrap().permissions().mode() & 0o777;
                 assert_eq!(mode, 0o600);
-                let mut client = match home.way_in("test", None, Duration::from_secs(5)).unwrap() {
+                let mut client = match home.way_in("test", None, None, Duration::from_secs(5)).unwrap() {
                     WayIn::Server(client) => client,
                     WayIn::InPlace(_) => panic!("the lock was free"),
                 };
@@ -272,7 +272,7 @@ fn while_a_server_runs_its_socket_is_the_way_in() {
                 every_request(&mut client);
                 let region = "eu-west-1".parse().unwrap();
                 let WayIn::Server(mut elsewhere) =
-                    home.way_in("test", Some(&region), Duration::from_secs(5)).unwrap()
+                    home.way_in("test", Some(&region), None, Duration::from_secs(5)).unwrap()
                 else {
                     panic!("the lock was free")
                 };
@@ -289,7 +289,7 @@ fn while_a_server_runs_its_socket_is_the_way_in() {
         assert!(!home.socket_path().exists());
         drop(opened);
     });
-    assert!(matches!(home.way_in("test", None, Duration::ZERO), Ok(WayIn::InPlace(_))));
+    assert!(matches!(home.way_in("test", None, None, Duration::ZERO), Ok(WayIn::InPlace(_))));
 }
 
 fn futures_block_on<T>(receiver: tokio::sync::oneshot::Receiver<T>) -> T {

@@ -216,6 +216,7 @@ impl World {
             region: Region::us_east_1(),
             request: RequestInfo {
                 request_id: self.core.new_request_id(),
+                correlation_id: None,
                 source: Some([127, 0, 0, 1].into()),
                 user_agent: "testkit".into(),
                 transport: Transport::Local,

@@ -9,6 +9,7 @@
 mod account;
 mod action;
 mod arn;
+mod correlation;
 mod filter;
 mod iam;
 pub mod iam_limits;
@@ -24,6 +25,7 @@ mod version;
 pub use account::{AccountId, AccountIdError, Region, RegionError};
 pub use action::Action;
 pub use arn::{ArnError, ParseSecretIdError, SecretArn, SecretArnParts, SecretId, SecretSuffix};
+pub use correlation::{CorrelationId, CorrelationIdError};
 pub use filter::{Filter, FilterError, FilterKey, FilterValue};
 pub use iam::{
     EntityName, EntityNameError, EntityPath, EntityPathError, PolicyArn, PolicyArnError, RoleArn,

@@ -18,7 +18,7 @@ use coffer_core::ops::secrets::{
 use coffer_core::{
     Claim, Context, Core, Error, Operation, OperationName, Refusal, RequestInfo, TlsSession, Transport,
 };
-use coffer_types::{Region, Timestamp};
+use coffer_types::{CorrelationId, Region, Timestamp};
 use http::header::{CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -38,6 +38,13 @@ pub const EVENT_SOURCE: &str = "secretsmanager.amazonaws.com";
 const CONTENT_TYPE_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 pub(crate) const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+/// Where a client says what it calls a request: tracing's own, what proxies and frameworks use, and what every SDK of
+/// AWS's sends. The first that is there counts.
+const CORRELATION_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-amzn-trace-id"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("amz-sdk-invocation-id"),
+];
 /// Most bytes of a user agent that are recorded.
 const USER_AGENT_BYTES_MAX: usize = 1024;
 /// Most characters of an unknown operation's name that are told and recorded.
@@ -386,6 +393,7 @@ fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, tls: Option<Tl
     let (user_agent, _) = user_agent.split_at(user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
     RequestInfo {
         request_id: core.new_request_id(),
+        correlation_id: correlation_id(headers),
         source: Some(source),
         user_agent: user_agent.into(),
         transport: tls.map_or(Transport::Plain, |session| Transport::Tls {
@@ -393,6 +401,12 @@ fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, tls: Option<Tl
             host: headers.get(HOST).and_then(|host| host.to_str().ok()).map(Into::into),
         }),
     }
+}
+
+/// What the client calls the request. What does not look like an id is left out: it may be anything.
+fn correlation_id(headers: &HeaderMap) -> Option<CorrelationId> {
+    let sent = CORRELATION_HEADERS.iter().find_map(|name| headers.get(name))?;
+    CorrelationId::from_bytes(sent.as_bytes()).ok()
 }
 
 fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Response<Bytes> {

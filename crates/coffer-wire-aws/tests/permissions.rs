@@ -368,6 +368,7 @@ impl Scene {
         let core = &self.world.core;
         let request = RequestInfo {
             request_id: core.new_request_id(),
+            correlation_id: None,
             source: None,
             user_agent: "test".into(),
             transport: Transport::Local,

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use coffer_types::Region;
+use coffer_types::{CorrelationId, Region};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -101,12 +101,14 @@ impl Client {
         Self::connect_as(path, region, None)
     }
 
-    /// The same; the server's records of what is asked here hold `id` beside the program's version.
-    pub fn connect_as(path: &Path, region: Option<Region>, id: Option<&str>) -> Result<Self, ConnectError> {
+    /// The same; the server's records of what is asked here hold `id`, too.
+    pub fn connect_as(
+        path: &Path,
+        region: Option<Region>,
+        id: Option<&CorrelationId>,
+    ) -> Result<Self, ConnectError> {
         let mut hello = Hello::of_client(region);
-        if let Some(id) = id {
-            hello.coffer = format!("{};fetch={id}", hello.coffer);
-        }
+        hello.correlation_id = id.map(ToString::to_string);
         let mut stream = connect(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::NobodyListens(error),
             _ => ConnectError::Transport(error),

@@ -35,6 +35,9 @@ pub struct Hello {
     /// whole connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
+    /// From a client: what it calls its requests, for the records of them. It holds for the whole connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
     /// From a server: where its AWS door listens, such as `http://127.0.0.1:8200`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -47,7 +50,7 @@ impl Hello {
     /// What a client says that works in `region`, or in the store's default.
     pub fn of_client(region: Option<Region>) -> Self {
         let coffer = env!("CARGO_PKG_VERSION").to_owned();
-        Self { protocol: PROTOCOL, coffer, region, endpoint: None, pid: None }
+        Self { protocol: PROTOCOL, coffer, region, correlation_id: None, endpoint: None, pid: None }
     }
 
     /// What a server says.

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coffer_resolver::{CorrelationId, new_correlation_id};
 use coffer_types::SecretBytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -40,7 +41,7 @@ const TOKEN_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-aws-parameters-secrets-token"), HeaderName::from_static("x-vault-token")];
 /// What a proxy adds. Whoever can be made to fetch an address can't add it away.
 const FORWARDED: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-for"), header::FORWARDED];
-/// What a client may call its request by, for the log.
+/// What a client may call its request by, for the log and for the records of stores.
 const ID_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-amzn-trace-id"), HeaderName::from_static("x-request-id")];
 /// How long a request may take to arrive, and a connection may be idle.
@@ -221,8 +222,13 @@ async fn answer_to(
     } else {
         question::read(&parts.method, path, parts.uri.query(), &agent.prefix, is_trusted)
     };
-    let id = ID_HEADERS.iter().find_map(|name| parts.headers.get(name)?.to_str().ok());
-    let id = id.filter(|_| agent.log.is_on).map(|id| id.chars().take(256).collect::<String>());
+    // Who says nothing that looks like an id is given one, so that log and records agree.
+    let sent = ID_HEADERS.iter().find_map(|name| parts.headers.get(name));
+    let id_of_request = || -> CorrelationId {
+        let sent = sent.and_then(|sent| CorrelationId::from_bytes(sent.as_bytes()).ok());
+        sent.unwrap_or_else(new_correlation_id)
+    };
+    let id = agent.log.is_on.then(id_of_request);
     let is_get = matches!(asked, Ok(Asked::Get(_)));
     let (mut response, secret, stale) = match asked {
         Ok(Asked::Ping) => (text(StatusCode::OK, "healthy"), String::new(), None),
@@ -247,8 +253,10 @@ async fn answer_to(
                 Some(told) => Ok(told),
                 // Stores are asked on threads of their own: a slow one holds up nobody else.
                 None => {
-                    let asking = Arc::clone(&agent);
-                    let asked = move || asking.values.get(&question).map(|found| Told::of(&question, &found));
+                    let (asking, id) = (Arc::clone(&agent), id.clone().unwrap_or_else(id_of_request));
+                    let asked = move || {
+                        asking.values.get(&question, Some(&id)).map(|found| Told::of(&question, &found))
+                    };
                     tokio::task::spawn_blocking(asked).await
                 }
             };
@@ -282,8 +290,8 @@ async fn answer_to(
     if is_get {
         agent.requests.durations.add(took);
     }
-    if !is_free {
-        agent.log.request(id.as_deref(), &secret, status, stale, took);
+    if let Some(id) = id.filter(|_| !is_free) {
+        agent.log.request(&id, &secret, status, stale, took);
     }
     response
 }

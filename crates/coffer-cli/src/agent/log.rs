@@ -1,12 +1,12 @@
 //! Lines of JSON about requests and fetches, for whoever looks after the machine.
 //!
-//! I/O: standard error. Invariant: names and outcomes, never a value. A fetch's id stands in the record of the store too, where
-//! the store is coffer.
+//! I/O: standard error. Invariant: names and outcomes, never a value. A fetch's id is that of the request that
+//! set it off, and stands in the store's own record where that has room for it.
 
 use std::io::Write as _;
 use std::time::Duration;
 
-use coffer_resolver::{Call, Observer};
+use coffer_resolver::{Call, CorrelationId, Observer};
 use serde_json::{Value, json};
 
 /// Writes lines, or nothing.
@@ -24,10 +24,10 @@ impl Log {
         }
     }
 
-    /// A request was answered. `id` is what the client called it, if it did.
+    /// A request was answered. `id` is what the client called it, or was given for want of that.
     pub(crate) fn request(
         self,
-        id: Option<&str>,
+        id: &CorrelationId,
         secret: &str,
         status: u16,
         stale: Option<Duration>,
@@ -39,7 +39,7 @@ impl Log {
         self.line(&json!({
             "event": "request",
             "time": crate::output::now().to_string(),
-            "request_id": id,
+            "request_id": id.as_str(),
             "secret": secret,
             "status": status,
             "stale_seconds": stale.map(|age| age.as_secs()),
@@ -53,7 +53,7 @@ impl Observer for Log {
         self.line(&json!({
             "event": "fetch",
             "time": crate::output::now().to_string(),
-            "fetch_id": call.id,
+            "fetch_id": call.id.as_str(),
             "document": call.document.to_string(),
             "attempt": call.attempt,
             "outcome": call.result.err().map_or("ok", |error| error.kind().as_str()),

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coffer_resolver::{
-    Answer, Asked, ErrorKind, FetchError, NoField, Reference, Resolved, Resolver, Scheme, field,
+    Answer, Asked, Asking, CorrelationId, ErrorKind, FetchError, NoField, Reference, Resolved, Resolver,
+    Scheme, field,
 };
 use coffer_types::SecretBytes;
 
@@ -93,10 +94,14 @@ impl Values {
         target(question, self.resolver.manifest(), &self.store, self.reach)
     }
 
-    /// The value that is asked for.
-    pub(crate) fn get(&self, question: &Question) -> Result<Resolved, Unanswered> {
+    /// The value that is asked for, by a request that is known by `id`.
+    pub(crate) fn get(
+        &self,
+        question: &Question,
+        id: Option<&CorrelationId>,
+    ) -> Result<Resolved, Unanswered> {
         let target = self.target(question)?;
-        let found = self.look(&target, question.refresh_now)?;
+        let found = self.look(&target, question.refresh_now, id)?;
         self.note_use(target, &found);
         part(question, found)
     }
@@ -154,12 +159,18 @@ impl Values {
         }
     }
 
-    fn look(&self, target: &Target, refresh_now: bool) -> Result<Resolved, Unanswered> {
+    fn look(
+        &self,
+        target: &Target,
+        refresh_now: bool,
+        id: Option<&CorrelationId>,
+    ) -> Result<Resolved, Unanswered> {
         let began = Instant::now();
         let since = refresh_now.then(|| self.resolver.moment());
+        let asking = Asking { since, id: id.cloned() };
         let (result, asked) = match target {
             Target::Document(reference) => {
-                let result = self.resolver.ask_for(reference, since);
+                let result = self.resolver.ask_as(reference, &asking);
                 let asked = result.as_ref().err().map(|error| (reference.clone(), error.kind()));
                 let text = |error: FetchError| {
                     (error.kind(), format!("{}; {}", with_causes(&error), error.action()))
@@ -167,10 +178,7 @@ impl Values {
                 (result.map_err(text), Vec::from_iter(asked))
             }
             Target::Name(name) => {
-                let walk = match since {
-                    Some(since) => self.resolver.walk_since(name, since),
-                    None => self.resolver.walk(name),
-                };
+                let walk = self.resolver.walk_as(name, &asking);
                 let result = match walk.result {
                     Ok(Some(found)) => Ok(found),
                     Ok(None) => Err((ErrorKind::NotFound, format!("`{name}` need not be there and is not"))),
@@ -283,7 +291,7 @@ impl Values {
             used.values().filter(|one| one.due <= now).map(|one| one.target.clone()).collect()
         };
         for target in targets {
-            let found = self.look(&target, false);
+            let found = self.look(&target, false, None);
             let fresh = self.fresh(&target);
             let wait = match found {
                 Ok(found) => left(fresh, &found),
@@ -314,7 +322,7 @@ impl Values {
                 refresh_now: false,
                 json_key: None,
             };
-            self.get(&question).is_err()
+            self.get(&question, None).is_err()
         };
         let helpers = names.len().min(PREFETCH_THREADS_MAX).saturating_sub(1);
         let names = Mutex::new(names.into_iter());

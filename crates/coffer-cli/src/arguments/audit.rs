@@ -14,7 +14,7 @@ pub(crate) enum Audit {
     Tail(AuditTail),
     /// Tell everything of one request.
     Show {
-        /// The request's id, as the client was told it.
+        /// The request's id, as the client was told it, or the client's own correlation id.
         id: String,
     },
     /// Check the whole chain of records, its digests and its checkpoint.

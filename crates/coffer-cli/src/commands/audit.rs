@@ -79,7 +79,7 @@ fn objects(lines: &[String], output: Output) -> Result<(), Stop> {
     output.bytes(text.as_bytes())
 }
 
-/// Everything that the log tells of a request: a record, or several of a batch.
+/// Everything that the log tells of a request: a record, or several of a batch or of one call of a caller's.
 pub(crate) fn show(place: &Place, id: &str, output: Output) -> Result<(), Stop> {
     const RECORDS_MAX: usize = 100;
     let filter = RecordFilter { request_id: Some(id.to_owned()), ..RecordFilter::default() };
@@ -198,6 +198,7 @@ impl Told {
             ("Refused", "/errorCode"),
             ("", "/errorMessage"),
             ("Request", "/requestID"),
+            ("Called", "/additionalEventData/correlationId"),
             ("Record", "/eventID"),
         ];
         // Writing to a String can't fail.
@@ -212,7 +213,8 @@ impl Told {
             ("More", "additionalEventData"),
         ] {
             let Some(members) = self.0.get(member).and_then(Value::as_object) else { continue };
-            for (at, (name, value)) in members.iter().enumerate() {
+            let members = members.iter().filter(|(name, _)| *name != "correlationId");
+            for (at, (name, value)) in members.enumerate() {
                 let label = if at == 0 { label } else { "" };
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let _ = writeln!(text, "{label:<13}{} = {}", plain(name), plain(&value));

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use self::draft::Draft;
 use self::progress::{Progress, amount};
-use crate::access::{Access, PROGRAM, Place, call_failed, runtime, unexpected};
+use crate::access::{Access, PROGRAM, Place, call_failed, correlation_id, runtime, unexpected};
 use crate::arguments::{Backup, BackupCommand, RestoreBackup};
 use crate::failure::{Stop, with_causes};
 use crate::output::{Output, counted, stdout_is_terminal, table};
@@ -154,7 +154,7 @@ async fn take_in_place(
     place: &Place,
     mut keep: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(BegunBackup, EndedBackup), Taking> {
-    let context = local::authenticate_self(core, PROGRAM, None).await?;
+    let context = local::authenticate_self(core, PROGRAM, None, correlation_id()).await?;
     let mut stream = local::backup(core, &context, &place.home).await?;
     let begun = local::beginning_of(&stream);
     while let Some(piece) = local::next_piece(&mut stream).await? {

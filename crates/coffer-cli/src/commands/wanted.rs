@@ -14,7 +14,7 @@ use coffer_resolver::{
 use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
-use crate::access::{Access, Place};
+use crate::access::{Access, Place, correlation_id};
 use crate::arguments::{Check, Explain, Export, Wanting};
 use crate::export;
 use crate::failure::{Stop, with_causes};
@@ -44,6 +44,8 @@ struct Entry {
     /// Who was asked, in order.
     asked: Vec<AskedEntry>,
     message: Option<String>,
+    /// What the call that failed is known by, in the records of the store that was asked.
+    correlation_id: Option<String>,
     action: Option<String>,
     description: Option<String>,
 }
@@ -192,8 +194,12 @@ fn resolver_of(
         Ok(program) => coffer.or_in_place(program),
         Err(_) => coffer,
     };
-    let options =
-        ResolverOptions { profile: wanting.profile.clone(), providers: vec![Arc::new(coffer)], ..options };
+    let options = ResolverOptions {
+        profile: wanting.profile.clone(),
+        providers: vec![Arc::new(coffer)],
+        id: correlation_id(),
+        ..options
+    };
     Resolver::new(manifest, surroundings, options).map_err(|unknown| {
         let hint = match unknown.known.as_slice() {
             [] => "the manifest has none".to_owned(),
@@ -230,7 +236,11 @@ pub(crate) fn stop(problems: &Problems, whole: bool) -> Stop {
     });
     match problems.0.as_slice() {
         // One is said outright.
-        [problem] if whole => Stop::new(kind, with_causes(problem)).with_hint(problem.action()),
+        [problem] if whole => {
+            let id = problem.correlation_id().map(|id| format!(" (correlation id {id})"));
+            let message = with_causes(problem) + &id.unwrap_or_default();
+            Stop::new(kind, message).with_hint(problem.action())
+        }
         _ if whole => {
             Stop::new(kind, problems.to_string()).with_hint("see each, and what to do: `coffer check`")
         }
@@ -270,6 +280,7 @@ fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
         overdue: None,
         asked,
         message: None,
+        correlation_id: None,
         action: None,
         description,
     };
@@ -285,6 +296,7 @@ fn entry(resolver: &Resolver, name: String, walk: Walk) -> Entry {
         Err(problem) => Entry {
             state: state_of(&problem),
             message: Some(with_causes(&*problem)),
+            correlation_id: problem.correlation_id().map(ToString::to_string),
             action: Some(problem.action()),
             ..bare
         },
@@ -354,6 +366,9 @@ fn describe(text: &mut String, entry: &Entry) -> std::fmt::Result {
         entry.asked.iter().map(|asked| format!("{} ({})", plain(&asked.place), asked.answer)).collect();
     if !asked.is_empty() {
         writeln!(text, "{:<9}   looked for in {}", "", asked.join(", "))?;
+    }
+    if let Some(id) = &entry.correlation_id {
+        writeln!(text, "{:<9}   correlation id {id}", "")?;
     }
     match &entry.action {
         Some(action) => writeln!(text, "{:<9}   to do: {}", "", plain(action)),

@@ -236,7 +236,7 @@ impl Folder {
         let home = Home::at(self.path().join(".coffer")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let Ok(WayIn::InPlace(lock)) = home.way_in("a test", None, Duration::from_secs(5)) else {
+            let Ok(WayIn::InPlace(lock)) = home.way_in("a test", None, None, Duration::from_secs(5)) else {
                 panic!("the store is held")
             };
             let spawn = std::sync::Arc::new(coffer_server::RuntimeSpawn::here());
@@ -244,7 +244,7 @@ impl Folder {
             let unsealed = || Err(std::io::ErrorKind::Unsupported.into());
             let opened = home.open(lock, self.data_dir(), unsealed, options, spawn).await.unwrap();
             let core = &opened.core;
-            let context = local::authenticate_self(core, "a test", None).await.unwrap();
+            let context = local::authenticate_self(core, "a test", None, None).await.unwrap();
             assert!(core.execute(&context, operation(core)).await.is_ok());
             opened.close().await.unwrap();
         });

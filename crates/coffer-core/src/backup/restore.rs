@@ -247,6 +247,7 @@ impl Core {
             region: inner.meta.region.clone(),
             request: RequestInfo {
                 request_id: core.new_request_id(),
+                correlation_id: None,
                 source: None,
                 user_agent: program.into(),
                 transport: Transport::Local,

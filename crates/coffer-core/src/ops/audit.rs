@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use coffer_audit::{IdentityType, Members, Record, UserIdentity};
-use coffer_types::{Action, Region, SecretId, SecretName, Timestamp};
+use coffer_types::{Action, CorrelationId, Region, SecretId, SecretName, Timestamp};
 use serde::Deserialize;
 
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
@@ -39,7 +39,7 @@ pub struct RecordFilter {
     pub who: Option<String>,
     /// Of this operation. Case does not count.
     pub operation: Option<String>,
-    /// Of the request with this id.
+    /// Of the request with this id, or that its caller called so.
     pub request_id: Option<String>,
     /// Refused or failed.
     pub failed: bool,
@@ -114,6 +114,13 @@ struct AboutSecret {
     name: Option<String>,
 }
 
+/// What a record tells besides.
+#[derive(Deserialize)]
+struct Additional {
+    #[serde(rename = "correlationId")]
+    correlation_id: Option<String>,
+}
+
 /// The secret that a record is about, and its region.
 fn secret_of(record: &Record<'_>) -> Option<(SecretName, String)> {
     let parameters = record.request_parameters.as_ref()?.get();
@@ -131,6 +138,16 @@ fn session_of(identity: &UserIdentity<'_>) -> Option<(String, String)> {
     let (_, session) = identity.arn.as_deref()?.split_once(":assumed-role/")?;
     let (role, session) = session.split_once('/')?;
     Some((role.to_owned(), session.to_owned()))
+}
+
+/// Whether this is the id of a record's request: coffer's own, or what its caller called it.
+fn is_called(record: &Record<'_>, id: &str) -> bool {
+    if record.request_id.as_deref() == Some(id) {
+        return true;
+    }
+    let told = record.additional_event_data.as_ref().filter(|told| told.get().contains(id));
+    let told: Option<Additional> = told.and_then(|told| serde_json::from_str(told.get()).ok());
+    told.and_then(|told| told.correlation_id).is_some_and(|told| CorrelationId::is_named_by(&told, id))
 }
 
 fn is_by(identity: &UserIdentity<'_>, who: &str) -> bool {
@@ -160,7 +177,7 @@ impl RecordFilter {
         if self.operation.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(&record.event_name)) {
             return false;
         }
-        if self.request_id.is_some() && self.request_id.as_deref() != record.request_id.as_deref() {
+        if self.request_id.as_ref().is_some_and(|id| !is_called(record, id)) {
             return false;
         }
         if self.who.as_ref().is_some_and(|who| !is_by(&record.user_identity, who)) {

@@ -18,12 +18,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::primitives::{Blob, DateTime};
 use aws_sdk_secretsmanager::{Client, Config};
 use batch::Batch;
-use coffer_types::SecretBytes;
+use coffer_types::{CorrelationId, SecretBytes};
 
 use crate::error::{ErrorKind, FetchError};
 use crate::provider::{Facts, Fetched, Provider};
@@ -164,13 +164,23 @@ impl Provider for Aws {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
+        self.read(document, None)
+    }
+
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
+        self.read(document, Some(id))
+    }
+}
+
+impl Aws {
+    fn read(&self, document: &Reference, id: Option<&CorrelationId>) -> Result<Fetched, FetchError> {
         self.engine.run(Clients::default, async |clients| {
             let Connected { client, batch } = self.client(clients, document).await?;
             let (version, stage) = (document.parameter("version"), document.parameter("stage"));
             // Batches know no versions and no labels.
             if version.is_none()
                 && stage.is_none()
-                && let Some(answer) = batch.read(&client, document.path()).await
+                && let Some(answer) = batch.read(&client, document.path(), id).await
             {
                 return answer;
             }
@@ -179,6 +189,10 @@ impl Provider for Aws {
                 .secret_id(document.path())
                 .set_version_id(version.map(str::to_owned))
                 .set_version_stage(stage.map(str::to_owned));
+            let mut call = call.customize();
+            if let Some(id) = id.cloned() {
+                call = call.mutate_request(move |request| named(request, &id));
+            }
             match call.send().await {
                 Ok(output) => Read {
                     name: output.name,
@@ -194,6 +208,12 @@ impl Provider for Aws {
             }
         })
     }
+}
+
+/// Says what a call is known by. Signatures leave this header out, since whoever hands a request on may add to it.
+fn named(request: &mut HttpRequest, id: &CorrelationId) {
+    // An id is legal in a header.
+    let _ = request.headers_mut().try_insert("x-amzn-trace-id", id.as_str().to_owned());
 }
 
 /// What was read, alone or in a batch.

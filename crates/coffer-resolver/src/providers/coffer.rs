@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use coffer_types::{Region, SecretBytes, SecretValue, Timestamp, VersionId};
+use coffer_types::{CorrelationId, Region, SecretBytes, SecretValue, Timestamp, VersionId};
 use coffer_wire_local::{CallError, Client, ConnectError, Failure, FailureKind, Request, Response};
 
 use serde::Deserialize;
@@ -43,7 +43,11 @@ impl Coffer {
         Self { program: Some(program), ..self }
     }
 
-    fn in_place(&self, document: &Reference) -> Option<Result<Fetched, FetchError>> {
+    fn in_place(
+        &self,
+        document: &Reference,
+        id: Option<&CorrelationId>,
+    ) -> Option<Result<Fetched, FetchError>> {
         let program = self.program.as_ref()?;
         // What is no store has none to read.
         if !self.home.join(SEAL_FILE).exists() {
@@ -60,7 +64,7 @@ impl Coffer {
             }
         }
         command.extend(["--".to_owned(), document.path().to_owned()]);
-        let printed = Exec::new(".").within(ANSWER_TIME_MAX).quietly().output(&command, Scheme::Coffer);
+        let printed = Exec::new(".").within(ANSWER_TIME_MAX).quietly().output(&command, id, Scheme::Coffer);
         Some(printed.and_then(|bytes| read_in_place(&bytes)))
     }
 }
@@ -115,14 +119,14 @@ impl Provider for Coffer {
         self.read(document, None)
     }
 
-    fn fetch_as(&self, document: &Reference, id: &str) -> Result<Fetched, FetchError> {
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
         self.read(document, Some(id))
     }
 }
 
 impl Coffer {
-    /// `id` stands in the record of the read, in what it says of the program.
-    fn read(&self, document: &Reference, id: Option<&str>) -> Result<Fetched, FetchError> {
+    /// `id` stands in the record of the read.
+    fn read(&self, document: &Reference, id: Option<&CorrelationId>) -> Result<Fetched, FetchError> {
         let malformed = |what: &str, action: &str| {
             FetchError::new(ErrorKind::Misconfigured, Scheme::Coffer, what, action)
         };
@@ -137,7 +141,7 @@ impl Coffer {
         let mut client = match Client::connect_as(&self.home.join(SOCKET_FILE), region, id) {
             Ok(client) => client,
             Err(ConnectError::NobodyListens(error)) => {
-                return self.in_place(document).unwrap_or_else(|| Err(nobody_listens(&self.home, error)));
+                return self.in_place(document, id).unwrap_or_else(|| Err(nobody_listens(&self.home, error)));
             }
             Err(error) => return Err(not_connected(error)),
         };

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use coffer_types::CorrelationId;
+
+use crate::call::CORRELATION_VARIABLE;
 use crate::error::{ErrorKind, FetchError};
 use crate::provider::{Fetched, Provider};
 use crate::providers::{DOCUMENT_BYTES_MAX, file};
@@ -45,10 +48,11 @@ impl Exec {
         Self { quiet: true, ..self }
     }
 
-    /// What `program` prints, every byte of it.
+    /// What `program` prints, every byte of it. It is told what the call is known by.
     pub(crate) fn output(
         &self,
         program: &[String],
+        id: Option<&CorrelationId>,
         provider: Scheme,
     ) -> Result<Zeroizing<Vec<u8>>, FetchError> {
         let Some((name, arguments)) = program.split_first() else {
@@ -57,6 +61,7 @@ impl Exec {
         let failed = |kind, what: String, action: &str| FetchError::new(kind, provider, what, action);
         let mut command = Command::new(name);
         command.args(arguments).current_dir(&self.folder);
+        command.envs(id.map(|id| (CORRELATION_VARIABLE, id.as_str())));
         if self.quiet {
             command.stderr(Stdio::null());
         }
@@ -108,8 +113,18 @@ impl Provider for Exec {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
+        self.read(document, None)
+    }
+
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
+        self.read(document, Some(id))
+    }
+}
+
+impl Exec {
+    fn read(&self, document: &Reference, id: Option<&CorrelationId>) -> Result<Fetched, FetchError> {
         let program = words(document.path()).ok_or_else(|| unreadable(Scheme::Exec))?;
-        let mut bytes = self.output(&program, Scheme::Exec)?;
+        let mut bytes = self.output(&program, id, Scheme::Exec)?;
         file::without_line_break(&mut bytes);
         Ok(Fetched::new(bytes.into()))
     }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use coffer_types::SecretBytes;
+use coffer_types::{CorrelationId, SecretBytes};
 use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -130,13 +130,23 @@ impl Provider for Vault {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
+        self.read(document, None)
+    }
+
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
+        self.read(document, Some(id))
+    }
+}
+
+impl Vault {
+    fn read(&self, document: &Reference, id: Option<&CorrelationId>) -> Result<Fetched, FetchError> {
         let settings = self.settings.as_ref().map_err(Clone::clone)?;
         check_path(document.path())?;
         self.engine.run(
             || State::of(settings),
             async |state| {
                 let state = state.as_ref().map_err(Clone::clone)?;
-                Asking { settings, state }.document(document).await
+                Asking { settings, state, id }.document(document).await
             },
         )
     }
@@ -160,6 +170,8 @@ impl State {
 struct Asking<'a> {
     settings: &'a VaultSettings,
     state: &'a State,
+    /// What the question is known by.
+    id: Option<&'a CorrelationId>,
 }
 
 impl Asking<'_> {
@@ -323,6 +335,7 @@ impl Asking<'_> {
         let mut headers = vec![("x-vault-request", "true")];
         headers.extend(caller.token.map(|token| ("x-vault-token", token)));
         headers.extend(caller.namespace.map(|namespace| ("x-vault-namespace", namespace)));
+        headers.extend(self.id.map(|id| ("x-correlation-id", id.as_str())));
         if !body.is_empty() {
             headers.push(("content-type", "application/json"));
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use coffer_resolver::{FetchError, Fetched, Provider, Reference, Scheme};
+use coffer_resolver::{CorrelationId, FetchError, Fetched, Provider, Reference, Scheme};
 use coffer_testkit::remote::{Failure, Remote};
 
 use super::support;
@@ -67,10 +67,17 @@ impl Provider for Switched {
     }
 
     fn fetch(&self, document: &Reference) -> Result<Fetched, FetchError> {
-        match self.switched.load(Ordering::SeqCst) {
-            false => self.usual.fetch(document),
-            true => self.other.fetch(document),
-        }
+        self.asked().fetch(document)
+    }
+
+    fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
+        self.asked().fetch_as(document, id)
+    }
+}
+
+impl Switched {
+    fn asked(&self) -> &dyn Provider {
+        if self.switched.load(Ordering::SeqCst) { &*self.other } else { &*self.usual }
     }
 }
 

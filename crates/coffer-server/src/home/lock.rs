@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use coffer_types::Region;
+use coffer_types::{CorrelationId, Region};
 use coffer_wire_local::{Client, ConnectError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -55,8 +55,14 @@ impl Home {
     ///
     /// Blocks. `command` is what others are told of this process while it holds the lock, without secrets. A
     /// server is asked to work in `region`, or in the store's default; who opens the store in place says so to
-    /// [`local::authenticate_self`](crate::local::authenticate_self).
-    pub fn way_in(&self, command: &str, region: Option<&Region>, wait: Duration) -> Result<WayIn, HomeError> {
+    /// [`local::authenticate_self`](crate::local::authenticate_self); so it is with `id`, what the requests are called.
+    pub fn way_in(
+        &self,
+        command: &str,
+        region: Option<&Region>,
+        id: Option<&CorrelationId>,
+        wait: Duration,
+    ) -> Result<WayIn, HomeError> {
         // A folder that may not be looked into is not an empty one.
         if let Err(source) = self.seal_path().try_exists() {
             return Err(HomeError::Io { action: "open", path: self.path.clone(), source });
@@ -70,7 +76,7 @@ impl Home {
                 Ok(lock) => return Ok(WayIn::InPlace(lock)),
                 Err(holder) => holder,
             };
-            match Client::connect(&self.socket_path(), region.cloned()) {
+            match Client::connect_as(&self.socket_path(), region.cloned(), id) {
                 Ok(client) => return Ok(WayIn::Server(client)),
                 // Not a server, or not yet, or no more.
                 Err(ConnectError::NobodyListens(_)) => {}

@@ -20,7 +20,7 @@ pub(super) fn filter(operation: &'static str, filter: wire::RecordFilter) -> Res
         secret: secret_id.map(|id| secret_id_of(operation, &id)).transpose()?,
         who: legal(who, b"_+=,.@:/-", "no name, ARN or access key of anybody")?,
         operation: legal(named, b"", "no name of an operation")?,
-        request_id: legal(request_id, b"-", "no id of a request")?,
+        request_id: legal(request_id, b"-_.:;=,/+@|~", "no id of a request")?,
         failed,
         since,
     })

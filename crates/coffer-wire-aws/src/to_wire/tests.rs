@@ -18,6 +18,7 @@ fn context() -> Context {
         region: Region::us_east_1(),
         request: RequestInfo {
             request_id: "".into(),
+            correlation_id: None,
             source: None,
             user_agent: "".into(),
             transport: Transport::Local,

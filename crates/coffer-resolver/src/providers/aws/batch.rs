@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
+use coffer_types::CorrelationId;
 use tokio::sync::oneshot;
 
-use super::{Read, failed, refused, refused_by_code};
+use super::{Read, failed, named, refused, refused_by_code};
 use crate::error::{ErrorKind, FetchError};
 use crate::provider::Fetched;
 
@@ -27,6 +28,7 @@ pub(super) struct Batch {
 
 struct Waiting {
     name: String,
+    id: Option<CorrelationId>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -39,14 +41,14 @@ impl Batch {
     }
 
     /// What `name` is answered in a batch, if there is one.
-    pub(super) async fn read(&self, client: &Client, name: &str) -> Answer {
+    pub(super) async fn read(&self, client: &Client, name: &str, id: Option<&CorrelationId>) -> Answer {
         if !self.allowed.load(Ordering::Relaxed) {
             return None;
         }
         let (answer, answered) = oneshot::channel();
         let (is_first, full) = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(Waiting { name: name.to_owned(), answer });
+            waiting.push(Waiting { name: name.to_owned(), id: id.cloned(), answer });
             let full = (waiting.len() >= NAMES_MAX).then(|| std::mem::take(&mut *waiting));
             (waiting.len() == 1, full)
         };
@@ -66,7 +68,12 @@ impl Batch {
             return;
         }
         let names = batch.iter().map(|waiting| waiting.name.clone()).collect();
-        let output = match client.batch_get_secret_value().set_secret_id_list(Some(names)).send().await {
+        let mut call = client.batch_get_secret_value().set_secret_id_list(Some(names)).customize();
+        // Those of all who are answered, as far as there is room.
+        if let Some(id) = CorrelationId::joined(batch.iter().filter_map(|waiting| waiting.id.as_ref())) {
+            call = call.mutate_request(move |request| named(request, &id));
+        }
+        let output = match call.send().await {
             Ok(output) => output,
             Err(error) => {
                 let refusal = refused(&error, "several secrets");

@@ -251,7 +251,7 @@ mod tests {
         let variables = [("VAULT_ADDR", address.as_str()), ("VAULT_TOKEN", "given")];
         let settings = VaultSettings::of(&Surroundings::of(&variables, "/")).unwrap();
         let state = State::of(&settings).unwrap();
-        let asking = Asking { settings: &settings, state: &state };
+        let asking = Asking { settings: &settings, state: &state, id: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let session = || runtime.block_on(asking.session()).unwrap();
         let asked = || vault.remote().seen().iter().filter(|seen| seen.ends_with("/lookup-self")).count();
