@@ -1,16 +1,19 @@
 //! Looks after a program as if nobody did: its signals, its terminal, how it ends.
 //!
 //! I/O: a child process, signals. Where this process has the terminal, the program shares its process group, so that the
-//! keyboard reaches both and job control works as without coffer; elsewhere it leads a group of its own, and what is sent to this
+//! keyboard reaches both and job control works as without coffer, and only what a process sends to this one is handed on; elsewhere it leads a group of its own, and what is sent to this
 //! process goes to all of that group. Signals that this process was begun to ignore, the program ignores. As process 1 it takes in what others leave behind. Invariant: it ends only once the
 //! program has.
 
 use std::fs::File;
 use std::io;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -63,7 +66,14 @@ enum Fate {
 pub(crate) struct Supervisor {
     runtime: Runtime,
     children: Signals,
-    arrivals: UnboundedReceiver<Signal>,
+    arrivals: UnboundedReceiver<Arrival>,
+}
+
+/// A signal, and whence.
+struct Arrival {
+    signal: Signal,
+    /// Whether the kernel sent it: for the terminal, to everybody there.
+    of_kernel: bool,
 }
 
 impl Supervisor {
@@ -106,7 +116,7 @@ impl Supervisor {
                 };
                 tokio::select! {
                     _ = children.recv() => {}
-                    Some(arrived) = arrivals.recv() => {
+                    Some(Arrival { signal: arrived, of_kernel }) = arrivals.recv() => {
                         let asks_to_end = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&arrived);
                         fate = match fate {
                             Fate::Replaced { .. } if asks_to_end => Fate::Ending,
@@ -114,7 +124,7 @@ impl Supervisor {
                             Fate::Runs if arrived == Signal::TERM => Fate::Ending,
                             fate => fate,
                         };
-                        if !(shares_terminal && OF_TERMINAL.contains(&arrived)) {
+                        if !(shares_terminal && of_kernel && OF_TERMINAL.contains(&arrived)) {
                             running.send(arrived);
                         }
                     }
@@ -146,22 +156,22 @@ impl Supervisor {
 }
 
 /// Every signal that is handed on, as it arrives.
-fn arrivals() -> io::Result<UnboundedReceiver<Signal>> {
+fn arrivals() -> io::Result<UnboundedReceiver<Arrival>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let ignored = ignored();
     // What is caught is no longer ignored, and the program would not inherit that it is.
     let is_wanted = |kind: &Signal| ignored >> (kind.as_raw() - 1) & 1 == 0;
-    for kind in HANDED_ON.into_iter().filter(is_wanted) {
-        let mut caught: Signals = signal(SignalKind::from_raw(kind.as_raw()))?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while caught.recv().await.is_some() {
-                if sender.send(kind).is_err() {
-                    return;
-                }
+    let wanted = HANDED_ON.into_iter().filter(is_wanted).map(Signal::as_raw);
+    let mut caught = SignalsInfo::<WithOrigin>::new(wanted)?;
+    // It ends with this process.
+    thread::Builder::new().name("coffer-signals".to_owned()).spawn(move || {
+        for origin in &mut caught {
+            let Some(signal) = Signal::from_named_raw(origin.signal) else { continue };
+            if sender.send(Arrival { signal, of_kernel: origin.process.is_none() }).is_err() {
+                return;
             }
-        });
-    }
+        }
+    })?;
     Ok(receiver)
 }
 
