@@ -54,6 +54,7 @@ pub use crate::clock::{Clock, Spawn, SystemClock};
 pub use crate::core::Core;
 pub use crate::error::{Denial, DenialReason, Error, IamError, Selected};
 pub use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
+pub use crate::records::keys::writes_a_secret;
 pub use crate::records::view::View;
 pub use crate::refuse::Refusal;
 pub use crate::session::{Credentials, Session};

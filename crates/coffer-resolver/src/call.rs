@@ -8,6 +8,7 @@ use std::thread;
 use coffer_types::CorrelationId;
 
 use crate::cache::AgeMax;
+use crate::reference::Scheme;
 use crate::resolver::Moment;
 
 /// The variable by which a program is told what its caller calls what it does.
@@ -20,19 +21,43 @@ pub struct Asking {
     pub since: Option<Moment>,
     /// What the call is known by, in logs, errors and the records of stores; an id of its own unless given.
     pub id: Option<CorrelationId>,
+    /// That nothing older stands in holds for this provider alone.
+    pub(crate) only: Option<Scheme>,
+}
+
+impl Inquiry<'_> {
+    /// The age that a document of this provider may have.
+    pub(crate) fn age_of(&self, scheme: Scheme) -> AgeMax {
+        match self.only {
+            Some(only) if only != scheme => AgeMax { asked_since: None, ..self.age },
+            _ => self.age,
+        }
+    }
 }
 
 /// One call, for all the documents that it asks for.
 #[derive(Clone, Copy)]
 pub(crate) struct Inquiry<'a> {
     pub(crate) age: AgeMax,
+    /// The only one of whom the age's beginning is demanded, if not of all.
+    pub(crate) only: Option<Scheme>,
     pub(crate) id: &'a CorrelationId,
 }
 
 impl Asking {
+    /// Known by `id`.
+    pub fn by(id: CorrelationId) -> Self {
+        Self { id: Some(id), ..Self::default() }
+    }
+
+    /// The same, read after `since` if that is given.
+    pub fn after_any(self, since: Option<Moment>) -> Self {
+        Self { since, ..self }
+    }
+
     /// For what is read after `since`.
     pub fn after(since: Moment) -> Self {
-        Self { since: Some(since), id: None }
+        Self { since: Some(since), ..Self::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a provider is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use coffer_types::{CorrelationId, SecretBytes};
@@ -21,6 +22,12 @@ pub trait Provider: Send + Sync {
     fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
         let _ = id;
         self.fetch(document)
+    }
+
+    /// A file on this machine whose time moves when something that it answers has changed, and not when it is asked. `None` if
+    /// there is none: then changes show when it is asked again.
+    fn beacon(&self) -> Option<PathBuf> {
+        None
     }
 }
 

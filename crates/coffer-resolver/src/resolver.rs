@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coffer_types::{CorrelationId, SecretBytes};
 
@@ -239,14 +239,14 @@ impl Resolver {
 
     /// What `reference` names, which need not be in the manifest; read after `since`, if that is given.
     pub fn ask_for(&self, reference: &Reference, since: Option<Moment>) -> Result<Resolved, FetchError> {
-        self.ask_as(reference, &Asking { since, id: None })
+        self.ask_as(reference, &Asking::default().after_any(since))
     }
 
     /// What `reference` names, asked for so.
     pub fn ask_as(&self, reference: &Reference, asking: &Asking) -> Result<Resolved, FetchError> {
         let age = AgeMax { fresh: None, asked_since: asking.since.map(|moment| moment.0) };
         let id = self.id_of(asking);
-        let held = self.fetch(reference, Inquiry { age, id: &id })?;
+        let held = self.fetch(reference, Inquiry { age, only: asking.only, id: &id })?;
         Ok(held.resolved())
     }
 
@@ -272,6 +272,11 @@ impl Resolver {
     /// What has been counted since the start.
     pub fn counts(&self) -> Counts {
         self.sources.counts()
+    }
+
+    /// When what a provider answers has changed last, for those of which that can be seen.
+    pub(crate) fn beacons(&self) -> Vec<(Scheme, Option<SystemTime>)> {
+        self.sources.beacons()
     }
 
     /// The state of a provider's circuit breaker.
@@ -346,7 +351,7 @@ impl Resolver {
     }
 
     fn walk_needs(&self, needs: &[&Need], asking: &Asking) -> Vec<(String, Walk)> {
-        let asking = &Asking { since: asking.since, id: Some(self.id_of(asking)) };
+        let asking = &Asking { id: Some(self.id_of(asking)), ..asking.clone() };
         let next = AtomicUsize::new(0);
         let work = || {
             let mut walks = Vec::new();
@@ -409,7 +414,7 @@ impl Resolver {
         let mut asked = Vec::new();
         let age = AgeMax { fresh: need.fresh, asked_since: asking.since.map(|moment| moment.0) };
         let id = self.id_of(asking);
-        let result = self.find(need, Inquiry { age, id: &id }, &mut asked);
+        let result = self.find(need, Inquiry { age, only: asking.only, id: &id }, &mut asked);
         let result = match result {
             Ok(Some(held)) => Ok(Some(held.resolved())),
             Ok(None) if !need.required => Ok(None),

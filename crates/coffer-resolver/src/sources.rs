@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coffer_types::CorrelationId;
 
 use crate::at_hand::CacheVersion;
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState};
-use crate::cache::{Cache, CachePolicy, Given, Kept, Look};
+use crate::cache::{AgeMax, Cache, CachePolicy, Given, Kept, Look};
 use crate::call::Inquiry;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, FetchError};
@@ -186,7 +186,7 @@ impl Sources {
         provider: Arc<dyn Provider>,
         inquiry: Inquiry<'_>,
     ) -> Result<Document, FetchError> {
-        let age = inquiry.age;
+        let age = inquiry.age_of(reference.scheme());
         let counters = &self.shared.counters;
         let state = self.state();
         let key = reference.to_string();
@@ -314,6 +314,15 @@ impl Sources {
     /// The time, as documents' ages are told by.
     pub(crate) fn now(&self) -> Duration {
         self.shared.clock.now()
+    }
+
+    /// When what a provider answers has changed last, for those of which that can be seen.
+    pub(crate) fn beacons(&self) -> Vec<(Scheme, Option<SystemTime>)> {
+        let of = |(scheme, provider): (&Scheme, &Arc<dyn Provider>)| {
+            let path = provider.beacon()?;
+            Some((*scheme, std::fs::metadata(path).and_then(|facts| facts.modified()).ok()))
+        };
+        self.shared.providers.iter().filter_map(of).collect()
     }
 
     /// What has been counted.

@@ -7,17 +7,24 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use coffer_types::SecretBytes;
 
+use crate::call::Asking;
+use crate::reference::Scheme;
 use crate::report::Problem;
 use crate::resolver::{Credentials, Resolved, Resolver, Walk};
+
+/// How long a provider that shows its changes is left alone after a look that they set off.
+const BEACON_PAUSE: Duration = Duration::from_secs(2);
+/// How far the time of a file and that of this process may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// How often is looked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WatchOptions {
-    /// At stores and programs.
+    /// At stores and programs; where coffer's own store is on this machine, its changes show at once.
     pub poll: Duration,
     /// At what this machine has itself: files, `.env`.
     pub local: Duration,
@@ -35,6 +42,18 @@ pub struct Watch {
     options: WatchOptions,
     known: BTreeMap<String, Known>,
     polled: Instant,
+    beacons: Vec<Seen>,
+}
+
+/// What was seen of a provider that shows when something there changes.
+struct Seen {
+    scheme: Scheme,
+    /// When it changed last; `None` if it may have changed since it was asked.
+    at: Option<SystemTime>,
+    /// When it is looked at again at the earliest.
+    not_before: Instant,
+    /// How long it is left alone after the next look.
+    pause: Duration,
 }
 
 /// What was last told of a name.
@@ -64,7 +83,8 @@ impl Change {
 impl Watch {
     /// Follows from what the names are now.
     pub fn new(resolver: Arc<Resolver>, options: WatchOptions) -> Self {
-        let mut watch = Self { resolver, options, known: BTreeMap::new(), polled: Instant::now() };
+        let beacons = seen(&resolver, Duration::ZERO);
+        let mut watch = Self { resolver, options, known: BTreeMap::new(), polled: Instant::now(), beacons };
         let walks = watch.resolver.walk_all();
         watch.compare(walks);
         watch
@@ -76,7 +96,9 @@ impl Watch {
             (name.to_owned(), Known { value: Some(Arc::clone(&resolved.value)), lost: false })
         };
         let known = credentials.iter().map(known).collect();
-        Self { resolver, options, known, polled: Instant::now() }
+        let age = credentials.iter().map(|(_, resolved)| resolved.age).max().unwrap_or_default();
+        let beacons = seen(&resolver, age);
+        Self { resolver, options, known, polled: Instant::now(), beacons }
     }
 
     /// What changes, as soon as it is seen; `None` if nothing does for so long. A look that has begun is ended first.
@@ -98,11 +120,43 @@ impl Watch {
         let walks = if self.polled.elapsed() >= self.options.poll {
             self.polled = Instant::now();
             self.resolver.walk_all_since(self.resolver.moment())
+        } else if let Some(at) = self.due() {
+            return self.look_at(at);
         } else {
             // Files are read, and stores are asked for no more than what a cache has let go.
             self.resolver.walk_all()
         };
         self.compare(walks)
+    }
+
+    /// A provider of this machine where something has changed, unless that was looked at a moment ago.
+    fn due(&mut self) -> Option<usize> {
+        let (now, told) = (Instant::now(), self.resolver.beacons());
+        let is_due = |seen: &Seen| {
+            let at = told.iter().find(|(scheme, _)| *scheme == seen.scheme).and_then(|(_, at)| *at);
+            at.is_some() && at != seen.at && now >= seen.not_before
+        };
+        let index = self.beacons.iter().position(is_due)?;
+        let seen = self.beacons.get_mut(index)?;
+        // Before it is asked, so that what changes meanwhile is seen next time.
+        seen.at = told.iter().find(|(scheme, _)| *scheme == seen.scheme).and_then(|(_, at)| *at);
+        Some(index)
+    }
+
+    /// Asks that provider. Each question is a record there, so whoever finds nothing new again and again, because others' secrets
+    /// change, looks less and less often: in the end as often as at any store.
+    fn look_at(&mut self, index: usize) -> Change {
+        let Some(Seen { scheme, .. }) = self.beacons.get(index) else { return Change::default() };
+        let asking = Asking { since: Some(self.resolver.moment()), only: Some(*scheme), id: None };
+        let walks = self.resolver.walk_all_as(&asking);
+        let change = self.compare(walks);
+        let poll = self.options.poll;
+        if let Some(seen) = self.beacons.get_mut(index) {
+            seen.not_before = Instant::now() + seen.pause;
+            let longer = if change.is_none() { seen.pause * 2 } else { BEACON_PAUSE };
+            seen.pause = longer.min(poll.max(BEACON_PAUSE));
+        }
+        change
     }
 
     fn compare(&mut self, walks: Vec<(String, Walk)>) -> Change {
@@ -130,6 +184,18 @@ impl Watch {
         }
         change
     }
+}
+
+/// What is to be seen of providers of which that can be seen and that were asked at most `age` ago.
+fn seen(resolver: &Resolver, age: Duration) -> Vec<Seen> {
+    let since = SystemTime::now().checked_sub(age + CLOCKS_APART);
+    let now = Instant::now();
+    let seen = |(scheme, at): (Scheme, Option<SystemTime>)| {
+        // What changed at about the time it was asked may have changed after that.
+        let at = at.filter(|at| since.is_some_and(|since| *at < since));
+        Seen { scheme, at, not_before: now, pause: BEACON_PAUSE }
+    };
+    resolver.beacons().into_iter().map(seen).collect()
 }
 
 /// Somebody who is told of changes until this is dropped. It belongs to the process that made it: a forked child has

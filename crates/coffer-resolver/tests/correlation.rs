@@ -69,7 +69,7 @@ fn resolver(heard: &Arc<Heard>, id: Option<&str>) -> Resolver {
 }
 
 fn asking(id: &str) -> Asking {
-    Asking { since: None, id: Some(id.parse().unwrap()) }
+    Asking::by(id.parse().unwrap())
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!   seal.json                          the sealed root key; a folder with it is a store
 //!   store.redb                         the records
 //!   audit/                             the log
+//!   changed                            empty; its time moves when a secret has changed
 //!   lock                               held by whoever has the store open: its pid and command
 //!   coffer.sock                        of a running server
 //!   tls/ca.pem                         the certificate of the store's own authority, for clients
@@ -20,6 +21,7 @@
 
 mod authority;
 mod backup;
+mod beacon;
 mod credentials;
 mod files;
 mod init;
@@ -49,6 +51,7 @@ const SEAL_FILE: &str = "seal.json";
 const STORE_FILE: &str = "store.redb";
 const AUDIT_FOLDER: &str = "audit";
 const LOCK_FILE: &str = "lock";
+const CHANGED_FILE: &str = "changed";
 const SOCKET_FILE: &str = "coffer.sock";
 
 /// The kind of seal that keeps its key in a file.

@@ -120,7 +120,7 @@ fn only_the_owner_may_look() {
         std::fs::read_dir(place.home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     inside.sort();
     let names: Vec<_> = inside.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, [".gitignore", "audit", "lock", "seal.json", "store.redb", "tls"]);
+    assert_eq!(names, [".gitignore", "audit", "changed", "lock", "seal.json", "store.redb", "tls"]);
     for path in &inside {
         assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
     }

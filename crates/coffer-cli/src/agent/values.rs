@@ -167,7 +167,7 @@ impl Values {
     ) -> Result<Resolved, Unanswered> {
         let began = Instant::now();
         let since = refresh_now.then(|| self.resolver.moment());
-        let asking = Asking { since, id: id.cloned() };
+        let asking = id.cloned().map(Asking::by).unwrap_or_default().after_any(since);
         let (result, asked) = match target {
             Target::Document(reference) => {
                 let result = self.resolver.ask_as(reference, &asking);

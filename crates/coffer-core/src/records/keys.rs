@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use coffer_audit::{EventId, NodeId};
-use coffer_store::KeyRange;
+use coffer_store::{Change, KeyRange};
 use coffer_types::{AccountId, Region, SecretName, Timestamp, VersionId};
 
 use super::{
@@ -72,6 +72,12 @@ pub(crate) fn tree_key(purpose: &str) -> Bytes {
 
 pub(crate) fn policy_epoch(account: AccountId) -> Bytes {
     key(b'a', &[&account.digits()], 0).into()
+}
+
+/// Whether a change writes or removes a secret: its value, its labels, what it is called, that it is to be deleted. What reading
+/// leaves behind is none.
+pub fn writes_a_secret(change: &Change) -> bool {
+    change.writes.iter().any(|write| write.key().starts_with(b"s\0"))
 }
 
 /// Whether this is the key of some account's policy epoch.

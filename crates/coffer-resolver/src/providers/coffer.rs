@@ -21,6 +21,8 @@ use crate::reference::{Reference, Scheme};
 
 /// What makes a folder a store.
 const SEAL_FILE: &str = "seal.json";
+/// What in it shows that a secret has changed.
+const CHANGED_FILE: &str = "changed";
 /// Where in it a server listens.
 const SOCKET_FILE: &str = "coffer.sock";
 /// How long a server, or the program in its place, may take for an answer.
@@ -121,6 +123,10 @@ impl Provider for Coffer {
 
     fn fetch_as(&self, document: &Reference, id: &CorrelationId) -> Result<Fetched, FetchError> {
         self.read(document, Some(id))
+    }
+
+    fn beacon(&self) -> Option<PathBuf> {
+        Some(self.home.join(CHANGED_FILE))
     }
 }
 

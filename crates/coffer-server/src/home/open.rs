@@ -13,8 +13,10 @@ use coffer_store::Store;
 use coffer_store_redb::{RedbOptions, RedbStore};
 use coffer_types::SecretBytes;
 
+use super::beacon::Beacon;
 use super::{
-    AUDIT_FOLDER, Facts, HeldLock, Home, HomeError, KEY_FILE_KIND, STORE_FILE, files, io_error, key_file,
+    AUDIT_FOLDER, CHANGED_FILE, Facts, HeldLock, Home, HomeError, KEY_FILE_KIND, STORE_FILE, files, io_error,
+    key_file,
 };
 use crate::CacheSize;
 
@@ -186,7 +188,7 @@ impl Engine {
         let audit = self.audit.clone();
         let OpenOptions { sync, accept_audit_loss, rate_limit, cache } = self.options;
         Parts {
-            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            store: Arc::new(Beacon::new(Arc::clone(&self.store), &self.audit.with_file_name(CHANGED_FILE))),
             audit: Box::new(move |key, checkpoint| {
                 let options = FileLogOptions { sync, ..FileLogOptions::new(NODE.parse()?) };
                 let disk = Arc::new(RealDisk::open_existing(&audit)?);
