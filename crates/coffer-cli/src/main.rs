@@ -7,8 +7,9 @@ use std::panic;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use clap::Parser;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser};
 use coffer_server::home::{Home, OpenOptions};
 use coffer_wire_local::Failure;
 
@@ -58,7 +59,7 @@ fn run_command() -> ExitCode {
     let hardened = coffer_crypto::process::harden_process();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse_arguments(&error),
+        Err(error) => return refuse_arguments(&without_environment(error)),
     };
     let output = Output { json: arguments.json };
     if let Err(error) = hardened {
@@ -132,6 +133,19 @@ fn run_at(place: &Place, command: Command, output: Output) -> Result<(), Stop> {
 /// Whether `--json` is among the arguments, legal or not.
 fn asks_for_json() -> bool {
     std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// The same refusal, if there is one, as where no option stands in the environment: the usage that goes with it shows those that are
+/// given as if they had to be.
+fn without_environment(error: clap::Error) -> clap::Error {
+    fn unset(command: clap::Command) -> clap::Command {
+        command.mut_args(|argument| argument.env(Resettable::Reset)).mut_subcommands(unset)
+    }
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return error;
+    }
+    let again = unset(Arguments::command()).try_get_matches().err();
+    again.filter(|again| again.kind() == error.kind()).unwrap_or(error)
 }
 
 /// Help and version are no refusals; the rest is wrong usage.

@@ -30,7 +30,9 @@ pub enum Layer {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LayerError {
     /// No layer is called so.
-    #[error("no such layer; write env, dotenv:FILE, files:FOLDER, default, or a reference such as aws:NAME")]
+    #[error(
+        "no such layer; there are env, dotenv:FILE, files:FOLDER, coffer:NAME, aws:NAME, gcp:PROJECT/{{name}}, vault:MOUNT/PATH, exec:PROGRAM, default"
+    )]
     Unknown,
     /// `files:` without a folder.
     #[error("write files:FOLDER, such as files:/run/secrets")]

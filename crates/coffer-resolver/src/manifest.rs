@@ -15,22 +15,23 @@ use coffer_types::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::chain::{Layer, LayerError};
+use crate::chain::Layer;
+use crate::mistake::{EntryFault, ManifestError, PROFILES, Refused, SECRETS, Source};
 use crate::overlay::{Document, ProfileText, SecretText};
 use crate::provider::Facts;
-use crate::reference::{Reference, ReferenceError};
-use crate::span::{SpanError, span};
+use crate::reference::Reference;
+use crate::span::span;
 use crate::surroundings::Surroundings;
-use crate::value_type::{ValueType, ValueTypeError};
+use crate::value_type::ValueType;
 
 /// What the manifest is called.
 pub const MANIFEST_NAME: &str = "coffer.toml";
 /// What overrides it on one machine.
 pub const LOCAL_NAME: &str = "coffer.local.toml";
 /// Largest file that is read.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest name of a secret.
-const NAME_BYTES_MAX: usize = 256;
+pub(crate) const NAME_BYTES_MAX: usize = 256;
 
 /// What an application needs.
 #[derive(Clone, Debug, Default)]
@@ -73,90 +74,6 @@ pub struct Profile {
     pub chain: Vec<Layer>,
 }
 
-/// Why there is no manifest.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// It is larger than any manifest.
-    #[error("`{}` has more than {FILE_BYTES_MAX} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is not the TOML that a manifest is.
-    #[error("{}:{line}: {message}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong, without the text.
-        message: String,
-    },
-    /// An entry says something impossible.
-    #[error("{}: [{section}] {fault}", path.display())]
-    Entry {
-        /// The manifest.
-        path: PathBuf,
-        /// Which entry, as in the file.
-        section: String,
-        /// What is wrong with it.
-        fault: EntryFault,
-    },
-}
-
-/// What is wrong with an entry.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum EntryFault {
-    /// A name that no environment could hold.
-    #[error("is no name: letters, digits and _, not beginning with a digit, at most {NAME_BYTES_MAX}")]
-    Name,
-    /// The type.
-    #[error("type: {0}")]
-    Type(ValueTypeError),
-    /// The default is not of the type.
-    #[error("default: is not {0}")]
-    Default(String),
-    /// A reference.
-    #[error("{key}: {error}")]
-    Reference {
-        /// Which key.
-        key: &'static str,
-        /// Why it is none.
-        error: ReferenceError,
-    },
-    /// A span of time.
-    #[error("{key}: {error}")]
-    Span {
-        /// Which key.
-        key: &'static str,
-        /// Why it is none.
-        error: SpanError,
-    },
-    /// A date.
-    #[error("renew_at: write a date, such as 2027-01-31")]
-    Date,
-    /// A layer of a chain.
-    #[error("chain: layer {position}: {error}")]
-    Layer {
-        /// Counted from 1.
-        position: usize,
-        /// Why it is none.
-        error: LayerError,
-    },
-    /// A chain without layers.
-    #[error("chain: names no layer")]
-    NoLayer,
-}
-
 impl Manifest {
     /// The manifest in `folder` or the nearest folder above it that has one, with what overrides it; `None` if there is
     /// none.
@@ -168,7 +85,8 @@ impl Manifest {
 
     /// The manifest at `path`, with what overrides it.
     pub fn read(path: &Path, surroundings: &Surroundings) -> Result<Self, ManifestError> {
-        let mut document = read_document(path)?;
+        let (mut document, source) = read_document(path)?;
+        let mut sources = vec![source];
         let folder = path.parent().unwrap_or(Path::new("."));
         let configuration = surroundings
             .variable("XDG_CONFIG_HOME")
@@ -178,37 +96,41 @@ impl Manifest {
         let own = configuration.map(|folder| folder.join("coffer").join(MANIFEST_NAME));
         for path in own.into_iter().chain([folder.join(LOCAL_NAME)]) {
             match read_document(&path) {
-                Ok(overlay) => document.overlay(overlay),
+                Ok((overlay, source)) => {
+                    document.overlay(overlay);
+                    sources.push(source);
+                }
                 Err(ManifestError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut manifest = Self::of_document(path, document)?;
+        let mut manifest = Self::of_document(document).map_err(|refused| refused.found_in(&sources))?;
         manifest.folder = Some(folder.to_owned());
         Ok(manifest)
     }
 
     /// The manifest that `text` is; `path` is only what errors call it.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
-        Self::of_document(path, parse_document(path, text)?)
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
+        Self::of_document(source.document()?).map_err(|refused| refused.found_in(&[source]))
     }
 
     /// A manifest of names alone: all required, all text.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ManifestError> {
         let secrets = names.into_iter().map(|name| (name.to_owned(), SecretText::default())).collect();
-        Self::of_document(Path::new("names"), Document { secrets, ..Document::default() })
+        let source = Source { path: "names".into(), text: String::new() };
+        let document = Document { secrets, ..Document::default() };
+        Self::of_document(document).map_err(|refused| refused.found_in(&[source]))
     }
 
-    fn of_document(path: &Path, document: Document) -> Result<Self, ManifestError> {
-        let refused =
-            |section: String| move |fault| ManifestError::Entry { path: path.to_owned(), section, fault };
+    fn of_document(document: Document) -> Result<Self, Refused> {
         let mut manifest = Self { profile: document.profile, ..Self::default() };
         for (name, text) in document.secrets {
-            let need = Need::of(&name, text).map_err(refused(format!("secrets.{}", shown(&name))))?;
+            let need = Need::of(&name, text).map_err(|fault| Refused::new(SECRETS, &name, fault))?;
             manifest.needs.insert(name, need);
         }
         for (name, text) in document.profiles {
-            let profile = Profile::of(&text).map_err(refused(format!("profiles.{}", shown(&name))))?;
+            let profile = Profile::of(&text).map_err(|fault| Refused::new(PROFILES, &name, fault))?;
             manifest.profiles.insert(name, profile);
         }
         Ok(manifest)
@@ -332,13 +254,7 @@ impl Profile {
     }
 }
 
-/// A section's name, as far as a message may show it.
-fn shown(name: &str) -> &str {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
-    if name.len() <= 64 && name.chars().all(plain) { name } else { "…" }
-}
-
-fn read_document(path: &Path) -> Result<Document, ManifestError> {
+fn read_document(path: &Path) -> Result<(Document, Source), ManifestError> {
     let failed = |source| ManifestError::Read { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -349,31 +265,11 @@ fn read_document(path: &Path) -> Result<Document, ManifestError> {
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        ManifestError::Syntax { path: path.to_owned(), line, message: "not UTF-8".to_owned() }
+        let (path, message) = (path.to_owned(), "not UTF-8".to_owned());
+        ManifestError::Syntax { path, line, section: String::new(), message, meant: None }
     })?;
-    parse_document(path, text)
-}
-
-fn parse_document(path: &Path, text: &str) -> Result<Document, ManifestError> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or_default();
-        ManifestError::Syntax {
-            path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            message: said(error.message()),
-        }
-    })
-}
-
-/// What the parser says, unless it repeats a value: `invalid type: string "…", expected a boolean`.
-fn said(message: &str) -> String {
-    match message.split_once(", expected ") {
-        Some((_, expected)) if !message.starts_with("unknown field") => format!("expected {expected}"),
-        _ if message.starts_with("unknown field") => message.to_owned(),
-        _ if message.contains(['"', '`']) => "not what a manifest says here".to_owned(),
-        _ => message.to_owned(),
-    }
+    let source = Source { path: path.to_owned(), text: text.to_owned() };
+    Ok((source.document()?, source))
 }
 
 #[cfg(test)]
@@ -452,24 +348,64 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_without_the_text() {
         for (text, expected) in [
-            ("[secrets.A]\nhunter2 = 1", "coffer.toml:2: unknown field"),
-            ("[secrets.A]\nrequired = \"hunter2\"", "coffer.toml:2: expected a boolean"),
+            (
+                "[secrets.A]\nhunter2 = 1",
+                "coffer.toml:2: [secrets.A] no key is called `hunter2`; there are description,",
+            ),
+            (
+                "[secret.A]",
+                "coffer.toml:1: no key is called `secret`; there are $schema, profile, secrets, profiles",
+            ),
+            (
+                "[secrets.A]\nrequired = \"hunter2\"",
+                "coffer.toml:2: [secrets.A] required: expected a boolean",
+            ),
+            (
+                "[secrets]\nA = \"hunter2\"",
+                "coffer.toml:2: [secrets.A] expected a table, such as [secrets.NAME]",
+            ),
+            ("[profiles.p]\nchain = \"hunter2\"", "coffer.toml:2: [profiles.p] chain: write a list, such as"),
+            ("[secrets.A]\n[secrets.A]", "coffer.toml:2: [secrets] `A` stands there twice"),
+            ("[secrets.A]\nowner = \"a\"\nowner = \"hunter2\"", "coffer.toml:3: `owner` stands there twice"),
             ("[secrets.A]\ndefault = hunter2", "coffer.toml:2: "),
             ("[secrets.A]\ndefault = \"hunter2", "coffer.toml:2: "),
-            ("[secrets.A]\ntype = \"hunter2\"", "coffer.toml: [secrets.A] type: no such type"),
-            ("[secrets.A]\ntype = \"port\"\ndefault = \"hunter2\"", "[secrets.A] default: is not a port"),
-            ("[secrets.A]\nfrom = \"hunter2\"", "[secrets.A] from: it begins with none of"),
-            ("[secrets.A]\ndefault = \"aws://\"", "[secrets.A] default: nothing is named"),
-            ("[secrets.A]\nrotate = \"hunter2\"", "[secrets.A] rotate: write a number"),
-            ("[secrets.A]\nrenew_at = \"hunter2\"", "[secrets.A] renew_at: write a date"),
-            ("[secrets.\"A B\"]", "[secrets.…] is no name"),
-            ("[secrets.1A]", "[secrets.1A] is no name"),
-            ("[profiles.p]\nchain = [\"env\", \"hunter2\"]", "[profiles.p] chain: layer 2: no such layer"),
-            ("[profiles.p]\nchain = []", "[profiles.p] chain: names no layer"),
+            ("[secrets.A]\ntype = \"hunter2\"", "coffer.toml:2: [secrets.A] type: no such type"),
+            (
+                "[secrets.A]\ntype = \"port\"\ndefault = \"hunter2\"",
+                "coffer.toml:3: [secrets.A] default: is not a port",
+            ),
+            ("[secrets.A]\nfrom = \"hunter2\"", "coffer.toml:2: [secrets.A] from: it begins with none of"),
+            ("[secrets.A]\ndefault = \"aws://\"", "coffer.toml:2: [secrets.A] default: nothing is named"),
+            ("[secrets.A]\nrotate = \"hunter2\"", "coffer.toml:2: [secrets.A] rotate: write a number"),
+            ("[secrets.A]\nrenew_at = \"hunter2\"", "coffer.toml:2: [secrets.A] renew_at: write a date"),
+            ("[secrets.\"A B\"]", "coffer.toml:1: [secrets.…] is no name"),
+            ("[secrets.1A]", "coffer.toml:1: [secrets.1A] is no name"),
+            (
+                "[profiles.p]\nchain = [\"env\",\n\"hunter2\"]",
+                "coffer.toml:3: [profiles.p] chain: layer 2: no such layer; there are env, dotenv:FILE, files:FOLDER, coffer:NAME",
+            ),
+            ("[profiles.p]\nchain = []", "coffer.toml:2: [profiles.p] chain: names no layer"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(expected), "{error}\nexpected {expected}");
-            assert!(!error.contains("hunter2") || error.contains("unknown field"), "{error}");
+            assert!(!error.contains("hunter2") || error.contains("no key is called"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_meant() {
+        for (text, expected) in [
+            ("[secrets.A]\ntype = \"strng\"", Some("did you mean `string`?")),
+            ("[secrets.A]\ntype = \"hunter2\"", None),
+            ("[secrets.A]\nrequird = true", Some("did you mean `required`?")),
+            ("[secret.A]", Some("did you mean `secrets`?")),
+            ("[secrets.A]\nfrom = \"cofer://bot\"", Some("did you mean `coffer`?")),
+            ("[profiles.p]\nchain = [\"defualt\"]", Some("did you mean `default`?")),
+            ("[profiles.p]\nchain = [\"coffe:bot\"]", Some("did you mean `coffer`?")),
+            ("[profiles.p]\nchan = []", Some("did you mean `chain`?")),
+        ] {
+            let error = Manifest::parse(Path::new("coffer.toml"), text).expect_err(text);
+            assert_eq!(error.meant(), expected, "{text}");
         }
     }
 
@@ -509,6 +445,13 @@ mod tests {
             Manifest::find(&surroundings)
                 .is_err_and(|error| error.to_string().contains("coffer.local.toml:2"))
         );
+        // What is said where it is said last.
+        write("app/coffer.local.toml", "\n[secrets.A]\ntype = \"port\"\n");
+        assert!(Manifest::find(&surroundings).is_ok());
+        write("config/coffer/coffer.toml", "[secrets.A]\ndefault = \"x\"");
+        assert!(Manifest::find(&surroundings).is_err_and(|error| {
+            error.to_string().contains("config/coffer/coffer.toml:2: [secrets.A] default:")
+        }));
     }
 
     #[test]

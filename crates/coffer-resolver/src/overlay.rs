@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 /// A file, each key as it stands there.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub(crate) struct Document {
     #[serde(rename = "$schema")]
     pub(crate) schema: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Document {
 
 /// `[secrets.NAME]`.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, such as [secrets.NAME]")]
 pub(crate) struct SecretText {
     pub(crate) description: Option<String>,
     pub(crate) required: Option<bool>,
@@ -38,7 +38,7 @@ pub(crate) struct SecretText {
 
 /// `[profiles.NAME]`.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, such as [profiles.NAME]")]
 pub(crate) struct ProfileText {
     #[serde(default)]
     pub(crate) chain: Vec<String>,

@@ -86,10 +86,10 @@ mod tests {
         let secret = &schema["properties"]["secrets"]["additionalProperties"]["properties"];
         let keys: Vec<&String> = secret.as_object().unwrap().keys().collect();
         let message = Manifest::parse(Path::new("x"), "[secrets.A]\nnone = 1").unwrap_err().to_string();
+        let told: Vec<&str> = message.split_once("there are ").unwrap().1.split(", ").collect();
         for key in &keys {
-            assert!(message.contains(&format!("`{key}`")), "{key}: {message}");
+            assert!(told.contains(&key.as_str()), "{key}: {message}");
         }
-        // The unknown one itself stands in backticks too.
-        assert_eq!(message.matches('`').count() / 2, keys.len() + 1, "{message}");
+        assert_eq!(told.len(), keys.len(), "{message}");
     }
 }

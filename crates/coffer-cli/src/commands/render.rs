@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use coffer_resolver::Problems;
+use coffer_resolver::{Problems, did_you_mean};
 use coffer_wire_local::FailureKind;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
@@ -22,6 +22,31 @@ use crate::failure::Stop;
 use crate::output::{Output, plain, stdout_is_terminal};
 use crate::shell;
 
+/// What `fromjson` says, and no more: a parser's own words might show the text.
+const NO_JSON: &str = "it is no JSON";
+/// The filters that are likely meant by one that there is none of.
+const FILTERS: [&str; 20] = [
+    "shell",
+    "base64",
+    "fromjson",
+    "tojson",
+    "default",
+    "trim",
+    "replace",
+    "upper",
+    "lower",
+    "length",
+    "int",
+    "join",
+    "split",
+    "lines",
+    "first",
+    "last",
+    "title",
+    "urlencode",
+    "indent",
+    "escape",
+];
 /// Largest template.
 const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -34,7 +59,8 @@ pub(crate) fn render(place: &Place, arguments: &Render, output: Output) -> Resul
     }
     let source = read(&arguments.template)?;
     let environment = environment();
-    let template = environment.template_from_str(&source).map_err(|error| refused(&error, arguments))?;
+    let template =
+        environment.template_from_str(&source).map_err(|error| refused(&error, &source, arguments))?;
     let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
     // What the language itself brings is no secret.
     names.retain(|name| environment.globals().all(|(known, _)| known != name));
@@ -67,7 +93,7 @@ pub(crate) fn render(place: &Place, arguments: &Render, output: Output) -> Resul
     if !problems.is_empty() {
         return Err(stop(&Problems(problems), true));
     }
-    let text = template.render(Value::from(values)).map_err(|error| refused(&error, arguments))?;
+    let text = template.render(Value::from(values)).map_err(|error| refused(&error, &source, arguments))?;
     let text = Zeroizing::new(text);
     match &arguments.output {
         None => output.bytes(text.as_bytes()),
@@ -92,8 +118,7 @@ fn environment() -> Environment<'static> {
     environment.add_filter("fromjson", |text: String| {
         serde_json::from_str::<serde_json::Value>(&text)
             .map(|value| Value::from(minijinja::value::Serde(value)))
-            // Its own words might show the text.
-            .map_err(|_| minijinja::Error::new(ErrorKind::InvalidOperation, "it is no JSON"))
+            .map_err(|_| minijinja::Error::new(ErrorKind::InvalidOperation, NO_JSON))
     });
     environment
 }
@@ -120,23 +145,63 @@ fn read(path: &Path) -> Result<String, Stop> {
     })
 }
 
-/// Where and what is wrong; never what stands there, which may be a value by now.
-fn refused(error: &minijinja::Error, arguments: &Render) -> Stop {
+/// Where and what is wrong. Of what minijinja says only what it says of the template's own words; never what else stands there,
+/// which may be a value by now.
+fn refused(error: &minijinja::Error, source: &str, arguments: &Render) -> Stop {
+    let said = error.detail().filter(|said| !said.chars().any(char::is_control));
+    let of_template = |what: &str| said.map_or_else(|| what.to_owned(), |said| format!("{what}: {said}"));
+    let line = error.line().and_then(|line| source.lines().nth(line.saturating_sub(1))).unwrap_or_default();
+    let used = filters_of(line);
     let what = match error.kind() {
-        ErrorKind::SyntaxError => "is not in Jinja's language",
-        ErrorKind::UndefinedError => "uses what need not be there and is not",
-        ErrorKind::UnknownFilter => "names a filter that there is none of",
-        ErrorKind::UnknownFunction => "calls a function that there is none of",
-        ErrorKind::UnknownTest => "names a test that there is none of",
-        ErrorKind::UnknownMethod => "calls a method that there is none of",
-        _ => "can't be carried out",
+        ErrorKind::SyntaxError => of_template("is not in Jinja's language"),
+        ErrorKind::UndefinedError => "uses what need not be there and is not".to_owned(),
+        ErrorKind::UnknownFilter => of_template("names a filter that there is none of"),
+        ErrorKind::UnknownFunction => of_template("calls a function that there is none of"),
+        ErrorKind::UnknownTest => of_template("names a test that there is none of"),
+        ErrorKind::UnknownMethod => of_template("calls a method that there is none of"),
+        ErrorKind::MissingArgument => format!("gives {used} too few arguments"),
+        ErrorKind::TooManyArguments => format!("gives {used} too many arguments"),
+        _ if said == Some(NO_JSON) => "gives `fromjson` what is no JSON".to_owned(),
+        _ => format!("gives {used} what it can't work with; a value is text"),
     };
-    let line = error.line().map(|line| format!(":{line}")).unwrap_or_default();
     let hint = match error.kind() {
-        ErrorKind::UndefinedError => "ask whether it is there: {% if NAME is defined %}",
-        _ => "docs/resolver.md says what a template may say",
+        ErrorKind::UndefinedError => "ask whether it is there: {% if NAME is defined %}".to_owned(),
+        ErrorKind::UnknownFilter => {
+            let meant = unknown_among(said, &used_names(line)).and_then(|name| did_you_mean(name, FILTERS));
+            let known = "docs/resolver.md says which filters there are beside Jinja's own";
+            meant.map_or_else(|| known.to_owned(), |meant| format!("{meant} {known}"))
+        }
+        _ => "docs/resolver.md says what a template may say".to_owned(),
     };
-    Stop::new(FailureKind::Refused, format!("`{}`{line} {what}", shown(arguments))).with_hint(hint)
+    let at = error.line().map(|line| format!(":{line}")).unwrap_or_default();
+    Stop::new(FailureKind::Refused, format!("`{}`{at} {what}", shown(arguments))).with_hint(hint)
+}
+
+/// The filters that a line of a template uses, in its own words.
+fn used_names(line: &str) -> Vec<&str> {
+    let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let after = line.split('|').skip(1).map(str::trim_start);
+    after
+        .map(|rest| rest.split(|character| !is_of_name(character)).next().unwrap_or_default())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The same for people.
+fn filters_of(line: &str) -> String {
+    match used_names(line).as_slice() {
+        [] => "an operator or a function".to_owned(),
+        [name] => format!("`{name}`"),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+/// That one of the names which an error tells.
+fn unknown_among<'a>(said: Option<&str>, names: &[&'a str]) -> Option<&'a str> {
+    names
+        .iter()
+        .copied()
+        .find(|name| said.is_some_and(|said| said.split([' ', '`']).any(|word| word == *name)))
 }
 
 fn shown(arguments: &Render) -> String {

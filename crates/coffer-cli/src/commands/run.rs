@@ -14,13 +14,13 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-use coffer_resolver::{Credentials, Resolver, Watch, WatchOptions};
+use coffer_resolver::{Credentials, Problem, Problems, Resolver, Watch, WatchOptions};
 use coffer_wire_local::FailureKind;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::access::Place;
 use crate::arguments::Run;
-use crate::commands::wanted::{load, resolver};
+use crate::commands::wanted::{load, resolver, warn_of_stale};
 use crate::failure::{Stop, with_causes};
 use crate::output::{Output, plain};
 use crate::scratch::ScratchFolder;
@@ -126,27 +126,25 @@ struct Follower {
 impl Follower {
     /// Until nobody takes renewals any more. What could not be loaded or given is tried again at each look.
     fn follow(mut self, renewals: &UnboundedSender<Renewal>) {
-        let mut warnings = Warnings { output: self.output, last: None };
+        let mut told = BTreeSet::new();
         let (mut is_due, mut undelivered) = (false, BTreeSet::new());
         while !renewals.is_closed() {
             let change = self.watch.wait(if is_due { AGAIN_AFTER } else { UNDELIVERED_SEEN_AFTER });
             let change = change.unwrap_or_default();
             for problem in &change.lost {
-                self.output.warning(&format!(
-                    "{}; the program goes on with what it has; {}",
-                    plain(&with_causes(problem)),
-                    plain(&problem.action())
-                ));
+                told.remove(&with_causes(problem));
+                self.goes_on(problem, &mut told);
             }
             undelivered.extend(self.returned.try_iter().flatten());
             is_due |= !change.changed.is_empty() || !undelivered.is_empty();
             if !is_due {
                 continue;
             }
-            match load(&self.resolver, self.output) {
+            match self.resolver.load() {
                 Ok(credentials) => {
+                    warn_of_stale(&credentials, self.output);
                     is_due = false;
-                    warnings.last = None;
+                    told.clear();
                     let mut changed = differing(&self.delivered, &credentials);
                     changed.append(&mut undelivered);
                     self.delivered = Arc::new(credentials);
@@ -156,8 +154,20 @@ impl Follower {
                         let _ = renewals.send(Renewal { credentials, changed });
                     }
                 }
-                Err(stop) => warnings.goes_on(&stop),
+                Err(Problems(problems)) => {
+                    problems.iter().for_each(|problem| self.goes_on(problem, &mut told));
+                }
             }
+        }
+    }
+
+    /// Says why the program has not got what is new, unless that is among what was told.
+    fn goes_on(&self, problem: &Problem, told: &mut BTreeSet<String>) {
+        let text = with_causes(problem);
+        let id = problem.correlation_id().map(|id| format!(" (correlation id {id})")).unwrap_or_default();
+        let (what, action) = (plain(&text), plain(&problem.action()));
+        if told.insert(text) {
+            self.output.warning(&format!("{what}{id}; the program goes on with what it has; {action}"));
         }
     }
 }

@@ -138,13 +138,18 @@ pub(crate) fn export(place: &Place, arguments: &Export, output: Output) -> Resul
 /// All values; what is stale is warned of.
 pub(crate) fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
     let credentials = resolver.load().map_err(|problems| stop(&problems, true))?;
+    warn_of_stale(&credentials, output);
+    Ok(credentials)
+}
+
+/// Says what is older than it should be.
+pub(crate) fn warn_of_stale(credentials: &Credentials, output: Output) {
     for (name, resolved) in credentials.iter() {
         if let Some(age) = resolved.stale {
             let age = counted(usize::try_from(age.as_secs()).unwrap_or(usize::MAX), "second");
             output.warning(&format!("`{name}` is {age} old: `{}` can't be asked", resolved.place));
         }
     }
-    Ok(credentials)
 }
 
 /// The resolver of the manifest that is meant.
@@ -203,7 +208,11 @@ fn resolver_of(
     Resolver::new(manifest, surroundings, options).map_err(|unknown| {
         let hint = match unknown.known.as_slice() {
             [] => "the manifest has none".to_owned(),
-            known => format!("the manifest has {}", known.join(", ")),
+            known => {
+                let meant = near::did_you_mean(&unknown.name, known.iter().map(String::as_str));
+                let meant = meant.map(|meant| format!("{meant} ")).unwrap_or_default();
+                format!("{meant}the manifest has {}", known.join(", "))
+            }
         };
         Stop::new(FailureKind::NotFound, plain(&unknown.to_string())).with_hint(hint)
     })
@@ -221,6 +230,10 @@ fn unreadable(error: &ManifestError) -> Stop {
         ManifestError::TooLarge { .. } | ManifestError::Syntax { .. } | ManifestError::Entry { .. } => {
             (FailureKind::Refused, "correct it; docs/resolver.md says what a manifest says")
         }
+    };
+    let hint = match error.meant() {
+        Some(meant) => format!("{meant} {hint}"),
+        None => hint.to_owned(),
     };
     Stop::new(kind, with_causes(error)).with_hint(hint)
 }
