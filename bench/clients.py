@@ -16,8 +16,8 @@ from servers import KEYS, MEASURED_NAME, MEASURED_VALUE, REGION, WORK, Servers, 
 
 AGENT = "coffer agent"
 FLOOR = "hyper, the agent's GET"
-# Built with the stores of others, as bench/prepare does it.
-WITH_STORES = "coffer-with-stores"
+# Built without the stores of others, as bench/prepare does it.
+BARE = "coffer-bare"
 # Whole processes, in turns: so many of each, so often.
 PROCESSES, TURNS = 20, 10
 DOTENV = "".join(f"SECRET_{number}=correct-horse-battery-staple-{number:04}\n" for number in range(10))
@@ -85,12 +85,9 @@ def resolver(arguments, tools, rows):
     rows.add(f"calls of the store for {figures['callers']:,} who ask at once", str(figures["fetches"]), "1")
     with Servers(arguments.binaries, arguments.server_core) as servers:
         coffer = filled_with_one(servers)
-        anew = [("coffer", "coffer", "its socket")]
-        if arguments.stores:
-            anew.append(("aws", WITH_STORES, "its AWS door, by AWS's SDK"))
-        for store, binary, how in anew:
+        for store, how in (("coffer", "its socket"), ("aws", "its AWS door, by AWS's SDK")):
             name = f"agent, {store}, refreshNow"
-            agent = servers.agent(coffer, name, "&refreshNow=true", binary, store)
+            agent = servers.agent(coffer, name, "&refreshNow=true", store)
             tools.tell(arguments, 0, name)
             figures = tools.load(agent, 1, arguments.client_core, arguments)
             told = f"{1000 / figures.rate:.2f} ms on average, p99 {figures.p99 / 1000:.2f} ms"
@@ -125,13 +122,11 @@ def processes(arguments, tools, rows):
             "floor, GET": (folder, [binaries / "exec_floor", "--get", address, "CREDENTIALS", "true"]),
             "run, socket": (folder / "socket", [ours, "run", "--", "true"]),
             "get, socket": (folder, get),
+            "run, aws": (folder / "aws", [ours, "run", "--", "true"]),
             "version": (folder, [ours, "--version"]),
         }
-        if arguments.stores:
-            commands |= {
-                "run, aws": (folder / "aws", [binaries / WITH_STORES, "run", "--", "true"]),
-                "version, stores": (folder, [binaries / WITH_STORES, "--version"]),
-            }
+        if arguments.bare:
+            commands["version, bare"] = (folder, [binaries / BARE, "--version"])
         measured = times_of(arguments, tools, home, commands)
         coffer.end(signal.SIGTERM)
         measured |= times_of(arguments, tools, home, {"get, in place": (folder, get)})
@@ -150,14 +145,14 @@ def processes(arguments, tools, rows):
     rows.add("floor: one GET over loopback, becomes `true`", told("floor, GET"))
     rows.add("`coffer run -- true`, a value through a running server's socket", told("run, socket"))
     rows.add("… more than its floor", more("run, socket", "floor, GET"), "≤ +1 ms")
+    rows.add("`coffer run -- true`, a value through coffer's AWS door, by AWS's SDK", told("run, aws"), "< 500 ms")
     rows.add("`coffer get` through the socket", told("get, socket"), "≤ 10 ms")
     rows.add("`coffer get` in place, a store of one secret", told("get, in place"), "≤ 10 ms")
     rows.add("`coffer --version`", told("version"))
     rows.add("the binary", mib(ours))
-    if arguments.stores:
-        rows.add("`coffer --version`, with `aws`, `gcp`, `vault`", told("version, stores"))
-        rows.add("the binary with them", mib(binaries / WITH_STORES))
-        rows.add("`coffer run -- true` of it, a value through coffer's AWS door", told("run, aws"), "< 500 ms")
+    if arguments.bare:
+        rows.add("`coffer --version`, built without `aws`, `gcp` and `vault`", told("version, bare"))
+        rows.add("the binary without them", mib(binaries / BARE))
 
 
 def mib(path):

@@ -337,7 +337,7 @@ def parse_arguments():
     parser.add_argument("--secrets", type=int, default=100_000, help="the store grows to so many at most (100000)")
     parser.add_argument("--without-moto", action="store_true")
     parser.add_argument("--clients", action="store_true", help="only what clients use: agent, resolver, commands")
-    parser.add_argument("--stores", action="store_true", help="also a coffer built with aws, gcp and vault")
+    parser.add_argument("--bare", action="store_true", help="also a coffer built without aws, gcp and vault")
     parser.add_argument("--profile", action="store_true", help="only profile coffer (bench/profile)")
     parser.add_argument("--write", action="store_true", help="write the figures and a profile to bench/README.md")
     arguments = parser.parse_args()

@@ -292,14 +292,14 @@ class Servers(contextlib.ExitStack):
             server.fill()
         return server
 
-    def agent(self, coffer, name="coffer agent", more="", binary="coffer", store="coffer"):
+    def agent(self, coffer, name="coffer agent", more="", store="coffer"):
         """An agent over that server's store, through its socket or, with `store` as aws, its door for AWS's clients."""
 
         def make(folder, environment):
             environment |= {"COFFER_HOME": str(coffer.folder / "store"), "AWS_ENDPOINT_URL": coffer.endpoint}
             environment |= {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1]}
             options = ["--token-file", folder / "token", "--store", store, "--no-prefetch"]
-            return [self.binaries / binary, "agent", "--listen", "127.0.0.1:{port}", *options]
+            return [self.binaries / "coffer", "agent", "--listen", "127.0.0.1:{port}", *options]
 
         return self._start(name, make, request=lambda folder: AgentRequest((folder / "token").read_text().strip(), more))
 
