@@ -176,7 +176,6 @@ fn what_is_wrong_with_a_name() {
             &[("KEY", "aws://")],
             "`KEY` in `env:KEY` is not a reference that can be read: nothing is named behind `aws:` | env:KEY=found",
         ),
-        (r#""gcp:p/{name}""#, "", &[], "`KEY` can't be read from `gcp://p/KEY` | gcp://p/KEY=misconfigured"),
         // A value never runs a program and never opens a file.
         (r#""env""#, "", &[("KEY", "exec:echo x")], "exec:echo x @ env:KEY | env:KEY=found"),
         (
@@ -195,6 +194,13 @@ fn what_is_wrong_with_a_name() {
     ] {
         assert_eq!(of_chain(chain, secret, variables), expected);
     }
+}
+
+#[test]
+#[cfg(not(feature = "gcp"))]
+fn what_it_was_built_without_is_not_passed_over() {
+    let told = of_chain(r#""gcp:p/{name}", "default""#, "default = \"d\"", &[]);
+    assert_eq!(told, "`KEY` can't be read from `gcp://p/KEY` | gcp://p/KEY=misconfigured");
 }
 
 #[test]
