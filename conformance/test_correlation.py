@@ -1,7 +1,9 @@
 """What a caller calls its request, from the caller to the record: headers at the AWS door, the local socket, `coffer run`."""
 
 import json
+import types
 
+import access
 import pytest
 import serving
 import signing
@@ -91,3 +93,23 @@ def test_an_error_leads_to_its_record(store):
     refused = store.run("run", "--", "true", check=False).stderr.decode()
     id = refused.split("(correlation id ")[1].split(")")[0]
     assert "GetSecretValue" in store.run("audit", "show", id).stdout.decode()
+
+
+def test_nobody_hides_a_request_by_calling_his_own_like_it(store):
+    endpoint = store.start().endpoint
+    _, keys = access.new_user(types.SimpleNamespace(endpoint=endpoint, keys=store.keys))
+
+    def send(more):
+        headers = signing.signed(endpoint, "GetSecretValue", {"SecretId": "bot"}, keys, serving.REGION)
+        return signing.send(endpoint, {"SecretId": "bot"}, headers | more)
+
+    refused = send({})
+    id = refused.headers["x-amzn-requestid"]
+    assert send({"X-Request-Id": id}).headers["x-amzn-requestid"] != id
+    shown = [json.loads(line) for line in store.run("--json", "audit", "show", id).stdout.splitlines()]
+    assert [record["requestID"] for record in shown] == [id]
+    # What the other called so is found by its own id, and never explained by this one.
+    assert store.run("policy", "explain", "--request", "no-such-id", check=False).returncode == 3
+    assert send({"X-Request-Id": "ticket-7"}).status == 400
+    assert b"ticket-7" in store.run("audit", "show", "ticket-7").stdout
+    assert store.run("policy", "explain", "--request", "ticket-7", check=False).returncode == 3

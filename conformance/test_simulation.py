@@ -1,6 +1,7 @@
 """The policy simulator through boto3: what policies would answer, by which statement, and what is missing."""
 
 import json
+import time
 
 import pytest
 from access import allow, client, deny, new_user, policy, refused, unique
@@ -303,3 +304,25 @@ def test_what_would_take_long_is_refused_before_it_is_tried(iam):
     assert [result["EvalDecision"] for result in ask("a" * 1000)["EvaluationResults"]] == ["implicitDeny"]
     with refused("InvalidInput", 400, "too long"):
         ask("a" * 130_000)
+
+
+@pytest.mark.parametrize(
+    "pattern, values",
+    [
+        ("*" + "a?" * 2000 + "b*", ["a" * 250] * 900),
+        ("*?${aws:PrincipalTag/x}" * 50, ["a" * 65_000]),
+        ("*" + " a" * 4000 + "b*", [" a" * 30_000]),
+    ],
+    ids=["a list", "variables", "white space"],
+)
+def test_nothing_makes_what_is_tried_longer_than_it_is_counted(iam, pattern, values):
+    condition = {"ForAnyValue:StringLike": {"aws:PrincipalTag/x": pattern}}
+    of_list = {"ContextKeyName": "aws:PrincipalTag/x", "ContextKeyValues": values, "ContextKeyType": "stringList"}
+    began = time.monotonic()
+    with refused("InvalidInput", 400, "too long"):
+        iam.simulate_custom_policy(
+            PolicyInputList=[policy(allow("*", **condition))],
+            ActionNames=["s3:GetObject"],
+            ContextEntries=[of_list],
+        )
+    assert time.monotonic() - began < 5

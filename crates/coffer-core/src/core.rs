@@ -48,8 +48,10 @@ pub(crate) struct Inner {
     pub(crate) outbox_keys: AtomicU64,
     pub(crate) in_flight: InFlight,
     pub(crate) commit_permits: Arc<async_lock::Semaphore>,
-    /// To go through all secrets, users, records or the like.
+    /// To go through all secrets, users or the like.
     pub(crate) walk_permits: async_lock::Semaphore,
+    /// To go through the audit log.
+    pub(crate) search_permits: async_lock::Semaphore,
     /// Reads whose day is still to be written.
     pub(crate) accesses: Accesses,
     /// Uses of access keys that are still to be written.

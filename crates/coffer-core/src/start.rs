@@ -15,6 +15,7 @@ use crate::commit::{COMMITS_MAX, Committed};
 use crate::core::{Core, IdPool, Inner};
 use crate::maintain::Maintenance;
 use crate::metrics::Metrics;
+use crate::ops::audit::SEARCHES_MAX;
 use crate::ops::secrets::WALKS_MAX;
 use crate::rate::RateLimiter;
 use crate::records::access::{ADMINISTRATOR_ACCESS, Facts, IdOf, Policies, unique_id};
@@ -260,6 +261,7 @@ impl Core {
             in_flight: Default::default(),
             commit_permits: Arc::new(async_lock::Semaphore::new(COMMITS_MAX)),
             walk_permits: async_lock::Semaphore::new(WALKS_MAX),
+            search_permits: async_lock::Semaphore::new(SEARCHES_MAX),
             accesses: Default::default(),
             key_uses: Default::default(),
             refusals: Mutex::new(RefusalMeter::new(now)),

@@ -600,6 +600,8 @@ fn trust_in_everybody_with_a_token_of_github_is_refused() {
         ("any subject", condition("StringLike", "sub", "*")),
         ("any repository", condition("StringLike", "sub", "repo:*")),
         ("any two words", condition("StringLike", "sub", "*:?*")),
+        ("what all begin with", condition("StringLike", "sub", "repo*")),
+        ("less of it", condition("StringLike", "sub", "re?o:*")),
         ("its own word", condition("StringEquals", "sub", "${token.actions.githubusercontent.com:sub}")),
         ("others than", condition("StringNotEquals", "sub", "x")),
         ("if it has one", condition("StringEqualsIfExists", "sub", MAIN)),

@@ -103,9 +103,9 @@ pub(crate) fn show(place: &Place, id: &str, output: Output) -> Result<(), Stop> 
         Told::of(line).describe(&mut text);
     }
     output.people(&text)?;
-    let is_denial =
-        |line: &String| Told::of(line).text("/errorCode").is_some_and(|code| code.contains("Denied"));
-    if lines.iter().any(is_denial) {
+    let is_denial = |told: &Told| told.text("/errorCode").is_some_and(|code| code.contains("Denied"));
+    let denial = lines.iter().map(|line| Told::of(line)).find(is_denial);
+    if let Some(id) = denial.as_ref().and_then(|denial| denial.text("/requestID")) {
         output.hint(
             &place.exact(&format!("see why, and what to do, with `coffer policy explain --request {id}`")),
         );

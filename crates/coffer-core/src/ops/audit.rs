@@ -19,6 +19,8 @@ use crate::{Context, Error};
 
 /// Most records that are looked at, the newest of the log.
 const LOOKED_AT_MAX: usize = 2_000_000;
+/// How many go through the log at once.
+pub(crate) const SEARCHES_MAX: usize = 2;
 /// Most records that are answered.
 const RECORDS_MAX: usize = 10_000;
 /// Most pairs of a reader and a secret that are told apart.
@@ -39,7 +41,7 @@ pub struct RecordFilter {
     pub who: Option<String>,
     /// Of this operation. Case does not count.
     pub operation: Option<String>,
-    /// Of the request with this id, or that its caller called so.
+    /// Of the request with this id; or, if there is none, of those that their callers called so.
     pub request_id: Option<String>,
     /// Refused or failed.
     pub failed: bool,
@@ -140,9 +142,14 @@ fn session_of(identity: &UserIdentity<'_>) -> Option<(String, String)> {
     Some((role.to_owned(), session.to_owned()))
 }
 
+/// Whether this is the id of a record's request: coffer's own, which no caller chooses.
+pub(crate) fn is_own_id(record: &Record<'_>, id: &str) -> bool {
+    record.request_id.as_deref() == Some(id)
+}
+
 /// Whether this is the id of a record's request: coffer's own, or what its caller called it.
 fn is_called(record: &Record<'_>, id: &str) -> bool {
-    if record.request_id.as_deref() == Some(id) {
+    if is_own_id(record, id) {
         return true;
     }
     let told = record.additional_event_data.as_ref().filter(|told| told.get().contains(id));
@@ -154,12 +161,15 @@ fn is_by(identity: &UserIdentity<'_>, who: &str) -> bool {
     if identity.identity_type == IdentityType::Root && who == "owner" {
         return true;
     }
+    // A token's subject is what its issuer calls somebody, and no user's name.
+    let user_name =
+        identity.user_name.as_ref().filter(|_| identity.identity_type != IdentityType::WebIdentityUser);
     let told = [
-        &identity.arn,
-        &identity.user_name,
-        &identity.access_key_id,
-        &identity.principal_id,
-        &identity.invoked_by,
+        identity.arn.as_ref(),
+        user_name,
+        identity.access_key_id.as_ref(),
+        identity.principal_id.as_ref(),
+        identity.invoked_by.as_ref(),
     ];
     if told.into_iter().flatten().any(|told| told == who) {
         return true;
@@ -224,9 +234,9 @@ async fn visit(
     filter: &RecordFilter,
     mut visit: impl FnMut(&str, &Record<'_>) -> ControlFlow<()>,
 ) -> Result<bool, Error> {
-    // A long log takes its time, and so do walks through the store.
+    // A long log takes its time: who walks through the store must not wait for it.
     let inner = Arc::clone(view.inner());
-    let _permit = inner.walk_permits.acquire().await;
+    let _permit = inner.search_permits.acquire().await;
     let (mut looked_at, mut is_cut) = (0, false);
     // Committed changes whose records are still in the outbox belong to the log as well.
     view.inner().drain().await?;
@@ -276,14 +286,24 @@ impl Operation for SearchAudit {
         found: &mut FoundRecords,
     ) -> Result<(), Error> {
         let count = self.count.min(RECORDS_MAX);
+        let (mut lines, mut others) = (Vec::new(), Vec::new());
         if count > 0 {
-            let lines = &mut found.lines;
-            found.is_cut = visit(context, view, &self.filter, |line, _| {
-                lines.push(line.to_owned());
-                if lines.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            found.is_cut = visit(context, view, &self.filter, |line, record| {
+                // Whoever calls a request by another's id does not push that one out.
+                let is_others = self.filter.request_id.as_ref().is_some_and(|id| !is_own_id(record, id));
+                let lines = if is_others { &mut others } else { &mut lines };
+                if lines.len() < count {
+                    lines.push(line.to_owned());
+                }
+                if is_others || lines.len() < count {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             })
             .await?;
         }
+        found.lines = if lines.is_empty() { others } else { lines };
         found.lines.reverse();
         Ok(())
     }

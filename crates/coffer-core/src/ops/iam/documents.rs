@@ -69,10 +69,17 @@ fn narrows(condition: &Condition, key: &str) -> bool {
         operator.comparison,
         Comparison::StringEquals | Comparison::StringEqualsIgnoreCase | Comparison::StringLike
     );
-    // `repo:*` is everybody's repository, and a variable may be the token's own word.
+    // `repo*` and `repo:*` are everybody's repository, and a variable may be the token's own word.
     let is_any = |value: &str| {
-        let literal = value.split(['*', '?']).next().unwrap_or_default();
-        let name = literal.split_once(':').map_or(literal, |(_, name)| name);
+        let (literal, has_wildcard) = match value.find(['*', '?']) {
+            Some(at) => (&value[..at], true),
+            None => (value, false),
+        };
+        let name = match literal.split_once(':') {
+            Some((_, name)) => name,
+            None if has_wildcard => "",
+            None => literal,
+        };
         !name.contains(|character: char| character.is_ascii_alphanumeric()) || value.contains("${")
     };
     condition.key.text.eq_ignore_ascii_case(key)

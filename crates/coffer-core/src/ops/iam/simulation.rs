@@ -20,8 +20,8 @@ use crate::records::access::{self, Entity};
 use crate::transaction::Transaction;
 use crate::{Context, Error};
 
-/// Most characters that a page compares: those of the policies with those of the longest text that they are asked about, which a
-/// pattern full of wildcards takes, for each result.
+/// Most characters that a page compares: for each result those of the policies, their variables filled in, with those of the longest
+/// text that they are asked about, or of all values of the longest list, which patterns full of wildcards take.
 const PAGE_COMPARISONS_MAX: usize = 100_000_000;
 
 /// What is tried: every action on every resource.
@@ -160,6 +160,16 @@ pub struct MatchedStatement {
 struct Source {
     id: String,
     document: Document,
+    /// The bytes of its text.
+    length: usize,
+    /// How many variables it may have.
+    variables: usize,
+}
+
+impl Source {
+    fn of(id: String, text: &str, document: Document) -> Self {
+        Self { id, document, length: text.len(), variables: text.matches("${").count() }
+    }
 }
 
 /// The policies that are tried, and who would ask.
@@ -273,10 +283,10 @@ impl Holder<'_> {
     }
 }
 
-fn stored(id: &str, document: &str, kind: DocumentKind) -> Result<Source, Error> {
-    let document = Document::parse(document, kind);
+fn stored(id: &str, text: &str, kind: DocumentKind) -> Result<Source, Error> {
+    let document = Document::parse(text, kind);
     let document = document.map_err(|_| Error::unavailable(UnreadablePolicy(id.to_owned())))?;
-    Ok(Source { id: id.to_owned(), document })
+    Ok(Source::of(id.to_owned(), text, document))
 }
 
 /// Policies that are sent under a parameter's name.
@@ -284,7 +294,7 @@ fn sent(parameter: &str, texts: &[String], kind: DocumentKind) -> Result<Vec<Sou
     let parse = |(at, text): (usize, &String)| {
         let id = format!("{parameter}.{}", at + 1);
         match Document::parse(text, kind) {
-            Ok(document) => Ok(Source { id, document }),
+            Ok(document) => Ok(Source::of(id, text, document)),
             Err(error) => Err(invalid(format!("{id}: {}", error.aws_message()))),
         }
     };
@@ -374,7 +384,8 @@ impl Simulated {
         let questions =
             self.actions.iter().flat_map(|action| resources.iter().map(move |resource| (action, resource)));
         let questions = questions.enumerate().map(|(at, question)| (format!("{at:08}"), question));
-        let comparisons = sources.chars().max(1).saturating_mul(self.longest_text());
+        let patterns = sources.longest(self.longest_value());
+        let comparisons = patterns.max(1).saturating_mul(self.most_text());
         let at_once = PAGE_COMPARISONS_MAX / comparisons;
         if at_once == 0 {
             let text = "The policies and the longest of ResourceArns and ContextKeyValues are too long to be tried with each other.";
@@ -417,11 +428,17 @@ impl Simulated {
         Ok(SimulationResults(Paged { items, marker: asked.marker }))
     }
 
-    /// Of what patterns are compared with.
-    fn longest_text(&self) -> usize {
+    /// Most bytes that a pattern is compared with: those of an action, a resource, or all values of one key.
+    fn most_text(&self) -> usize {
+        let all = |entry: &ContextEntry| entry.values.iter().map(|value| value.len() + 1).sum();
+        let texts = self.actions.iter().chain(&self.resources).map(|text| text.len() + 1);
+        texts.chain(self.context.iter().map(all)).max().unwrap_or(1)
+    }
+
+    /// Most bytes that stand for a variable, its default left out.
+    fn longest_value(&self) -> usize {
         let values = self.context.iter().flat_map(|entry| &entry.values);
-        let texts = self.actions.iter().chain(&self.resources).chain(values);
-        texts.map(String::len).max().unwrap_or_default().max(1)
+        values.map(String::len).max().unwrap_or_default()
     }
 
     fn known(&self) -> ContextMap {
@@ -460,8 +477,9 @@ impl Sources {
         self.identity.iter().chain(&self.boundary).chain(&self.resource)
     }
 
-    fn chars(&self) -> usize {
-        self.all().map(|source| source.document.size).sum()
+    /// Most bytes of all patterns, if no variable has a longer value.
+    fn longest(&self, value: usize) -> usize {
+        self.all().map(|source| source.length.saturating_add(source.variables.saturating_mul(value))).sum()
     }
 
     /// What the policies ask for and nothing was said of.

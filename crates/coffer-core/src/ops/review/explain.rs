@@ -14,6 +14,7 @@ use super::subjects::{Held, Subject};
 use super::who_can::set_resource_tags;
 use super::{Considered, ExplainDenial, Explanation, Verdict};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
+use crate::ops::audit::is_own_id;
 use crate::ops::iam::{Directory, Through};
 use crate::ops::secrets::find::{FoundSecret, Freshness, find_secret};
 use crate::records::AccessKey;
@@ -187,7 +188,10 @@ impl Operation for ExplainDenial {
         let mut denials = lines.iter().rev().filter_map(|line| Some((line, RecordedDenial::of(line)?)));
         let denial = denials.find(|(line, _)| {
             let record = serde_json::from_str::<Record<'_>>(line);
-            record.is_ok_and(|record| self.filter.fits(&record, &context.region))
+            // What a caller called its request is no proof that it is the one that is asked about.
+            let is_it =
+                |record: &Record<'_>| self.filter.request_id.as_ref().is_none_or(|id| is_own_id(record, id));
+            record.is_ok_and(|record| is_it(&record) && self.filter.fits(&record, &context.region))
         });
         let denial = denial.map(|(_, denial)| denial);
         let Some(denial) = denial else { return Ok(()) };
