@@ -55,6 +55,14 @@ impl ErrorKind {
         }
     }
 
+    /// Whether it says of the value that it is not, or no longer, to be had: what was read before does not count any more.
+    pub fn is_definite(self) -> bool {
+        match self {
+            Self::NotFound | Self::Denied | Self::DecryptionFailed => true,
+            Self::Throttled | Self::Unavailable | Self::Malformed | Self::Misconfigured => false,
+        }
+    }
+
     /// As reports and metrics call it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -423,7 +423,14 @@ impl Fetch {
         let now = self.shared.clock.now();
         let mut table = self.state.lock();
         if !table.flights.get(&self.key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
-            // It was given up on. What it brings may be older than what was read, or denied, since.
+            // It was given up on. What it brings may be older than what was read, or denied, since. That it is denied, or
+            // gone, counts however late: at worst what was read since is read once more.
+            if let Err(error) = &result
+                && error.kind().is_definite()
+            {
+                table.cache.evict(&self.key);
+                self.state.changed();
+            }
             drop(table);
             let age = now.saturating_sub(flight.began);
             let alone = |fetched: Fetched| Landed::from(Given { kept: fetched.into(), age, stale: None });

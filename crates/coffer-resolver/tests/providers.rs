@@ -189,6 +189,36 @@ fn coffer_without_a_server() {
     assert!(error.action().contains("coffer serve"), "{}", error.action());
 }
 
+#[test]
+fn coffer_in_place_says_what_a_server_would() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("seal.json"), "{}").unwrap();
+    let program = folder.path().join("coffer");
+    let script = r#"#!/bin/sh
+for name; do :; done
+test "$name" != here || exec printf '%s' '{"arn":"a","name":"here","version_id":"v","stages":[],"created":"","value":"x"}'
+echo hunter2; echo hunter2 >&2; exit "${name#*-}""#;
+    // Written by another process: one that this one forks meanwhile would hold it open for writing, and it could not be run.
+    let write = r#"printf '%s\n' "$1" > "$2" && chmod +x "$2""#;
+    let written = std::process::Command::new("sh").args(["-c", write, "sh", script]).arg(&program).status();
+    assert!(written.unwrap().success());
+    Subject::new(
+        Coffer::new(folder.path()).or_in_place(program),
+        &[
+            ("coffer://here", Ok("x")),
+            ("coffer://Other-1", Err(ErrorKind::Unavailable)),
+            ("coffer://Usage-2", Err(ErrorKind::Misconfigured)),
+            ("coffer://NotFound-3", Err(ErrorKind::NotFound)),
+            ("coffer://Denied-4", Err(ErrorKind::Denied)),
+            ("coffer://Conflict-5", Err(ErrorKind::Denied)),
+            ("coffer://Unavailable-6", Err(ErrorKind::Unavailable)),
+            ("coffer://Refused-7", Err(ErrorKind::Misconfigured)),
+            ("coffer://Verification-8", Err(ErrorKind::DecryptionFailed)),
+        ],
+    )
+    .hold();
+}
+
 #[cfg(feature = "vault")]
 #[test]
 fn vault() {

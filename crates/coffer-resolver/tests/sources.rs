@@ -382,8 +382,39 @@ fn a_provider_that_never_answers_holds_nobody_up_for_longer_than_the_budget() {
     let began = Instant::now();
     assert_eq!(got(&resolver, "KEY"), "a!");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // The late answer of a call that was given up on changes nothing: what was denied meanwhile stays so.
+    // What a call brings that was given up on changes nothing: what was denied meanwhile stays so.
+    store.set("b");
     store.close_gate(false);
+}
+
+#[test]
+fn what_is_denied_late_does_not_come_back_in_an_outage() {
+    for (kind, expected) in [
+        (ErrorKind::Denied, "unavailable"),
+        (ErrorKind::NotFound, "unavailable"),
+        (ErrorKind::DecryptionFailed, "unavailable"),
+        (ErrorKind::Malformed, "a!"),
+    ] {
+        let store = Store::holding("a");
+        let retry = Retry { budget: Duration::from_millis(100), attempts_max: 1, ..Retry::default() };
+        let cache = CachePolicy { fresh: Duration::from_millis(50), ..CachePolicy::default() };
+        let policy = Policy { retry, cache, ..Policy::default() };
+        let resolver = resolver_with(&store, policy, Arc::new(MachineClock), std::process::id);
+        got(&resolver, "KEY");
+        thread::sleep(Duration::from_millis(60));
+        store.close_gate(true);
+        assert_eq!(got(&resolver, "KEY"), "a!");
+        store.fail(kind);
+        let failures = resolver.counts().failures;
+        store.close_gate(false);
+        while resolver.counts().failures == failures {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // It was heard of; a moment later it is written down.
+        thread::sleep(Duration::from_millis(50));
+        store.fail(ErrorKind::Unavailable);
+        assert_eq!(got(&resolver, "KEY"), expected, "{kind}");
+    }
 }
 
 static CHILD: AtomicBool = AtomicBool::new(false);

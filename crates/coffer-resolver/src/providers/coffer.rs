@@ -66,8 +66,29 @@ impl Coffer {
             }
         }
         command.extend(["--".to_owned(), document.path().to_owned()]);
-        let printed = Exec::new(".").within(ANSWER_TIME_MAX).quietly().output(&command, id, Scheme::Coffer);
+        let exec = Exec::new(".").within(ANSWER_TIME_MAX).quietly().saying(says_in_place);
+        let printed = exec.output(&command, id, Scheme::Coffer);
         Some(printed.and_then(|bytes| read_in_place(&bytes)))
+    }
+}
+
+/// The table of what `coffer get` ends with, so that it says what a server would.
+fn says_in_place(status: i32) -> Option<(ErrorKind, &'static str)> {
+    let failure = match status {
+        1 => FailureKind::Other,
+        3 => FailureKind::NotFound,
+        4 => FailureKind::Denied,
+        5 => FailureKind::Conflict,
+        6 => FailureKind::Unavailable,
+        8 => FailureKind::Verification,
+        // Refused, or of the command line: as whatever else it may end with.
+        _ => return None,
+    };
+    match kind_and_action(failure) {
+        (ErrorKind::Unavailable, _) => {
+            Some((ErrorKind::Unavailable, "run `coffer get NAME` and see what it says"))
+        }
+        of_table => Some(of_table),
     }
 }
 
@@ -238,9 +259,16 @@ fn not_connected(error: ConnectError) -> FetchError {
     FetchError::new(kind, Scheme::Coffer, what, action).caused_by(error)
 }
 
-/// The table of what the server refuses with. Its own text names what was asked for, and never a value.
+/// What the server refuses with. Its own text names what was asked for, and never a value.
 fn refused(failure: &Failure) -> FetchError {
-    let (kind, action) = match failure.kind {
+    let (kind, action) = kind_and_action(failure.kind);
+    let action = failure.hint.clone().unwrap_or_else(|| action.to_owned());
+    FetchError::new(kind, Scheme::Coffer, failure.message.clone(), action)
+}
+
+/// The table of refusals, whether a server tells them or the program in its place.
+fn kind_and_action(failure: FailureKind) -> (ErrorKind, &'static str) {
+    match failure {
         FailureKind::NotFound => (ErrorKind::NotFound, "write it: `coffer put NAME`"),
         FailureKind::Denied => (ErrorKind::Denied, "run as the user who owns the store"),
         // It is there, and marked for deletion: taken back on purpose, so no default may stand in.
@@ -248,7 +276,5 @@ fn refused(failure: &Failure) -> FetchError {
         FailureKind::Unavailable | FailureKind::Other => (ErrorKind::Unavailable, "see what the server says"),
         FailureKind::Refused => (ErrorKind::Misconfigured, "correct the reference"),
         FailureKind::Verification => (ErrorKind::DecryptionFailed, "check the store: `coffer audit verify`"),
-    };
-    let action = failure.hint.clone().unwrap_or_else(|| action.to_owned());
-    FetchError::new(kind, Scheme::Coffer, failure.message.clone(), action)
+    }
 }

@@ -30,12 +30,16 @@ pub struct Exec {
     folder: PathBuf,
     time_max: Duration,
     quiet: bool,
+    says: Statuses,
 }
+
+/// What an exit status other than 0 says, and what to do; `None` is a misconfiguration.
+pub(crate) type Statuses = fn(i32) -> Option<(ErrorKind, &'static str)>;
 
 impl Exec {
     /// They are run in `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), time_max: RUN_TIME_MAX, quiet: false }
+        Self { folder: folder.into(), time_max: RUN_TIME_MAX, quiet: false, says }
     }
 
     /// The same with another limit of time.
@@ -46,6 +50,11 @@ impl Exec {
     /// The same, and what they say to standard error is not shown.
     pub(crate) fn quietly(self) -> Self {
         Self { quiet: true, ..self }
+    }
+
+    /// The same, and their exit statuses say this.
+    pub(crate) fn saying(self, says: Statuses) -> Self {
+        Self { says, ..self }
     }
 
     /// What `program` prints, every byte of it. It is told what the call is known by.
@@ -102,7 +111,7 @@ impl Exec {
             let what = format!("`{name}` printed more than {DOCUMENT_BYTES_MAX} bytes");
             return Err(failed(ErrorKind::Malformed, what, "make it print one secret"));
         }
-        refused(name, status, provider)?;
+        self.refused(name, status, provider)?;
         Ok(bytes)
     }
 }
@@ -128,6 +137,24 @@ impl Exec {
         file::without_line_break(&mut bytes);
         Ok(Fetched::new(bytes.into()))
     }
+
+    fn refused(&self, name: &str, status: ExitStatus, provider: Scheme) -> Result<(), FetchError> {
+        let (how, kind, action) = match (status.code(), status.signal()) {
+            (Some(0), _) => return Ok(()),
+            (Some(code), _) => {
+                let by_hand =
+                    || (ErrorKind::Misconfigured, format!("run `{name}` by hand and see what it says"));
+                let said = (self.says)(code).map(|(kind, action)| (kind, action.to_owned()));
+                let (kind, action) = said.unwrap_or_else(by_hand);
+                (format!("`{name}` ended with status {code}"), kind, action)
+            }
+            (None, signal) => {
+                let how = format!("`{name}` was ended by signal {}", signal.unwrap_or_default());
+                (how, ErrorKind::Unavailable, "try again".to_owned())
+            }
+        };
+        Err(FetchError::new(kind, provider, how, action))
+    }
 }
 
 fn unreadable(provider: Scheme) -> FetchError {
@@ -139,22 +166,15 @@ fn unreadable(provider: Scheme) -> FetchError {
     )
 }
 
-/// The table of what an exit status says.
-fn refused(name: &str, status: ExitStatus, provider: Scheme) -> Result<(), FetchError> {
-    let (kind, action) = match status.code() {
-        Some(0) => return Ok(()),
-        Some(3) => (ErrorKind::NotFound, "put it where the program looks".to_owned()),
-        Some(4) => (ErrorKind::Denied, "let this user read it".to_owned()),
-        Some(6) => (ErrorKind::Unavailable, "try again later".to_owned()),
-        Some(8) => (ErrorKind::DecryptionFailed, "see what the program said".to_owned()),
-        Some(_) => (ErrorKind::Misconfigured, format!("run `{name}` by hand and see what it says")),
-        None => (ErrorKind::Unavailable, "try again".to_owned()),
-    };
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("`{name}` ended with status {code}"),
-        (None, signal) => format!("`{name}` was ended by signal {}", signal.unwrap_or_default()),
-    };
-    Err(FetchError::new(kind, provider, how, action))
+/// The table of what a program's exit status says.
+fn says(status: i32) -> Option<(ErrorKind, &'static str)> {
+    match status {
+        3 => Some((ErrorKind::NotFound, "put it where the program looks")),
+        4 => Some((ErrorKind::Denied, "let this user read it")),
+        6 => Some((ErrorKind::Unavailable, "try again later")),
+        8 => Some((ErrorKind::DecryptionFailed, "see what the program said")),
+        _ => None,
+    }
 }
 
 /// Its status once it has ended, or `None` once it was ended because its time was up.
