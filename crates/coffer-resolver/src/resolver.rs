@@ -108,6 +108,8 @@ pub struct Moment(Duration);
 /// The values of all names that have one.
 pub struct Credentials {
     values: Vec<(String, Resolved)>,
+    /// What changed in a store before then is in them.
+    pub(crate) since: Option<SystemTime>,
 }
 
 /// Where to look: a reference to ask, or what the manifest says.
@@ -293,14 +295,17 @@ impl Resolver {
     /// The same, asked for so.
     pub fn load_as(&self, asking: &Asking) -> Result<Credentials, Problems> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
-        for (name, walk) in self.walk_all_as(asking) {
+        let began = SystemTime::now();
+        let walks = self.walk_all_as(asking);
+        let since = asked_since(began, &walks);
+        for (name, walk) in walks {
             match walk.result {
                 Ok(Some(resolved)) => values.push((name, resolved)),
                 Ok(None) => {}
                 Err(problem) => problems.push(*problem),
             }
         }
-        if problems.is_empty() { Ok(Credentials { values }) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(Credentials { values, since }) } else { Err(Problems(problems)) }
     }
 
     /// As [`Self::load`], where nothing may block: on a thread that ends with it. Any executor may wait for it.
@@ -591,6 +596,13 @@ fn usual_providers(
     #[cfg(feature = "vault")]
     all.push(Arc::new(crate::providers::Vault::new(&surroundings)));
     all.into_iter().map(|provider| (provider.scheme(), provider)).collect()
+}
+
+/// Since when the oldest of what walks that began then have found may have changed in its store. Ages are as of when each was
+/// found, which is after that.
+pub(crate) fn asked_since(began: SystemTime, walks: &[(String, Walk)]) -> Option<SystemTime> {
+    let found = walks.iter().filter_map(|(_, walk)| walk.result.as_ref().ok()?.as_ref());
+    began.checked_sub(found.map(|found| found.age).max().unwrap_or_default())
 }
 
 impl Credentials {

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use coffer_types::SecretBytes;
 
 use crate::call::Asking;
-use crate::reference::Scheme;
-use crate::report::Problem;
-use crate::resolver::{Credentials, Resolved, Resolver, Walk};
+use crate::reference::{Reference, Scheme};
+use crate::report::{Answer, Problem};
+use crate::resolver::{Credentials, Resolved, Resolver, Walk, asked_since};
 
 /// How long a provider that shows its changes is left alone after a look that they set off.
 const BEACON_PAUSE: Duration = Duration::from_secs(2);
@@ -83,9 +83,11 @@ impl Change {
 impl Watch {
     /// Follows from what the names are now.
     pub fn new(resolver: Arc<Resolver>, options: WatchOptions) -> Self {
-        let beacons = seen(&resolver, Duration::ZERO);
-        let mut watch = Self { resolver, options, known: BTreeMap::new(), polled: Instant::now(), beacons };
-        let walks = watch.resolver.walk_all();
+        let (polled, began) = (Instant::now(), SystemTime::now());
+        let walks = resolver.walk_all();
+        // A cache may have answered with what was read long before.
+        let beacons = seen(&resolver, asked_since(began, &walks));
+        let mut watch = Self { resolver, options, known: BTreeMap::new(), polled, beacons };
         watch.compare(walks);
         watch
     }
@@ -96,8 +98,7 @@ impl Watch {
             (name.to_owned(), Known { value: Some(Arc::clone(&resolved.value)), lost: false })
         };
         let known = credentials.iter().map(known).collect();
-        let age = credentials.iter().map(|(_, resolved)| resolved.age).max().unwrap_or_default();
-        let beacons = seen(&resolver, age);
+        let beacons = seen(&resolver, credentials.since);
         Self { resolver, options, known, polled: Instant::now(), beacons }
     }
 
@@ -149,9 +150,15 @@ impl Watch {
         let Some(Seen { scheme, .. }) = self.beacons.get(index) else { return Change::default() };
         let asking = Asking { since: Some(self.resolver.moment()), only: Some(*scheme), id: None };
         let walks = self.resolver.walk_all_as(&asking);
+        let has_failed = walks.iter().any(|(_, walk)| is_unanswered(walk, *scheme));
         let change = self.compare(walks);
         let poll = self.options.poll;
         if let Some(seen) = self.beacons.get_mut(index) {
+            if has_failed {
+                // What has changed is still to be seen.
+                (seen.at, seen.not_before) = (None, Instant::now() + BEACON_PAUSE);
+                return change;
+            }
             seen.not_before = Instant::now() + seen.pause;
             let longer = if change.is_none() { seen.pause * 2 } else { BEACON_PAUSE };
             seen.pause = longer.min(poll.max(BEACON_PAUSE));
@@ -186,9 +193,21 @@ impl Watch {
     }
 }
 
-/// What is to be seen of providers of which that can be seen and that were asked at most `age` ago.
-fn seen(resolver: &Resolver, age: Duration) -> Vec<Seen> {
-    let since = SystemTime::now().checked_sub(age + CLOCKS_APART);
+/// Whether `scheme` was asked and could not answer for the time being.
+fn is_unanswered(walk: &Walk, scheme: Scheme) -> bool {
+    walk.asked.iter().any(|asked| {
+        let is_away = match asked.answer {
+            Answer::Stale(_) => true,
+            Answer::Failed(kind) => kind.is_transient(),
+            Answer::Found | Answer::NotFound => false,
+        };
+        is_away && asked.place.parse().is_ok_and(|place: Reference| place.scheme() == scheme)
+    })
+}
+
+/// What is to be seen of providers of which that can be seen: what changed before `since` is known.
+fn seen(resolver: &Resolver, since: Option<SystemTime>) -> Vec<Seen> {
+    let since = since.and_then(|since| since.checked_sub(CLOCKS_APART));
     let now = Instant::now();
     let seen = |(scheme, at): (Scheme, Option<SystemTime>)| {
         // What changed at about the time it was asked may have changed after that.

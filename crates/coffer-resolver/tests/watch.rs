@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coffer_resolver::{
-    Change, ErrorKind, FetchError, Fetched, Manifest, Provider, Reference, Resolver, ResolverOptions, Retry,
-    Scheme, Subscription, Surroundings, Watch, WatchOptions,
+    Change, Credentials, ErrorKind, FetchError, Fetched, Manifest, Provider, Reference, Resolver,
+    ResolverOptions, Retry, Scheme, Subscription, Surroundings, Watch, WatchOptions,
 };
 use coffer_types::SecretBytes;
 
@@ -17,6 +17,19 @@ use coffer_types::SecretBytes;
 struct Store {
     says: Mutex<Result<&'static str, ErrorKind>>,
     asked: AtomicU32,
+    /// Its time is that of the last change.
+    beacon: PathBuf,
+}
+
+impl Store {
+    fn change(&self, to: &'static str) {
+        *self.says.lock().unwrap() = Ok(to);
+        self.shine(SystemTime::now());
+    }
+
+    fn shine(&self, at: SystemTime) {
+        std::fs::File::create(&self.beacon).unwrap().set_modified(at).unwrap();
+    }
 }
 
 impl Provider for Store {
@@ -31,6 +44,10 @@ impl Provider for Store {
             Err(kind) => Err(FetchError::new(kind, Scheme::Aws, "as told", "nothing")),
         }
     }
+
+    fn beacon(&self) -> Option<PathBuf> {
+        Some(self.beacon.clone())
+    }
 }
 
 const QUICK: WatchOptions = WatchOptions { poll: Duration::from_millis(20), local: Duration::from_millis(5) };
@@ -41,7 +58,8 @@ fn resolver(folder: &Path, chain: &str, says: &'static str) -> (Arc<Resolver>, A
     let text =
         format!("[secrets.A]\n[secrets.B]\nrequired = false\n[profiles.development]\nchain = [{chain}]\n");
     let manifest = Manifest::parse(Path::new("x"), &text).unwrap();
-    let store = Arc::new(Store { says: Mutex::new(Ok(says)), asked: AtomicU32::new(0) });
+    let beacon = folder.join("changed");
+    let store = Arc::new(Store { says: Mutex::new(Ok(says)), asked: AtomicU32::new(0), beacon });
     let mut options = ResolverOptions {
         providers: vec![Arc::clone(&store) as Arc<dyn Provider>],
         ..ResolverOptions::default()
@@ -149,6 +167,47 @@ fn what_changes_between_loading_and_following_is_told() {
     let watch = Watch::following(resolver, SELDOM, &credentials);
     let _subscription = Subscription::to(watch, move |change| drop(sender.send(change))).unwrap();
     assert_eq!(told(changes.recv_timeout(Duration::from_secs(10)).ok()), changed("A", "2"));
+}
+
+#[test]
+fn what_changes_in_a_store_between_reading_and_following_is_told() {
+    let both = (vec![("A".to_owned(), Some("2".to_owned())), ("B".to_owned(), Some("2".to_owned()))], vec![]);
+    for follow in [
+        |resolver: &Arc<Resolver>, credentials: &Credentials| {
+            Watch::following(Arc::clone(resolver), SELDOM, credentials)
+        },
+        // It reads from a cache that knows nothing of the change.
+        |resolver: &Arc<Resolver>, _: &Credentials| Watch::new(Arc::clone(resolver), SELDOM),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (resolver, store) = resolver(folder.path(), "\"aws:{name}\"", "1");
+        store.shine(SystemTime::now() - Duration::from_secs(60));
+        let credentials = resolver.load().ok().unwrap();
+        store.change("2");
+        // As long as it is not taken for the same moment.
+        std::thread::sleep(Duration::from_millis(1200));
+        let mut watch = follow(&resolver, &credentials);
+        assert_eq!(told(watch.wait(Duration::from_secs(10))), both);
+    }
+}
+
+#[test]
+fn a_change_is_still_to_be_seen_if_the_look_at_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (resolver, store) = resolver(folder.path(), "\"aws:{name}\"", "1");
+    store.shine(SystemTime::now() - Duration::from_secs(60));
+    let mut watch = Watch::new(Arc::clone(&resolver), SELDOM);
+    assert_eq!(told(watch.wait(Duration::from_millis(30))), (vec![], vec![]));
+    let asked = || store.asked.load(Ordering::Relaxed);
+    assert_eq!(asked(), 2, "nothing has changed, and it is fresh");
+    store.change("2");
+    *store.says.lock().unwrap() = Err(ErrorKind::Unavailable);
+    assert_eq!(told(watch.wait(Duration::from_millis(100))), (vec![], vec![]));
+    assert_eq!(asked(), 4, "at once, and then not for a while");
+    *store.says.lock().unwrap() = Ok("2");
+    assert_eq!(told(watch.wait(Duration::from_secs(10))).0.len(), 2);
+    assert_eq!(told(watch.wait(Duration::from_secs(3))), (vec![], vec![]));
+    assert_eq!(asked(), 6, "now it is seen");
 }
 
 #[test]
