@@ -532,10 +532,12 @@ def test_the_log_leads_to_the_record(agents, store):
     agent = agents("--log", "--no-prefetch", environment=store.environment())
     query = "/v1/X_API_KEY"
     assert agent.ask(query, X_Amzn_Trace_Id="Root=1-conformance")[0] == 200
+    assert agent.ask(query, X_Amzn_Trace_Id="x" * 129, X_Request_Id="request-2")[0] == 200
     agent.stop()
     lines = [json.loads(line) for line in agent.log.read_text().splitlines() if line.startswith("{")]
     request = next(line for line in lines if line.get("event") == "request")
     fetch = next(line for line in lines if line.get("event") == "fetch")
+    assert [line["request_id"] for line in lines if line.get("event") == "request"] == ["Root=1-conformance", "request-2"]
     assert request["request_id"] == "Root=1-conformance" and request["status"] == 200
     assert fetch["document"] == "coffer://bot" and fetch["outcome"] == "ok"
     assert "hunter2" not in agent.log.read_text()

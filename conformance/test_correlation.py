@@ -40,6 +40,9 @@ def test_headers(store):
         "both": {"X-Amzn-Trace-Id": "Root=1-2", "X-Request-Id": "req-2", "Amz-Sdk-Invocation-Id": "sdk-2"},
         "sdk": {"Amz-Sdk-Invocation-Id": "6f1a2f1e-93b6-4f6a-8c07-2f8f3e3a9c11"},
         "none": {},
+        # A header that holds no id hides none behind it.
+        "behind": {"X-Amzn-Trace-Id": "Root=1-2; Parent=3", "X-Request-Id": "req-3"},
+        "behind a long one": {"X-Amzn-Trace-Id": "x" * 129, "Amz-Sdk-Invocation-Id": "sdk-3"},
         # Nothing that does not look like an id, whatever it is.
         "words": {"X-Request-Id": "hunter2 hunter3"},
         "markup": {"X-Request-Id": "<hunter2>"},
@@ -51,7 +54,7 @@ def test_headers(store):
         answer = signing.send(endpoint, {"SecretId": "bot"}, headers | more)
         assert answer.status == 200, answer.body
     expected = ["Root=1-5759e988-bd862e3fe1be46a994272793", "req-1", "Root=1-2", "6f1a2f1e-93b6-4f6a-8c07-2f8f3e3a9c11"]
-    assert recorded(store) == [*expected, *[None] * 5]
+    assert recorded(store) == [*expected, None, "req-3", "sdk-3", *[None] * 4]
 
     # Who is refused said what he called it, too, known or not.
     wrong = (store.keys[0], "wrong")

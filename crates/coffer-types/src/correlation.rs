@@ -42,13 +42,11 @@ impl CorrelationId {
             if text.split(',').any(|known| *known == **id) {
                 continue;
             }
-            if text.len() + 1 + id.len() > BYTES_MAX {
-                break;
+            let comma = if text.is_empty() { "" } else { "," };
+            if text.len() + comma.len() + id.len() <= BYTES_MAX {
+                text.push_str(comma);
+                text.push_str(id);
             }
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.push_str(id);
         }
         Self::from_bytes(text.as_bytes()).ok()
     }
@@ -113,8 +111,13 @@ mod tests {
         assert_eq!(joined(&[]), None);
         assert_eq!(joined(&["a"]).as_deref(), Some("a"));
         assert_eq!(joined(&["a", "b", "a"]).as_deref(), Some("a,b"));
-        let long = "x".repeat(127);
-        assert_eq!(joined(&[&long, "b"]), Some(long.clone()));
+        for bytes in [127, 128] {
+            let long = "x".repeat(bytes);
+            assert_eq!(joined(&[&long, "b"]), Some(long.clone()));
+            assert_eq!(joined(&["b", &long]).as_deref(), Some("b"));
+            assert_eq!(joined(&["b", &long, "c"]).as_deref(), Some("b,c"), "the long one keeps no other out");
+        }
+        assert_eq!(joined(&["a", &"x".repeat(126)]), Some(format!("a,{}", "x".repeat(126))));
     }
 
     #[test]

@@ -403,10 +403,9 @@ fn request_info(core: &Core, headers: &HeaderMap, source: IpAddr, tls: Option<Tl
     }
 }
 
-/// What the client calls the request. What does not look like an id is left out: it may be anything.
+/// What the client calls the request: the first header that looks like an id. What does not is left out: it may be anything.
 fn correlation_id(headers: &HeaderMap) -> Option<CorrelationId> {
-    let sent = CORRELATION_HEADERS.iter().find_map(|name| headers.get(name))?;
-    CorrelationId::from_bytes(sent.as_bytes()).ok()
+    CORRELATION_HEADERS.iter().find_map(|name| CorrelationId::from_bytes(headers.get(name)?.as_bytes()).ok())
 }
 
 fn respond(core: &Core, request_id: &str, outcome: Result<Bytes, Refused>) -> Response<Bytes> {

@@ -223,10 +223,9 @@ async fn answer_to(
         question::read(&parts.method, path, parts.uri.query(), &agent.prefix, is_trusted)
     };
     // Who says nothing that looks like an id is given one, so that log and records agree.
-    let sent = ID_HEADERS.iter().find_map(|name| parts.headers.get(name));
     let id_of_request = || -> CorrelationId {
-        let sent = sent.and_then(|sent| CorrelationId::from_bytes(sent.as_bytes()).ok());
-        sent.unwrap_or_else(new_correlation_id)
+        let id = |name: &HeaderName| CorrelationId::from_bytes(parts.headers.get(name)?.as_bytes()).ok();
+        ID_HEADERS.iter().find_map(id).unwrap_or_else(new_correlation_id)
     };
     let id = agent.log.is_on.then(id_of_request);
     let is_get = matches!(asked, Ok(Asked::Get(_)));
