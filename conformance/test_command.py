@@ -166,6 +166,35 @@ def test_nothing_secret_goes_to_a_terminal_unasked(store, command):
     assert (done.returncode, shown) == (2, b"")
 
 
+def test_trust_that_others_change_during_the_question_is_not_given_back(store, up):
+    up()
+    for name in ("alice", "bob", "carol"):
+        store.run("user", "add", name)
+    store.run("role", "add", "deploy", "--trust-user", "alice", "--trust-user", "bob")
+    ours, theirs = pty.openpty()
+    asking = subprocess.Popen(
+        [serving.binary_path(), "role", "trust", "deploy", "--user", "bob"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=store.environment(),
+        cwd=store.folder,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"[y/N]" not in shown:
+        shown += os.read(ours, 65536)
+    store.run("role", "trust", "deploy", "--user", "carol", "--replace")
+    trust = store.run("role", "trust", "deploy").stdout
+    os.write(ours, b"y\n")
+    while b"hint" not in shown:
+        shown += os.read(ours, 65536)
+    assert (asking.wait(20), asking.stdout.read()) == (5, b"")
+    os.close(ours)
+    assert b"is trusted to others than when it was read" in shown
+    assert store.run("role", "trust", "deploy").stdout == trust and b"carol" in trust
+
+
 def test_the_folders_are_the_owners_alone(store):
     store.init()
     server = store.start()

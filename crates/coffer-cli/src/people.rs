@@ -331,9 +331,10 @@ fn next_of(request: &AccessRequest) -> impl FnOnce(FailureKind) -> Option<String
         AccessRequest::GetProvider { .. } | AccessRequest::DeleteProvider { .. } => {
             (Some("see what there is with `coffer provider list`".to_owned()), None)
         }
-        AccessRequest::UpdateTrust { .. } => {
-            (Some("see what there is with `coffer role list`".to_owned()), None)
-        }
+        AccessRequest::UpdateTrust { role, .. } => (
+            Some("see what there is with `coffer role list`".to_owned()),
+            Some(format!("see whom it trusts now with `coffer role trust {role}`, and say it again")),
+        ),
         AccessRequest::ListUsersOfGroup { .. } => {
             (Some("see what there is with `coffer group list`".to_owned()), None)
         }

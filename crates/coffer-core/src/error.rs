@@ -121,6 +121,9 @@ pub enum IamError {
     /// Something still hangs on it.
     #[error("{0}")]
     DeleteConflict(String),
+    /// It is not any more what the caller saw.
+    #[error("{0}")]
+    ConcurrentModification(String),
     /// A document that is no policy.
     #[error("{0}")]
     MalformedPolicyDocument(String),
@@ -287,6 +290,7 @@ impl IamError {
             Self::NoSuchEntity(_) => "NoSuchEntityException",
             Self::EntityAlreadyExists(_) => "EntityAlreadyExistsException",
             Self::DeleteConflict(_) => "DeleteConflictException",
+            Self::ConcurrentModification(_) => "ConcurrentModificationException",
             Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
             Self::InvalidInput(_) => "InvalidInputException",
             Self::PackedPolicyTooLarge(_) => "PackedPolicyTooLargeException",

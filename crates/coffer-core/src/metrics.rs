@@ -75,6 +75,7 @@ impl From<&Error> for Outcome {
             | Error::Iam(
                 IamError::EntityAlreadyExists(_)
                 | IamError::DeleteConflict(_)
+                | IamError::ConcurrentModification(_)
                 | IamError::MalformedPolicyDocument(_)
                 | IamError::InvalidInput(_)
                 | IamError::LimitExceeded(_)

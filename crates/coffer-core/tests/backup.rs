@@ -396,7 +396,7 @@ fn every_change_of_who_may_do_what_is_told() {
         ["roles job"], 0, [PutPermissionsBoundary::<OfRole> { holder: name("job"), policy: policy_arn("p"), kind: PhantomData }];
         ["users alice"], 0, [AddUserToGroup { group: name("team"), user: name("alice") }];
         ["users alice"], 0, [TagEntity::<OfUser> { entity: EntityReference::Named(name("alice")), tags: tag(), kind: PhantomData }];
-        ["roles job"], 0, [UpdateAssumeRolePolicy { name: name("job"), trust: trust("arn:aws:iam::123456789012:user/bob") }];
+        ["roles job"], 0, [UpdateAssumeRolePolicy { name: name("job"), trust: trust("arn:aws:iam::123456789012:user/bob"), expected: None }];
         ["policies p"], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: true }];
         [], 0, [CreatePolicyVersion { arn: policy_arn("p"), document: allowing("iam:*"), set_as_default: false }];
         ["providers tokens.example.com"], 0, [AddClientIDToOpenIDConnectProvider { arn: provider_arn(), client_id: "other".to_owned() }];

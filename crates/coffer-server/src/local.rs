@@ -641,7 +641,9 @@ fn failure_of(error: &Error, subject: Option<&str>) -> Failure {
 fn kind_of(error: &IamError) -> FailureKind {
     match error {
         IamError::NoSuchEntity(_) => FailureKind::NotFound,
-        IamError::EntityAlreadyExists(_) | IamError::DeleteConflict(_) => FailureKind::Conflict,
+        IamError::EntityAlreadyExists(_)
+        | IamError::DeleteConflict(_)
+        | IamError::ConcurrentModification(_) => FailureKind::Conflict,
         IamError::MalformedPolicyDocument(_)
         | IamError::InvalidInput(_)
         | IamError::LimitExceeded(_)

@@ -5,8 +5,12 @@
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod common;
 
+use coffer_core::ops::iam::UpdateAssumeRolePolicy;
+use coffer_core::{Error, IamError};
 use coffer_testkit::World;
-use common::{ACCOUNT, Answer, Keys, Service, assume, encoded, new_role, new_user, role_arn, statement};
+use common::{
+    ACCOUNT, Answer, Keys, Service, assume, encoded, new_role, new_user, policy, role_arn, statement,
+};
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
@@ -83,6 +87,65 @@ fn a_user_made_anew_under_the_same_name_is_not_trusted() {
     update(&before).done();
     assert!(may_assume(&world, &second, "job"));
     assert_eq!(shown(&world, "job"), before);
+}
+
+#[test]
+fn what_others_changed_since_it_was_read_is_not_overruled_unseen() {
+    type Meanwhile = fn(&World, &Keys);
+    let nothing: Meanwhile = |_, _| {};
+    let alone: Meanwhile = |world, _| {
+        let trust = policy(&[&trusting("carol")]);
+        let body = format!("RoleName=job&PolicyDocument={}", encoded(&trust));
+        iam(world, "UpdateAssumeRolePolicy", &body).done();
+    };
+    let gone: Meanwhile = |world, bob| delete_user(world, "bob", bob);
+    let anew: Meanwhile = |world, bob| {
+        delete_user(world, "bob", bob);
+        new_user(world, "bob", &[]);
+    };
+    let renamed: Meanwhile =
+        |world, _| drop(iam(world, "UpdateUser", "UserName=bob&NewUserName=robert").done());
+    for (what, meanwhile, is_read, is_written) in [
+        ("nothing", nothing, true, true),
+        ("bob is trusted no more", alone, true, false),
+        ("bob is deleted", gone, true, false),
+        ("bob is deleted and made anew", anew, true, false),
+        ("bob is called robert", renamed, true, false),
+        ("whoever does not say what was read is told of nothing", alone, false, true),
+    ] {
+        let world = World::new();
+        let [bob, _, _] = ["bob", "carol", "dave"].map(|name| new_user(&world, name, &[]));
+        new_role(&world, "job", &user_arn("bob"), "", &[]);
+        let before = shown(&world, "job");
+        meanwhile(&world, &bob);
+        let found = shown(&world, "job");
+        let after = policy(&[&trusting("carol"), &trusting("dave")]);
+        let update = UpdateAssumeRolePolicy {
+            name: "job".parse().unwrap(),
+            trust: after.clone(),
+            expected: is_read.then_some(before),
+        };
+        match world.run(update) {
+            Ok(_) => assert!(is_written, "{what}"),
+            Err(Error::Iam(IamError::ConcurrentModification(_))) => assert!(!is_written, "{what}"),
+            Err(error) => panic!("{what}: {error}"),
+        }
+        assert_eq!(shown(&world, "job"), if is_written { after } else { found }, "{what}");
+    }
+    // A name that was read under another counts as the same: what is compared is what is shown.
+    let world = World::new();
+    let [_, _] = ["bob", "carol"].map(|name| new_user(&world, name, &[]));
+    new_role(&world, "job", &user_arn("bob"), "", &[]);
+    iam(&world, "UpdateUser", "UserName=bob&NewUserName=robert").done();
+    let (name, trust) = ("job".parse().unwrap(), policy(&[&trusting("carol")]));
+    let expected = Some(shown(&world, "job"));
+    assert!(world.run(UpdateAssumeRolePolicy { name, trust, expected }).is_ok());
+}
+
+/// A statement that trusts a user.
+fn trusting(user: &str) -> String {
+    let arn = user_arn(user);
+    format!(r#"{{"Effect": "Allow", "Principal": {{"AWS": "{arn}"}}, "Action": "sts:AssumeRole"}}"#)
 }
 
 #[test]

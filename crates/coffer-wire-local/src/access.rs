@@ -130,6 +130,9 @@ pub enum AccessRequest {
         role: String,
         /// The document.
         trust: String,
+        /// What it has to be until then, as it was shown. Anything, if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<String>,
     },
     /// Puts a user into a group.
     AddUserToGroup {

@@ -56,11 +56,11 @@ fn trusts(role: &Entity, arn: &str) -> bool {
 pub(crate) fn provider(place: &Place, command: &arguments::Provider, output: Output) -> Result<(), Stop> {
     match command {
         arguments::Provider::Add { issuer, audience } => {
-            let provider = Access::of(place, "coffer provider add", |access| {
+            let (provider, roles) = Access::of(place, "coffer provider add", |access| {
                 let arn = access.identity_provider(issuer, audience)?;
-                access.provider(&arn)
+                Ok((access.provider(&arn)?, access.entities(HolderKind::Role)?))
             })?;
-            let object = ProviderObject::of(&provider, &[]);
+            let object = ProviderObject::of(&provider, &roles);
             output.data(&object, |text| {
                 let (issuer, audiences) = (&object.issuer, object.audiences.join(" and "));
                 writeln!(text, "tokens of `{}` for {} can be trusted", plain(issuer), plain(&audiences))

@@ -365,6 +365,8 @@ pub struct UpdateAssumeRolePolicy {
     pub name: EntityName,
     /// Who may.
     pub trust: String,
+    /// Whom it has to trust until then, as `GetRole` shows it, for nothing that others change meanwhile to be undone unseen.
+    pub expected: Option<String>,
 }
 
 /// Deletes a role that has nothing any more.
@@ -688,6 +690,8 @@ pub struct GetOpenIDConnectProvider {
 pub struct DescribedOpenIDConnectProvider {
     /// Its ARN.
     pub arn: String,
+    /// Its URL. Two that differ in the scheme alone have the same ARN.
+    pub url: IssuerUrl,
     /// Its URL without the scheme, as AWS tells it.
     pub name: String,
     /// For whom its tokens are issued.

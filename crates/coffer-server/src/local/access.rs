@@ -169,9 +169,9 @@ pub(super) async fn run(
             let found = core.execute(context, GetAccessKeyLastUsed { id: key_id(id)? }).await?;
             AccessResponse::KeyOwner { user: found.user, last_used: last_use(found.last) }
         }
-        AccessRequest::UpdateTrust { role, trust } => {
+        AccessRequest::UpdateTrust { role, trust, expected } => {
             let trust = legal_document(trust, DocumentKind::Trust)?;
-            let operation = UpdateAssumeRolePolicy { name: entity_name(&role)?, trust };
+            let operation = UpdateAssumeRolePolicy { name: entity_name(&role)?, trust, expected };
             core.execute(context, operation).await?;
             done
         }

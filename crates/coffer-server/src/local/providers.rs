@@ -9,7 +9,7 @@ use coffer_core::ops::iam::{
 use coffer_core::{Context, Core, Error, IamError};
 use coffer_types::iam_limits::CLIENT_ID_CHARS_MAX;
 use coffer_types::{IssuerUrl, OidcProviderArn};
-use coffer_wire_local::{AccessResponse, Provider};
+use coffer_wire_local::{AccessResponse, Failure, FailureKind, Provider};
 
 use super::access::{OPERATION, legal};
 use super::{Failed, refused};
@@ -28,8 +28,11 @@ pub(super) async fn trust_issuer(
     let arn = format!("arn:aws:iam::{}:oidc-provider/{}", context.account, url.name());
     let parsed: OidcProviderArn = legal(&arn, "no ARN of an identity provider")?;
     match core.execute(context, GetOpenIDConnectProvider { arn: parsed.clone() }).await {
-        Ok(known) if known.client_ids.contains(&audience) => {}
-        Ok(_) => {
+        Ok(known) => {
+            check_url(&known, url.as_str())?;
+            if known.client_ids.contains(&audience) {
+                return Ok(AccessResponse::IdentityProvider { arn });
+            }
             let operation = AddClientIDToOpenIDConnectProvider { arn: parsed, client_id: audience };
             core.execute(context, operation).await?;
         }
@@ -61,7 +64,25 @@ pub(super) async fn list(core: &Core, context: &Context) -> Result<AccessRespons
 /// One, by its issuer's URL, with or without the scheme, or by its ARN.
 pub(super) async fn get(core: &Core, context: &Context, issuer: &str) -> Result<Provider, Failed> {
     let arn = arn_of(context, issuer)?;
-    Ok(told(core.execute(context, GetOpenIDConnectProvider { arn }).await?))
+    let known = core.execute(context, GetOpenIDConnectProvider { arn }).await?;
+    if issuer.contains("://") {
+        check_url(&known, issuer)?;
+    }
+    Ok(told(known))
+}
+
+/// Whether a provider is the one that is meant. An ARN has no scheme, so `http://` and `https://` of a host share theirs, and
+/// tokens of the one are none of the other's.
+fn check_url(known: &DescribedOpenIDConnectProvider, url: &str) -> Result<(), Failed> {
+    let known = &known.url;
+    if known.as_str() == url {
+        return Ok(());
+    }
+    let message = format!("the identity provider that is there is of `{known}`, which is another issuer");
+    let failure = Failure::new(FailureKind::Conflict, message)
+        .with_hint(format!("name it as it is, or delete it first: `coffer provider delete {known}`"));
+    let recorded = "the identity provider that is there is of another scheme".to_owned();
+    Err(Failed::Input { operation: OPERATION, failure, recorded })
 }
 
 /// Deletes one. That it is not there is no error to AWS, and is one to people.
@@ -85,6 +106,7 @@ fn arn_of(context: &Context, issuer: &str) -> Result<OidcProviderArn, Failed> {
 }
 
 fn told(provider: DescribedOpenIDConnectProvider) -> Provider {
-    let DescribedOpenIDConnectProvider { arn, name, client_ids, thumbprints, created, tags } = provider;
+    let DescribedOpenIDConnectProvider { arn, url: _, name, client_ids, thumbprints, created, tags } =
+        provider;
     Provider { arn, issuer: name, audiences: client_ids, thumbprints, created, tags }
 }

@@ -43,7 +43,9 @@ pub(super) fn of_core(error: &Error) -> Refused {
             (StatusCode::FORBIDDEN, "AccessDenied")
         }
         Error::Iam(IamError::LimitExceeded(_)) => (StatusCode::CONFLICT, "LimitExceeded"),
-        Error::Busy => (StatusCode::CONFLICT, "ConcurrentModification"),
+        Error::Busy | Error::Iam(IamError::ConcurrentModification(_)) => {
+            (StatusCode::CONFLICT, "ConcurrentModification")
+        }
         Error::Unavailable(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceFailure"),
     };
     let message = match error {

@@ -1,6 +1,7 @@
 //! `role trust`: who may take a role on.
 //!
-//! Invariant: nobody who could take a role on loses it unasked. Whoever is no more can't, and is not written down again.
+//! Invariant: nobody who could take a role on loses it unasked, and nobody who was left out meanwhile can take it on again.
+//! Whoever is no more can't, and is not written down again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -113,7 +114,8 @@ pub(super) fn trust(place: &Place, arguments: &RoleTrust, output: Output) -> Res
         }
         terminal::confirm(output, &format!("{message}: change it?"))?;
     }
-    let request = AccessRequest::UpdateTrust { role: name.clone(), trust: after };
+    // What was decided on is what was read. Whoever changed it since then is not overruled unseen.
+    let request = AccessRequest::UpdateTrust { role: name.clone(), trust: after, expected: Some(before) };
     Access::of(place, COMMAND, |access| access.change(request))?;
     let dropped: Vec<String> =
         gone.iter().filter(|id| !object.trust.get().contains(*id)).map(|id| format!("`{id}`")).collect();

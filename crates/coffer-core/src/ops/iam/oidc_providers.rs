@@ -117,6 +117,7 @@ impl DirectoryOperation for GetOpenIDConnectProvider {
         let provider = directory.provider(&self.arn)?;
         Ok(DescribedOpenIDConnectProvider {
             arn: provider.arn(directory.account),
+            url: provider.url.clone(),
             name: provider.facts.name.clone(),
             client_ids: provider.client_ids.clone(),
             thumbprints: provider.thumbprints.clone(),

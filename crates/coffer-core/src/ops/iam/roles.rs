@@ -12,6 +12,7 @@ use super::{
     UpdateRole, UpdateRoleDescription,
 };
 use super::{documents, trust};
+use crate::error::IamError;
 use crate::gate::OperationName;
 use crate::records::Role;
 use crate::records::access::{IdOf, Policies};
@@ -242,11 +243,16 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
     }
 
     fn names(&self, found: &Directory) -> Vec<(Kind, String)> {
-        trust::names(&self.trust, found.account)
+        let mut names = trust::names(&self.trust, found.account);
+        if self.expected.is_some() {
+            names.extend(found.trusted_by(&self.name));
+        }
+        names
     }
 
-    fn has_to_look_through(&self, through: Through, _: &Directory) -> bool {
-        trust::names_an_id(&self.trust, through)
+    fn has_to_look_through(&self, through: Through, found: &Directory) -> bool {
+        let is_renamed = || through == Through::Users && trust::misses_a_user(found);
+        trust::names_an_id(&self.trust, through) || (self.expected.is_some() && is_renamed())
     }
 
     fn parameters(&self, members: &mut Members<'_>) {
@@ -261,6 +267,10 @@ impl DirectoryOperation for UpdateAssumeRolePolicy {
         transaction: &mut Transaction<'_>,
     ) -> Result<Done, Error> {
         let role = directory.role(self.name.as_str())?;
+        if self.expected.as_ref().is_some_and(|expected| *expected != trust::shown(role, directory)) {
+            let text = format!("Role {} is trusted to others than when it was read.", self.name);
+            return Err(IamError::ConcurrentModification(text).into());
+        }
         let trusted = trust::bind(&documents::parse(&self.trust, DocumentKind::Trust)?, directory)?;
         directory.put(transaction, &Role { trust: self.trust.clone(), trusted, ..role.as_ref().clone() });
         Ok(Done)

@@ -281,7 +281,7 @@ impl FromQuery for UpdateRoleDescription {
 impl FromQuery for UpdateAssumeRolePolicy {
     fn from_query(form: Parameters) -> Result<Self, Malformed> {
         let (name, trust) = (form.name("RoleName"), form.document("PolicyDocument"));
-        form.finish(name.map(|name| Self { name, trust }))
+        form.finish(name.map(|name| Self { name, trust, expected: None }))
     }
 }
 
