@@ -382,8 +382,8 @@ def test_a_refusal_is_explained_by_what_refuses(store, up):
         statement["Condition"] = {"StringEquals": {"sts:ExternalId": "ours"}}
     store.run("role", "trust", "deploy", "--document", "-", "--replace", input=json.dumps(trust).encode())
     told = explained(lambda: session("deploy", ExternalId="theirs"))
-    condition = "sts:ExternalId is ours (it was `theirs`, as the request had it)"
-    assert told["now"] == "not-trusted" and set(told["conditions"]) == {condition}
+    wanted = "sts:ExternalId is ours (it was `theirs`, as the request had it)"
+    assert told["now"] == "not-trusted" and told["conditions"] == [wanted]
     account = told["resource"].split(":")[4]
     told = explained(
         client("sts", key).assume_role, RoleArn=f"arn:aws:iam::{account}:role/deplyo", RoleSessionName="s1"

@@ -452,6 +452,14 @@ fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
     scene.role("other", &condition("StringEquals", "sub", "x"), "sts:AssumeRoleWithWebIdentity");
     scene.role("wrong-action", &condition("StringEquals", "sub", MAIN), "sts:AssumeRole");
     scene.role("two", &two_conditions(AUDIENCE, "x"), "sts:AssumeRoleWithWebIdentity");
+    let either = ["x", "y", "x"].map(|subject| {
+        let conditions = two_conditions(if subject == "y" { "web" } else { AUDIENCE }, subject);
+        format!(
+            r#"{{"Effect": "Allow", "Principal": {{"Federated": "{PROVIDER}"}}, "Action": "sts:AssumeRoleWithWebIdentity"{conditions}}}"#
+        )
+    });
+    let either = policy(&[&either[0], &either[1], &either[2]]);
+    scene.iam("CreateRole", &format!("RoleName=either&AssumeRolePolicyDocument={}", encoded(&either)));
     let refused = |role: &str| {
         let answer = scene.assume(role, &scene.token(&json!({})));
         assert_eq!(answer.element("Message"), "Not authorized to perform sts:AssumeRoleWithWebIdentity");
@@ -472,7 +480,14 @@ fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
     let sub = "token.actions.githubusercontent.com:sub";
     let sub_of_another = format!("{sub} is x (it was `{MAIN}`, as the token claims)");
     assert_eq!(refused("other"), (Verdict::NotTrusted, vec![sub_of_another.clone()]));
-    assert_eq!(refused("two"), (Verdict::NotTrusted, vec![sub_of_another]), "the audience is right");
+    assert_eq!(refused("two"), (Verdict::NotTrusted, vec![sub_of_another.clone()]), "the audience is right");
+    let (aud, other) = (
+        "token.actions.githubusercontent.com:aud",
+        format!("{sub} is y (it was `{MAIN}`, as the token claims)"),
+    );
+    let other = format!("{aud} is web (it was `{AUDIENCE}`, as the token claims) and {other}");
+    let told = (Verdict::NotTrusted, vec![sub_of_another.clone(), other]);
+    assert_eq!(refused("either"), told, "what each statement wants is told as one, once");
     assert_eq!(refused("nothing"), (Verdict::NoRole, vec![]));
     assert_eq!(refused("wrong-action"), (Verdict::NotTrusted, vec![]));
 
@@ -488,6 +503,14 @@ fn why_a_token_was_refused_the_log_tells_and_the_answer_does_not() {
     let body = format!("RoleName=other&PolicyDocument={}", encoded(&trust));
     scene.iam("UpdateAssumeRolePolicy", &body);
     assert_eq!(now(), Verdict::Allowed, "the subject and the audience are known");
+    // Whatever the role says, who vouched for the caller then has to do so now.
+    let of_provider = format!("OpenIDConnectProviderArn={}", encoded(PROVIDER));
+    scene.iam("RemoveClientIDFromOpenIDConnectProvider", &format!("{of_provider}&ClientID={AUDIENCE}"));
+    assert_eq!(now(), Verdict::NoProvider, "it is for another audience");
+    scene.iam("AddClientIDToOpenIDConnectProvider", &format!("{of_provider}&ClientID={AUDIENCE}"));
+    assert_eq!(now(), Verdict::Allowed);
+    scene.iam("DeleteOpenIDConnectProvider", &of_provider);
+    assert_eq!(now(), Verdict::NoProvider, "it is not there");
 }
 
 #[test]

@@ -473,8 +473,11 @@ pub struct Way {
     pub through: Option<StatementPlace>,
     /// What must hold as well, in words. All of it.
     pub conditions: Vec<String>,
-    /// Of a role: whom its trust policy names.
+    /// Of a role: whom its trust policy names, without those who are gone.
     pub trusted: Vec<String>,
+    /// Of a role: whether its trust policy names anybody who is there.
+    #[serde(default)]
+    pub taken_on: Option<bool>,
 }
 
 /// Where a statement stands.
@@ -519,7 +522,7 @@ pub struct Explanation {
     pub now: Verdict,
     /// The smallest document that would allow it, if one would.
     pub document: Option<String>,
-    /// What did not hold of a role's trust policy, in words.
+    /// What did not hold of a role's trust policy, in words; one of them would have been enough.
     #[serde(default)]
     pub conditions: Vec<String>,
     /// Of a refusal of credentials: the access key.
@@ -545,6 +548,8 @@ pub enum Verdict {
     NoRole,
     /// The role's trust policy does not let the caller take it on.
     NotTrusted,
+    /// The identity provider that vouched for the caller is not there any more, or not for this audience.
+    NoProvider,
     /// The policies allow it, and what the session was begun with does not.
     OutOfSession,
     /// IAM is not for sessions of users.

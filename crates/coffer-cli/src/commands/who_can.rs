@@ -37,9 +37,8 @@ fn row(way: &Way) -> Vec<String> {
         None => way.arn.clone(),
     };
     let mut conditions = way.conditions.clone();
-    let is_role = way.arn.split_once(":role/").is_some();
     match way.trusted.as_slice() {
-        [] if is_role => conditions.insert(0, "taken on by nobody now".to_owned()),
+        [] if way.taken_on == Some(false) => conditions.insert(0, "taken on by nobody now".to_owned()),
         [] => {}
         trusted => conditions.insert(0, format!("taken on by {}", trusted.join(" or "))),
     }

@@ -38,8 +38,10 @@ pub struct Way {
     pub by: Option<StatementPlace>,
     /// What must hold as well and no one can know beforehand, in words. All of it.
     pub conditions: Vec<String>,
-    /// Of a role: whom its trust policy names.
+    /// Of a role: whom its trust policy names, without those who are gone.
     pub trusted: Vec<String>,
+    /// Of a role: whether its trust policy names anybody who is there.
+    pub taken_on: Option<bool>,
 }
 
 /// Where a statement stands.
@@ -89,7 +91,7 @@ pub struct Explanation {
     pub now: Verdict,
     /// The smallest document that would allow it, if one would.
     pub advice: Option<String>,
-    /// What must hold besides and did not: conditions of a role's trust policy.
+    /// What of a role's trust policy must hold besides and did not: one of these, each of a statement of its own.
     pub conditions: Vec<String>,
     /// Of a refusal of credentials: the access key, what has become of it, and the user whose it is.
     pub access_key: Option<(String, KeyState, Option<String>)>,
@@ -112,6 +114,8 @@ pub enum Verdict {
     NoRole,
     /// The role's trust policy does not let the caller take it on.
     NotTrusted,
+    /// The identity provider that vouched for the caller is not there any more, or not for this audience.
+    NoProvider,
     /// The policies allow it, and what the session was begun with does not.
     OutOfSession,
     /// IAM is not for sessions of users.

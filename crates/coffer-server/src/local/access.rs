@@ -377,8 +377,8 @@ fn place(place: review::StatementPlace) -> wire::StatementPlace {
 }
 
 fn way(way: review::Way) -> wire::Way {
-    let review::Way { arn, by, conditions, trusted } = way;
-    wire::Way { arn, through: by.map(place), conditions, trusted }
+    let review::Way { arn, by, conditions, trusted, taken_on } = way;
+    wire::Way { arn, through: by.map(place), conditions, trusted, taken_on }
 }
 
 fn explanation(explained: review::Explanation) -> wire::Explanation {
@@ -407,6 +407,7 @@ fn explanation(explained: review::Explanation) -> wire::Explanation {
             review::Verdict::NoSecret => wire::Verdict::NoSecret,
             review::Verdict::NoRole => wire::Verdict::NoRole,
             review::Verdict::NotTrusted => wire::Verdict::NotTrusted,
+            review::Verdict::NoProvider => wire::Verdict::NoProvider,
             review::Verdict::OutOfSession => wire::Verdict::OutOfSession,
             review::Verdict::NotForSessions => wire::Verdict::NotForSessions,
             review::Verdict::NotAuthenticated => wire::Verdict::NotAuthenticated,

@@ -101,6 +101,7 @@ fn near_names(place: &Place, explained: &Explanation) -> Result<Vec<String>, Sto
         | Verdict::OutOfBounds
         | Verdict::Denied
         | Verdict::NotTrusted
+        | Verdict::NoProvider
         | Verdict::OutOfSession
         | Verdict::NotForSessions
         | Verdict::NotAuthenticated => return Ok(Vec::new()),
@@ -144,6 +145,10 @@ fn advice(explained: &Explanation, near: &[String]) -> Vec<String> {
                 (_, _) => vec![see],
             }
         }
+        Verdict::NoProvider => vec![
+            "see what there is, and for whom, with `coffer provider list`".to_owned(),
+            "believe such tokens again with `coffer provider add URL --audience A`".to_owned(),
+        ],
         Verdict::OutOfBounds => {
             let mut bounds = explained.considered.iter().filter(|considered| considered.is_boundary);
             let bound = bounds.next().map(|considered| considered.place.policy.as_str());
@@ -284,9 +289,10 @@ fn says(explained: &Explanation) -> String {
             }
             conditions => format!(
                 "role `{name}` trusts them only if {}; its trust policy refuses, whatever theirs allow",
-                conditions.join(" and ")
+                conditions.join(", or if ")
             ),
         },
+        Verdict::NoProvider => "the identity provider that vouched for them is deleted, or is not for their audience any more, so no policy would help".to_owned(),
         Verdict::OutOfSession => {
             "their policies allow it, and what the session was begun with does not".to_owned()
         }
@@ -305,5 +311,40 @@ fn holder_of(arn: &str) -> Option<String> {
         "user" => Some(format!("--user {}", parts.next_back()?)),
         "assumed-role" => Some(format!("--role {}", parts.next()?)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_statements_of_a_trust_one_is_enough() {
+        let of = |now, conditions: &[&str]| {
+            says(&Explanation {
+                time: String::new(),
+                request_id: None,
+                event_name: String::new(),
+                principal: String::new(),
+                is_gone: false,
+                action: "sts:AssumeRole".to_owned(),
+                resource: "arn:aws:iam::123456789012:role/job".to_owned(),
+                reason: String::new(),
+                considered: Vec::new(),
+                now,
+                document: None,
+                conditions: conditions.iter().map(|condition| (*condition).to_owned()).collect(),
+                access_key: None,
+            })
+        };
+        for (conditions, expected) in [
+            (&[] as &[&str], "role `job` does not trust them: "),
+            (&["a is b and c is d"], "role `job` trusts them only if a is b and c is d; "),
+            (&["a is b", "a is c"], "role `job` trusts them only if a is b, or if a is c; "),
+        ] {
+            let said = of(Verdict::NotTrusted, conditions);
+            assert!(said.starts_with(expected), "{said}");
+        }
+        assert!(of(Verdict::NoProvider, &[]).starts_with("the identity provider that vouched for them"));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coffer_policy::{Document, DocumentKind, Effect, ParseError, Position, PrincipalName, PrincipalNameKind};
-use coffer_types::AccountId;
+use coffer_types::{AccountId, OidcProviderArn};
 
 use super::directory::{Directory, Kind, Through};
 use crate::error::IamError;
@@ -223,10 +223,16 @@ pub(crate) fn name_now(principal: &PrincipalName, role: &Role, directory: &Direc
     }
 }
 
-/// Whether a principal of a role's policy is a user, role or session that is there no more.
+/// Whether a principal of a role's policy is a user, role, session or identity provider that is there no more. All of these have
+/// been read.
 pub(crate) fn is_gone(principal: &PrincipalName, role: &Role, directory: &Directory) -> bool {
     let text = &principal.name.text;
     let bound = role.trusted.get(text);
+    if principal.kind == PrincipalNameKind::Federated {
+        // What is no ARN of one is none of ours, and vouches for nobody here; that is no matter of who was deleted.
+        let provider = text.parse::<OidcProviderArn>();
+        return provider.is_ok_and(|arn| directory.provider(&arn).is_err());
+    }
     match Named::of(principal, directory.account) {
         Named::User(name) | Named::Role(name) | Named::Session(name, _) => {
             bound.is_some_and(|id| current_arn(name, id, directory).is_none())

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::questions::{Bearing, Question, known_of, statements};
 use super::refusals::{Asker, Trust, key_verdict, refused_key, trust_of};
-use super::subjects::{Held, Subject};
+use super::subjects::{EVERYBODY, Held, Subject};
 use super::who_can::set_resource_tags;
 use super::{Considered, ExplainDenial, Explanation, Verdict};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
 use crate::ops::audit::is_own_id;
-use crate::ops::iam::{Directory, Through};
+use crate::ops::iam::Directory;
 use crate::ops::secrets::find::{FoundSecret, Freshness, find_secret};
 use crate::records::AccessKey;
 use crate::records::access::Entity;
@@ -157,6 +157,15 @@ struct Vouched<'a> {
     subject: &'a str,
 }
 
+impl Vouched<'_> {
+    /// Whether who vouched for them then would do so now: by its name only, as a record has no more of it.
+    fn holds(&self, directory: &Directory) -> bool {
+        let provider = directory.providers.get(self.issuer);
+        let provider = provider.filter(|provider| provider.arn(directory.account) == self.provider);
+        provider.is_some_and(|provider| provider.client_ids.iter().any(|id| id == self.audience))
+    }
+}
+
 /// Keys that are known to be absent where the log does not have them.
 fn is_absent(key: &str) -> bool {
     key.starts_with("aws:principaltag/")
@@ -196,7 +205,7 @@ impl Operation for ExplainDenial {
         let denial = denial.map(|(_, denial)| denial);
         let Some(denial) = denial else { return Ok(()) };
         let mut directory = Directory::new(context.account);
-        for through in [Through::Users, Through::Groups, Through::Roles, Through::Policies] {
+        for through in EVERYBODY {
             directory.read_all(view, through).await?;
         }
         let mut there = context.clone();
@@ -279,7 +288,10 @@ impl Operation for ExplainDenial {
             denial.tell(&mut known);
             let asker = Asker::WebIdentity(vouched.provider);
             let asked = (denial.action.as_str(), resource.as_str());
-            (now, conditions) = taking_on(&directory, &asker, asked, &known, Verdict::NotAllowed)?;
+            (now, conditions) = match vouched.holds(&directory) {
+                true => taking_on(&directory, &asker, asked, &known, Verdict::NotAllowed)?,
+                false => (Verdict::NoProvider, Vec::new()),
+            };
         }
         let is_missing = secret.as_ref().is_some_and(|found| found.secret.is_none());
         if is_missing && !denial.action.ends_with(":CreateSecret") && now != Verdict::Denied {
@@ -309,6 +321,7 @@ impl Operation for ExplainDenial {
             | Verdict::NoSecret
             | Verdict::NoRole
             | Verdict::NotTrusted
+            | Verdict::NoProvider
             | Verdict::OutOfSession
             | Verdict::NotForSessions
             | Verdict::NotAuthenticated => None,

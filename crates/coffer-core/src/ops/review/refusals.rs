@@ -28,7 +28,7 @@ const EVERYTHING: &str =
 pub(super) enum Trust {
     /// It does not let them take the role on.
     No,
-    /// It would, if these conditions held.
+    /// It would, if what one of these says held: one for each statement that names who asks.
     If(Vec<String>),
     /// It does, if their own policies allow it as well.
     WithPermission,
@@ -91,13 +91,17 @@ pub(super) fn trust_of(
     };
     let allowing = document.statements.iter().filter(|statement| statement.effect == Effect::Allow);
     let mut conditions = Vec::new();
+    // One statement that applies is enough, and it applies if all its conditions hold.
     // Of statements about others, and of conditions that held, nothing is told.
     for statement in allowing.filter(|statement| alone(statement, Vec::new())) {
         let failing =
             statement.conditions.iter().filter(|condition| !alone(statement, vec![(*condition).clone()]));
-        conditions.extend(failing.map(|condition| failed_phrase(condition, known)));
+        let failing: Vec<String> = failing.map(|condition| failed_phrase(condition, known)).collect();
+        let told = failing.join(" and ");
+        if !told.is_empty() && !conditions.contains(&told) {
+            conditions.push(told);
+        }
     }
-    conditions.dedup();
     for statement in &mut document.statements {
         if statement.effect == Effect::Allow {
             statement.conditions.clear();

@@ -5,9 +5,13 @@ use coffer_policy::{Document, DocumentKind, Effect};
 use coffer_types::Tag;
 
 use crate::Error;
-use crate::ops::iam::{Directory, find_aws_policy, trust};
+use crate::ops::iam::{Directory, Through, find_aws_policy, trust};
 use crate::records::access::{Entity, Policies};
 use crate::records::{Role, User};
+
+/// What is read before anybody is looked at: everybody there is, what they have, and who vouches for whom.
+pub(super) const EVERYBODY: [Through; 5] =
+    [Through::Users, Through::Groups, Through::Roles, Through::Policies, Through::Providers];
 
 /// A policy somebody has.
 pub(super) struct Held {

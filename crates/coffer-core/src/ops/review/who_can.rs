@@ -7,10 +7,10 @@ use coffer_policy::{ContextMap, Effect, Version};
 use coffer_types::Action;
 
 use super::questions::{Bearing, Question, known_of, set_tags, statements};
-use super::subjects::{Held, Subject, parameters};
+use super::subjects::{EVERYBODY, Held, Subject, parameters};
 use super::{Able, StatementPlace, Way, WhoCan};
 use crate::gate::{Grant, Operation, OperationName, Requirement, Requirements};
-use crate::ops::iam::{Directory, Through};
+use crate::ops::iam::Directory;
 use crate::ops::secrets::find::{FoundSecret, Freshness, find_secret};
 use crate::records::view::View;
 use crate::transaction::Transaction;
@@ -50,7 +50,7 @@ impl Operation for WhoCan {
     async fn find_more(&self, _: &Context, view: &mut View, found: &mut Found) -> Result<(), Error> {
         let inner = Arc::clone(view.inner());
         let _permit = inner.walk_permits.acquire().await;
-        for through in [Through::Users, Through::Groups, Through::Roles, Through::Policies] {
+        for through in EVERYBODY {
             found.directory.read_all(view, through).await?;
         }
         Ok(())
@@ -67,7 +67,8 @@ impl Operation for WhoCan {
         let resource = secret.arn_of(record).as_str().to_owned();
         let account = context.account;
         let owner = format!("arn:aws:iam::{account}:root");
-        let mut ways = vec![Way { arn: owner, by: None, conditions: Vec::new(), trusted: Vec::new() }];
+        let mut ways =
+            vec![Way { arn: owner, by: None, conditions: Vec::new(), trusted: Vec::new(), taken_on: None }];
         let users = directory.users.values().map(|user| Subject::of_user(&directory, user));
         let roles = directory.roles.values().map(|role| Subject::of_role(&directory, role));
         for subject in users.chain(roles) {
@@ -123,6 +124,7 @@ impl Question<'_> {
                     by: Some(by.clone()),
                     conditions,
                     trusted: subject.trusted.clone(),
+                    taken_on: subject.is_role.then_some(!subject.trusted.is_empty()),
                 });
             }
         }
