@@ -41,7 +41,10 @@ pub(crate) struct Fallback {
     key: TokenKey,
     age_max: Duration,
     entries_max: usize,
+    bytes_max: u64,
     state: Mutex<State>,
+    /// Held by whoever writes the file, so that nothing older is written over it.
+    writing: Mutex<()>,
 }
 
 /// What may be gone: the same value goes by several names.
@@ -72,6 +75,7 @@ struct State {
     cleared: Option<Instant>,
 }
 
+#[derive(Clone)]
 struct Entry {
     value: Arc<SecretBytes>,
     place: String,
@@ -143,7 +147,16 @@ impl Fallback {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(path, &error)),
         }
-        Ok(Self { path: path.to_owned(), key, age_max, entries_max, state: Mutex::new(state) })
+        let (state, writing) = (Mutex::new(state), Mutex::default());
+        Ok(Self {
+            path: path.to_owned(),
+            key,
+            age_max,
+            entries_max,
+            bytes_max: FILE_BYTES_MAX,
+            state,
+            writing,
+        })
     }
 
     /// A value that was asked for at `began`, and read then or had already been.
@@ -171,7 +184,7 @@ impl Fallback {
             read_at_seconds,
         };
         state.entries.insert(key.to_owned(), entry);
-        state.shrink(self.entries_max);
+        shrink(&mut state.entries, self.entries_max);
         state.is_changed = true;
     }
 
@@ -235,9 +248,10 @@ impl Fallback {
         state.cleared = Some(Instant::now());
     }
 
-    /// Writes the file if something changed since.
+    /// Writes the file if something changed since. Who remembers and recalls meanwhile does not wait for that.
     pub(crate) fn save(&self) -> io::Result<()> {
-        let plain = {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let now = unix_seconds();
             let age_max = self.age_max.as_secs();
@@ -245,15 +259,20 @@ impl Fallback {
             if !take(&mut state.is_changed) {
                 return Ok(());
             }
-            let mut plain = written(&state.entries);
-            // A start would refuse it.
-            while plain.len() as u64 + SEAL_BYTES_MAX > FILE_BYTES_MAX {
-                let left = state.entries.len() / 4 * 3;
-                state.shrink(left);
-                plain = written(&state.entries);
-            }
-            plain
+            state.entries.clone()
         };
+        let mut plain = written(&entries);
+        // A start would refuse it.
+        while plain.len() as u64 + SEAL_BYTES_MAX > self.bytes_max && !entries.is_empty() {
+            let left = entries.len() / 4 * 3;
+            shrink(&mut entries, left);
+            plain = written(&entries);
+        }
+        if let Some(oldest) = entries.values().map(|entry| entry.read_at_seconds).min() {
+            // What found no room would find none next time.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.entries.retain(|key, entry| entry.read_at_seconds >= oldest || entries.contains_key(key));
+        }
         let sealed = self.key.seal(&SystemRandom, PURPOSE, &plain);
         let written = write_whole(&self.path, &sealed);
         if written.is_err() {
@@ -263,14 +282,12 @@ impl Fallback {
     }
 }
 
-impl State {
-    /// Lets the oldest go.
-    fn shrink(&mut self, entries_max: usize) {
-        while self.entries.len() > entries_max {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.read_at_seconds);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
-            self.entries.remove(&oldest);
-        }
+/// Lets the oldest go.
+fn shrink(entries: &mut BTreeMap<String, Entry>, entries_max: usize) {
+    while entries.len() > entries_max {
+        let oldest = entries.iter().min_by_key(|(_, entry)| entry.read_at_seconds);
+        let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
+        entries.remove(&oldest);
     }
 }
 
@@ -475,6 +492,34 @@ mod tests {
             .map(|found| found.stale.unwrap().as_secs() / 100)
             .collect();
         assert_eq!(kept, [1, 3, 2]);
+    }
+
+    #[test]
+    fn a_file_that_would_be_too_large_holds_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("values"), folder.path().join("key"));
+        let open = || Fallback::open(&path, &key, Duration::from_secs(3600), 100).unwrap();
+        let mut fallback = open();
+        for number in 0..8 {
+            let place = format!("coffer://{number}");
+            let age = Duration::from_secs(100 * number);
+            fallback.remember(&place, &found_at(&place, None, age), Instant::now());
+        }
+        let all = written(&fallback.state.lock().unwrap().entries).len() as u64;
+        fallback.bytes_max = all - 1 + SEAL_BYTES_MAX;
+        fallback.save().unwrap();
+        let kept = |fallback: &Fallback| {
+            (0..8)
+                .filter(|number| fallback.recall(&format!("coffer://{number}")).is_some())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&fallback), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(kept(&open()), [0, 1, 2, 3, 4, 5]);
+        // Not even one finds room.
+        fallback.bytes_max = 0;
+        fallback.remember("coffer://x", &found_at("coffer://x", None, Duration::ZERO), Instant::now());
+        fallback.save().unwrap();
+        assert_eq!(kept(&open()), [0; 0]);
     }
 
     #[test]
