@@ -1,8 +1,8 @@
 //! Looks after a program as if nobody did: its signals, its terminal, how it ends.
 //!
 //! I/O: a child process, signals. Where this process has the terminal, the program shares its process group, so that the
-//! keyboard reaches both and job control works as without coffer, and only what a process sends to this one is handed on; elsewhere it leads a group of its own, and what is sent to this
-//! process goes to all of that group. Signals that this process was begun to ignore, the program ignores. As process 1 it takes in what others leave behind. Invariant: it ends only once the
+//! keyboard reaches both and job control works as without coffer, and only what a process sends to this one is handed on, but for
+//! CONT; elsewhere it leads a group of its own, and what is sent to this process goes to all of that group. Signals that this process was begun to ignore, the program ignores. As process 1 it takes in what others leave behind. Invariant: it ends only once the
 //! program has.
 
 use std::fs::File;
@@ -43,7 +43,7 @@ const HANDED_ON: [Signal; 8] = [
     Signal::WINCH,
 ];
 /// Those of them that the kernel sends to everybody at the terminal.
-const OF_TERMINAL: [Signal; 4] = [Signal::INT, Signal::QUIT, Signal::CONT, Signal::WINCH];
+const OF_TERMINAL: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::WINCH];
 
 /// A program that runs.
 struct Running {
@@ -74,6 +74,17 @@ struct Arrival {
     signal: Signal,
     /// Whether the kernel sent it: for the terminal, to everybody there.
     of_kernel: bool,
+}
+
+impl Arrival {
+    /// Whether a program that shares this process's group has it as well.
+    fn is_shared(&self) -> bool {
+        // A shell's `fg` and `bg` send it to the group, and whoever sends it to this process alone finds nothing stopped.
+        self.signal == Signal::CONT
+            || self.of_kernel && OF_TERMINAL.contains(&self.signal)
+            // When the terminal goes away the kernel tells whoever leads the session alone; when that one ends, the group.
+            || self.of_kernel && self.signal == Signal::HUP && !leads_session()
+    }
 }
 
 impl Supervisor {
@@ -116,7 +127,8 @@ impl Supervisor {
                 };
                 tokio::select! {
                     _ = children.recv() => {}
-                    Some(Arrival { signal: arrived, of_kernel }) = arrivals.recv() => {
+                    Some(arrival) = arrivals.recv() => {
+                        let arrived = arrival.signal;
                         let asks_to_end = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&arrived);
                         fate = match fate {
                             Fate::Replaced { .. } if asks_to_end => Fate::Ending,
@@ -124,7 +136,7 @@ impl Supervisor {
                             Fate::Runs if arrived == Signal::TERM => Fate::Ending,
                             fate => fate,
                         };
-                        if !(shares_terminal && of_kernel && OF_TERMINAL.contains(&arrived)) {
+                        if !(shares_terminal && arrival.is_shared()) {
                             running.send(arrived);
                         }
                     }
@@ -180,6 +192,10 @@ fn has_terminal() -> bool {
     let Ok(terminal) = File::open("/dev/tty") else { return false };
     // In this order: in a container this process's group may be one outside, which has no number here.
     rustix::termios::tcgetpgrp(terminal).is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+}
+
+fn leads_session() -> bool {
+    rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid())
 }
 
 /// Which signals this process was begun to ignore, as `nohup` begins one: a bit each. None, where nobody tells.

@@ -208,24 +208,37 @@ fn a_program_has_the_terminal() {
         assert!(code == 0 && printed.contains("got hello"), "{code} {printed}");
     }
     // The keyboard's signals come once.
-    let script = "trap 'echo interrupted; exit 5' INT; printf ready; while :; do sleep 0.05; done";
-    let asked = folder.asked(&["run", "--watch", "--", "sh", "-c", script], "ready", b"\x03");
+    let script = counting("INT", "");
+    let asked = folder.asked(&["run", "--watch", "--", "sh", "-c", &script], "ready", b"\x03");
     if let Some((code, printed, _)) = asked {
-        assert_eq!((code, printed.matches("interrupted").count()), (5, 1), "{printed}");
+        assert_eq!((code, printed.matches("arrived").count()), (5, 1), "{printed}");
     }
+}
+
+/// A program that says each time the signal arrives, and ends half a second after the last, or on its own one day.
+fn counting(signal: &str, first: &str) -> String {
+    format!(
+        "trap 'echo arrived; left=10' {signal}; left=400; printf ready; {first}
+        while test $left -gt 0; do sleep 0.05; left=$((left - 1)); done; exit 5"
+    )
 }
 
 #[test]
 fn what_a_process_sends_at_a_terminal_is_handed_on() {
     let folder = folder();
     // The program asks for it itself; a supervisor or another terminal would send the same.
-    for (signal, options) in [("INT", "--watch"), ("QUIT", "--files"), ("TERM", "--watch")] {
-        let script = format!(
-            "trap 'echo interrupted; exit 5' {signal}; printf ready; kill -{signal} $PPID; while :; do sleep 0.05; done"
-        );
-        let asked = folder.asked(&["run", options, "--", "sh", "-c", &script], "ready", b"");
+    for (signal, to, option) in [
+        ("INT", "$PPID", "--watch"),
+        ("QUIT", "$PPID", "--files"),
+        ("TERM", "$PPID", "--watch"),
+        ("HUP", "$PPID", "--watch"),
+        // As a shell's `fg` sends it: to the group.
+        ("CONT", "0", "--watch"),
+    ] {
+        let script = counting(signal, &format!("kill -{signal} {to};"));
+        let asked = folder.asked(&["run", option, "--", "sh", "-c", &script], "ready", b"");
         if let Some((code, printed, _)) = asked {
-            assert_eq!((code, printed.matches("interrupted").count()), (5, 1), "{signal}: {printed}");
+            assert_eq!((code, printed.matches("arrived").count()), (5, 1), "{signal}: {printed}");
         }
     }
 }
