@@ -361,6 +361,10 @@ mod tests {
                 "coffer.toml:2: [secrets.A] required: expected a boolean",
             ),
             (
+                "[secrets.A]\nrequired = \"x, expected hunter2\"",
+                "coffer.toml:2: [secrets.A] required: expected a boolean",
+            ),
+            (
                 "[secrets]\nA = \"hunter2\"",
                 "coffer.toml:2: [secrets.A] expected a table, such as [secrets.NAME]",
             ),

@@ -340,7 +340,8 @@ fn said(message: &str, text: &str) -> (String, Option<String>) {
         let message = format!("no key is called `{}`; there are {}", shown(name), known.join(", "));
         return (message, did_you_mean(name, known));
     }
-    let message = match message.split_once(", expected ") {
+    // The last: a value before it may hold the same.
+    let message = match message.rsplit_once(", expected ") {
         _ if is_twice(message) => format!("`{}` stands there twice", shown(text)),
         Some((_, expected)) => match expected {
             "a sequence" => "write a list, such as [\"env\", \"default\"]".to_owned(),
