@@ -17,6 +17,7 @@ def main():
     for name in credentials.REQUIRED:
         print(f"{name}: {len(keys[name])} characters", flush=True)
     if "--stay" in sys.argv[1:]:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pause()
 
 

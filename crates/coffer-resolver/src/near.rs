@@ -28,6 +28,7 @@ pub fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a
         })
         .collect();
     found.sort();
+    found.dedup();
     found.into_iter().take(TOLD_MAX).map(|(_, name)| name).collect()
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn render(place: &Place, arguments: &Render, output: Output) -> Resul
         }
     }
     if !problems.is_empty() {
-        return Err(stop(&Problems(problems), true));
+        return Err(stop(&Problems(problems), Some(&arguments.wanting)));
     }
     let text = template.render(Value::from(values)).map_err(|error| refused(&error, &source, arguments))?;
     let text = Zeroizing::new(text);

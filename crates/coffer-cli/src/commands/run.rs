@@ -43,7 +43,7 @@ enum Delivery {
 /// Becomes the program, or runs it until it ends and ends as it did.
 pub(crate) fn run(place: &Place, arguments: &Run, output: Output) -> Result<(), Stop> {
     let resolver = Arc::new(resolver(place, &arguments.wanting)?);
-    let credentials = load(&resolver, output)?;
+    let credentials = load(&resolver, &arguments.wanting, output)?;
     if !arguments.watch && !arguments.files {
         let command = command(arguments, &Delivery::Environment, &credentials)?;
         return Err(not_run(arguments, &become_it(command)));

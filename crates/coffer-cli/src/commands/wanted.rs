@@ -20,6 +20,7 @@ use crate::export;
 use crate::failure::{Stop, with_causes};
 use crate::near;
 use crate::output::{Output, counted, now, plain, stdout_is_terminal};
+use crate::shell::word;
 
 /// `check --json` and `explain --json`.
 #[derive(Serialize)]
@@ -74,7 +75,7 @@ pub(crate) fn check(place: &Place, arguments: &Check, output: Output) -> Result<
         Ok(())
     })?;
     warn_of_overdue(&report, output);
-    if problems.is_empty() { Ok(()) } else { Err(stop(&Problems(problems), false)) }
+    if problems.is_empty() { Ok(()) } else { Err(stop(&Problems(problems), None)) }
 }
 
 /// Tells of each name which layer has it and which were asked.
@@ -125,7 +126,7 @@ pub(crate) fn export(place: &Place, arguments: &Export, output: Output) -> Resul
         });
     }
     let resolver = resolver(place, &arguments.wanting)?;
-    let credentials = load(&resolver, output)?;
+    let credentials = load(&resolver, &arguments.wanting, output)?;
     let folder = resolver.manifest().folder().and_then(|folder| folder.canonicalize().ok());
     let of_folder = || folder.as_ref()?.file_name()?.to_str().map(export::k8s_name_of);
     let name = arguments.name.clone().or_else(of_folder).unwrap_or_else(|| "app".to_owned());
@@ -136,8 +137,8 @@ pub(crate) fn export(place: &Place, arguments: &Export, output: Output) -> Resul
 }
 
 /// All values; what is stale is warned of.
-pub(crate) fn load(resolver: &Resolver, output: Output) -> Result<Credentials, Stop> {
-    let credentials = resolver.load().map_err(|problems| stop(&problems, true))?;
+pub(crate) fn load(resolver: &Resolver, wanting: &Wanting, output: Output) -> Result<Credentials, Stop> {
+    let credentials = resolver.load().map_err(|problems| stop(&problems, Some(wanting)))?;
     warn_of_stale(&credentials, output);
     Ok(credentials)
 }
@@ -238,8 +239,8 @@ fn unreadable(error: &ManifestError) -> Stop {
     Stop::new(kind, with_causes(error)).with_hint(hint)
 }
 
-/// Why the command stops: with what is wrong with each, or where to read that.
-pub(crate) fn stop(problems: &Problems, whole: bool) -> Stop {
+/// Why the command stops; and unless each was told already, what was wanted, to say how to read of each.
+pub(crate) fn stop(problems: &Problems, untold: Option<&Wanting>) -> Stop {
     let kind = problems.0.first().map_or(FailureKind::Other, |problem| match problem.kind() {
         ErrorKind::NotFound => FailureKind::NotFound,
         ErrorKind::Denied => FailureKind::Denied,
@@ -247,18 +248,31 @@ pub(crate) fn stop(problems: &Problems, whole: bool) -> Stop {
         ErrorKind::Malformed | ErrorKind::Misconfigured => FailureKind::Refused,
         ErrorKind::DecryptionFailed => FailureKind::Verification,
     });
-    match problems.0.as_slice() {
+    match (untold, problems.0.as_slice()) {
+        (None, _) => Stop::new(kind, problems.to_string()),
         // One is said outright.
-        [problem] if whole => {
+        (Some(_), [problem]) => {
             let id = problem.correlation_id().map(|id| format!(" (correlation id {id})"));
             let message = with_causes(problem) + &id.unwrap_or_default();
             Stop::new(kind, message).with_hint(problem.action())
         }
-        _ if whole => {
-            Stop::new(kind, problems.to_string()).with_hint("see each, and what to do: `coffer check`")
+        (Some(wanting), _) => {
+            let hint = format!("see each, and what to do: `coffer check{}`", options_of(wanting));
+            Stop::new(kind, problems.to_string()).with_hint(hint)
         }
-        _ => Stop::new(kind, problems.to_string()),
     }
+}
+
+/// What was wanted, as it is typed.
+fn options_of(wanting: &Wanting) -> String {
+    let mut options = String::new();
+    if let Some(profile) = &wanting.profile {
+        options.extend([" --profile ", &word(profile)]);
+    }
+    if let Some(manifest) = &wanting.manifest {
+        options.extend([" --manifest ", &word(&manifest.to_string_lossy())]);
+    }
+    options
 }
 
 fn report(resolver: &Resolver, walks: Vec<(String, Walk)>) -> Report {
