@@ -87,6 +87,8 @@ struct State {
 struct Table {
     cache: Cache,
     breakers: HashMap<Scheme, Breaker>,
+    /// What a provider failed with last, for those whom its breaker keeps back.
+    failures: HashMap<Scheme, FetchError>,
     flights: HashMap<String, Arc<Flight>>,
 }
 
@@ -358,8 +360,8 @@ const GRACE: Duration = Duration::from_millis(200);
 
 impl State {
     fn new(policy: Policy) -> Self {
-        let (breakers, flights) = (HashMap::new(), HashMap::new());
-        let table = Table { cache: Cache::new(policy.cache), breakers, flights };
+        let (breakers, failures, flights) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let table = Table { cache: Cache::new(policy.cache), breakers, failures, flights };
         Self { table: Mutex::new(table), changes: AtomicU64::new(0) }
     }
 
@@ -457,14 +459,16 @@ impl Fetch {
     fn with_retries(&self, id: &CorrelationId) -> Result<Fetched, FetchError> {
         let (clock, scheme) = (&self.shared.clock, self.reference.scheme());
         let began = clock.now();
-        let mut attempts = 0;
+        let (mut attempts, mut own) = (0, None);
         loop {
             let mut table = self.state.lock();
             let breaker = self.shared.breaker(&mut table, scheme);
             if !breaker.lets_through(clock.now()) {
                 let left = breaker.left(clock.now()).unwrap_or_default();
                 count(&self.shared.counters.kept_back);
-                return Err(kept_back(scheme, left));
+                let last = table.failures.get(&scheme).cloned();
+                // What this call itself was told says more than that it is not to go on.
+                return Err(own.unwrap_or_else(|| kept_back(scheme, left, last)));
             }
             drop(table);
             count(&self.shared.counters.fetches);
@@ -482,7 +486,10 @@ impl Fetch {
             let mut table = self.state.lock();
             let breaker = self.shared.breaker(&mut table, scheme);
             match transient {
-                Some(_) => breaker.failed(now),
+                Some(error) => {
+                    breaker.failed(now);
+                    table.failures.insert(scheme, error.clone().of_call(id));
+                }
                 None => breaker.succeeded(),
             }
             drop(table);
@@ -493,9 +500,13 @@ impl Fetch {
             count(&self.shared.counters.failures);
             let spent = now.saturating_sub(began);
             let wait = self.shared.policy.retry.wait(attempts, spent, error.asked_to_wait(), clock.chance());
+            let error = error.of_call(id);
             match wait.filter(|_| error.kind().is_transient()) {
-                Some(wait) => clock.sleep(wait),
-                None => return Err(error.of_call(id)),
+                Some(wait) => {
+                    own = Some(error);
+                    clock.sleep(wait);
+                }
+                None => return Err(error),
             }
         }
     }
@@ -510,10 +521,16 @@ fn late(scheme: Scheme) -> FetchError {
     )
 }
 
-fn kept_back(scheme: Scheme, left: Duration) -> FetchError {
+fn kept_back(scheme: Scheme, left: Duration, last: Option<FetchError>) -> FetchError {
     let what = "it failed again and again, and is left alone for a while";
-    let action = format!("it is tried again in {} s", left.as_secs() + 1);
-    FetchError::new(ErrorKind::Unavailable, scheme, what, action)
+    let again = format!("it is tried again in {} s", left.as_secs() + 1);
+    match last {
+        Some(last) => {
+            let action = format!("{}; {again}", last.action());
+            FetchError::new(ErrorKind::Unavailable, scheme, what, action).caused_by(last)
+        }
+        None => FetchError::new(ErrorKind::Unavailable, scheme, what, again),
+    }
 }
 
 fn count(counter: &AtomicU64) {

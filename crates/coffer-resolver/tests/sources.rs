@@ -342,6 +342,28 @@ fn a_provider_that_fails_on_end_is_left_alone_and_then_tried_once() {
 }
 
 #[test]
+fn who_is_kept_back_hears_what_it_failed_with() {
+    let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
+    let resolver = resolver(&store, &clock);
+    store.fail(ErrorKind::Unavailable);
+    let told = || with_sources(resolver.get("KEY").err().unwrap().as_ref());
+    let own = told();
+    assert!(!own.contains("again and again"), "{own}");
+    // The first of these attempts opens the breaker: it is told as it was, and the next caller both.
+    assert_eq!(told(), own);
+    let kept_back = told();
+    let (_, said) = own.split_once(": ").unwrap();
+    assert!(kept_back.contains("it failed again and again") && kept_back.ends_with(said), "{kept_back}");
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[test]
 fn only_what_may_pass_is_asked_again() {
     for kind in ErrorKind::ALL {
         let (store, clock) = (Store::holding("a"), Arc::new(Hand::default()));
