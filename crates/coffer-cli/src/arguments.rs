@@ -35,6 +35,9 @@ mod policy;
 mod secret;
 mod wanted;
 
+/// The folder of the store unless another is said.
+pub(crate) const HOME: &str = ".coffer";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 any other error, 2 wrong usage, 3 not found, 4 denied,
 5 conflict, 6 unavailable, 7 input refused, 8 verification failed.";
@@ -44,7 +47,7 @@ Exit codes: 0 ok, 1 any other error, 2 wrong usage, 3 not found, 4 denied,
 #[command(name = "coffer", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// The store's folder.
-    #[arg(long, global = true, env = "COFFER_HOME", default_value = ".coffer", value_name = "DIR")]
+    #[arg(long, global = true, env = "COFFER_HOME", default_value = HOME, value_name = "DIR")]
     pub(crate) home: PathBuf,
     /// When records of the audit log count as safe: `always`, once they are on disk, or `interval=MILLIS`, once
     /// the kernel has them, which syncs so often; interval=100 unless given.

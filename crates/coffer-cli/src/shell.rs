@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use coffer_types::Region;
 
+use crate::arguments::HOME;
+
 /// The commands that work in a region.
 const REGIONAL: &[&str] = &[
     "delete", "describe", "diff", "edit", "get", "import", "list", "put", "restore", "rollback", "tag", "up",
@@ -31,7 +33,7 @@ pub(crate) fn word(text: &str) -> String {
 /// How to call this program with the same `home` from the current directory, and with `arguments`.
 pub(crate) fn command(home: &Path, arguments: &str) -> String {
     let home = match from_here(home) {
-        path if path == Path::new(".coffer") => String::new(),
+        path if path == Path::new(HOME) => String::new(),
         path => format!(" --home {}", word(&path.display().to_string())),
     };
     format!("{}{home} {arguments}", word(&program()))
@@ -79,7 +81,7 @@ fn program() -> String {
 }
 
 /// The path as seen from the current directory, if it lies below.
-fn from_here(path: &Path) -> PathBuf {
+pub(crate) fn from_here(path: &Path) -> PathBuf {
     let below = env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
     below.unwrap_or_else(|| path.to_owned())
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coffer_resolver::providers::Coffer;
@@ -15,12 +16,12 @@ use coffer_wire_local::FailureKind;
 use serde::Serialize;
 
 use crate::access::{Access, Place, correlation_id};
-use crate::arguments::{Check, Explain, Export, Wanting};
+use crate::arguments::{Check, Explain, Export, HOME, Wanting};
 use crate::export;
 use crate::failure::{Stop, with_causes};
 use crate::near;
 use crate::output::{Output, counted, now, plain, stdout_is_terminal};
-use crate::shell::word;
+use crate::shell::{from_here, word};
 
 /// `check --json` and `explain --json`.
 #[derive(Serialize)]
@@ -195,7 +196,7 @@ fn resolver_of(
     surroundings: Surroundings,
     options: ResolverOptions,
 ) -> Result<Resolver, Stop> {
-    let coffer = Coffer::new(place.home.path());
+    let coffer = Coffer::new(store_of(place, manifest.folder()));
     let coffer = match std::env::current_exe() {
         Ok(program) => coffer.or_in_place(program),
         Err(_) => coffer,
@@ -217,6 +218,15 @@ fn resolver_of(
         };
         Stop::new(FailureKind::NotFound, plain(&unknown.to_string())).with_hint(hint)
     })
+}
+
+/// The folder of the store: beside the manifest if nothing says where, and none is here.
+fn store_of(place: &Place, manifest: Option<&Path>) -> PathBuf {
+    let home = place.home.path();
+    let beside = manifest
+        .filter(|_| from_here(home) == Path::new(HOME) && !home.exists())
+        .map(|folder| folder.join(HOME));
+    beside.filter(|beside| beside.exists()).unwrap_or_else(|| home.to_owned())
 }
 
 fn unreadable(error: &ManifestError) -> Stop {

@@ -217,8 +217,13 @@ impl Coffer {
 }
 
 fn nobody_listens(home: &std::path::Path, error: io::Error) -> FetchError {
-    let what = format!("no server holds the store in `{}`", home.display());
-    FetchError::new(ErrorKind::Unavailable, Scheme::Coffer, what, "start it: `coffer serve`").caused_by(error)
+    let (what, action) = if home.join(SEAL_FILE).exists() {
+        (format!("no server holds the store in `{}`", home.display()), "start it: `coffer serve`")
+    } else {
+        let action = "name the folder of one by COFFER_HOME, or make one: `coffer init`";
+        (format!("there is no store in `{}`", home.display()), action)
+    };
+    FetchError::new(ErrorKind::Unavailable, Scheme::Coffer, what, action).caused_by(error)
 }
 
 /// Whether a time ran out, as the kernel says it of a socket.
