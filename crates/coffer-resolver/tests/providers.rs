@@ -184,9 +184,14 @@ fn coffer() {
 #[test]
 fn coffer_without_a_server() {
     let home = tempfile::tempdir().unwrap();
-    let error = Coffer::new(home.path()).fetch(&"coffer://here".parse().unwrap()).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.action().contains("coffer serve"), "{}", error.action());
+    let refused = || Coffer::new(home.path()).fetch(&"coffer://here".parse().unwrap()).err().unwrap();
+    for expected in ["coffer init", "coffer serve"] {
+        let error = refused();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.action().contains(expected), "{}", error.action());
+        // From now on there is a store.
+        fs::write(home.path().join("seal.json"), "{}").unwrap();
+    }
 }
 
 #[test]
