@@ -46,17 +46,21 @@ fn reader(endpoint: &str, secret: &str) -> Aws {
     })
 }
 
+fn writer(endpoint: &str) -> Client {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::from_keys("test", "test", None))
+        .build();
+    Client::from_conf(config)
+}
+
 #[test]
 fn what_coffer_keeps_is_read_as_from_aws() {
     let endpoint = door();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&endpoint)
-        .credentials_provider(Credentials::from_keys("test", "test", None))
-        .build();
-    let writer = Client::from_conf(config);
+    let writer = writer(&endpoint);
     let arn = runtime.block_on(async {
         let made = writer.create_secret().name("bot").secret_string(r#"{"A":"old"}"#).send().await.unwrap();
         writer.put_secret_value().secret_id("bot").secret_string(r#"{"A":"new"}"#).send().await.unwrap();
@@ -161,13 +165,7 @@ fn policy(action: &str, whom: &str) -> String {
 fn a_role_is_taken_on_and_read_as() {
     let endpoint = door();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&endpoint)
-        .credentials_provider(Credentials::from_keys("test", "test", None))
-        .build();
-    let writer = Client::from_conf(config);
+    let writer = writer(&endpoint);
     let arn = runtime.block_on(async {
         writer.create_secret().name("other").secret_string("x").send().await.unwrap();
         writer.create_secret().name("bot").secret_string("hunter2").send().await.unwrap().arn.unwrap()
