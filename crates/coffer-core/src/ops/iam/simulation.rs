@@ -168,7 +168,9 @@ struct Source {
 
 impl Source {
     fn of(id: String, text: &str, document: Document) -> Self {
-        Self { id, document, length: text.len(), variables: text.matches("${").count() }
+        // A `$` or `{` that is escaped begins with this.
+        let escaped = text.matches("\\u00").count();
+        Self { id, document, length: text.len(), variables: text.matches("${").count() + escaped }
     }
 }
 
